@@ -1,0 +1,1 @@
+"""Demonstrations: the chat page, example scripts and sample videos."""

@@ -1,0 +1,1 @@
+"""Give a Video-LLM the two or three frames that matter."""

@@ -1,0 +1,1 @@
+"""Every prompt the program sends to a model, one text file each."""

@@ -1,0 +1,1 @@
+"""Agent tools over the key-frame pipeline."""
