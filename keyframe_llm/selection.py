@@ -1,0 +1,174 @@
+"""From scores to the two or three frames that matter: adaptive threshold per task, budget, minimum gap.
+
+The paper leaves the threshold open ("task-dependent adaptive thresholding"). Here it lies a share of the way
+from the mean of the scores to the best one, so it follows their distribution: where one moment stands out it
+alone passes; where many are as good the budget decides. On KeyScores spread evenly over 0 … 1, a video with
+six proposals keeps two or three, the paper's average.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from keyframe_llm.data import Scores
+from keyframe_llm.errors import OptionsError
+from keyframe_llm.options import Task
+
+__all__ = ["adaptive_threshold", "average_selected_frames", "default_gap", "frame_reduction_rate", "select"]
+
+# How far from the mean score (0) to the best one (1) a frame must reach.
+STRICTNESS: dict[Task, float] = {
+    "retrieval": 0.5,  # the frames that match the caption, and few others
+    "classification": 0.4,  # an action has phases: a little more of it
+    "summary": 0.0,  # whatever is at least average; novelty and the budget do the rest
+    "question": 0.5,  # a single short event is answered by a single frame
+}
+# Neighbours must not fill the budget: an 8 s gap finds most moments in long videos; short videos get less.
+LONGEST_GAP_SECONDS = 8.0
+_GAPS_PER_VIDEO = 20
+# A further frame of a summary must cover at least this share of the video better than the kept ones do.
+NEXT_TO_NOTHING = 0.02
+
+
+def select(
+    scores: Scores | ArrayLike,
+    seconds: ArrayLike,
+    *,
+    max_frames: int,
+    duration_seconds: float | None,
+    task: Task = "retrieval",
+    threshold: float | None = None,
+    min_gap_seconds: float | None = None,
+    features: ArrayLike | None = None,
+    sizes: ArrayLike | None = None,
+) -> NDArray[np.intp]:
+    """Choose key frames among K proposals; return their indices (k,), ascending, 1 ≤ k ≤ `max_frames`.
+
+    `scores` is a KeyScore or its (K,) total, `seconds` the (K,) ascending times. The best frame is always
+    kept. Then, best first, every frame that scores at least `threshold` (0–1; None: `adaptive_threshold`)
+    and lies at least `min_gap_seconds` (None: `default_gap(duration_seconds)`) from all kept ones, up to the
+    budget.
+
+    With `task="summary"` and `features`, (K, D) histograms or embeddings, each choice is instead the frame
+    that adds most coverage, Σ_j sizes_j · max over kept i of cos(i, j), until a choice would add next to
+    nothing: near copies never stand for a whole video, and a static one gets a single frame. `sizes` (K,) is
+    how many sampled frames each proposal stands for. `threshold` then holds only where it is given.
+
+    Raises `OptionsError` on shapes that do not match or values out of range.
+    """
+    total, times = _checked(scores, seconds)
+    if isinstance(max_frames, bool) or not isinstance(max_frames, (int, np.integer)) or max_frames < 1:
+        raise OptionsError(f"max_frames is {max_frames!r}; give a whole number from 1")
+    covering = task == "summary" and features is not None
+    floor = _floor(total, task, threshold, covering=covering)
+    gap = _above_zero(
+        "min_gap_seconds", default_gap(duration_seconds) if min_gap_seconds is None else min_gap_seconds
+    )
+    added = _added_coverage(features, sizes, total) if covering and features is not None else None
+    chosen: list[int] = []
+    allowed = np.ones(len(total), bool)
+    while len(chosen) < max_frames:
+        worth = np.where(allowed, total if added is None else added(chosen), -np.inf)
+        best = int(np.argmax(worth))
+        if worth[best] == -np.inf:
+            break
+        chosen.append(best)
+        # The first frame stands even where no score reaches the threshold, which holds for all others.
+        allowed &= (np.abs(times - times[best]) >= gap) & (total >= floor)
+        allowed[best] = False
+    return np.array(sorted(chosen), dtype=np.intp)
+
+
+def adaptive_threshold(total: ArrayLike, task: Task = "retrieval") -> float:
+    """Return mean + λ · (best − mean) of the (K,) scores; λ is the task's `STRICTNESS`.
+
+    Scores that are all alike give their own value, so every frame passes and the budget decides.
+    """
+    values = np.asarray(total, np.float64)
+    if task not in STRICTNESS:
+        raise OptionsError(f"task is {task!r}; choose one of {', '.join(STRICTNESS)}")
+    mean, best = float(values.mean()), float(values.max())
+    # A hair below, or rounding of the mean would throw out frames that are all alike.
+    return mean + STRICTNESS[task] * (best - mean) - 1e-9
+
+
+def default_gap(duration_seconds: float | None) -> float:
+    """Return the minimum gap for a video of this length: a twentieth of it, at most 8 s; 0 where unknown."""
+    if duration_seconds is None or not math.isfinite(duration_seconds):
+        return 0.0
+    return min(LONGEST_GAP_SECONDS, max(0.0, duration_seconds) / _GAPS_PER_VIDEO)
+
+
+def average_selected_frames(counts: Iterable[int]) -> float:
+    """Return ASF, the mean number of selected frames over videos.
+
+    Raises `OptionsError` on no count at all or one below 0.
+    """
+    values = [float(count) for count in counts]
+    if not values or min(values) < 0:
+        raise OptionsError(f"counts are {values!r}; give the number of frames of at least one video")
+    return sum(values) / len(values)
+
+
+def frame_reduction_rate(selected: float, baseline: float) -> float:
+    """Return FRR = 1 − selected / baseline: the share of frames saved (below 0 where more were taken).
+
+    FRR-UFP takes 8 as the baseline, FRR-Avg the mean number of frames of the data set. Raises `OptionsError`
+    on a baseline that is not above 0 or a negative count.
+    """
+    if not (math.isfinite(baseline) and baseline > 0):
+        raise OptionsError(f"baseline is {baseline!r}; give a number of frames above 0")
+    if not (math.isfinite(selected) and selected >= 0):
+        raise OptionsError(f"selected is {selected!r}; give a number of frames from 0")
+    return 1.0 - selected / baseline
+
+
+def _added_coverage(
+    features: ArrayLike, sizes: ArrayLike | None, total: NDArray[np.float64]
+) -> Callable[[list[int]], NDArray[np.float64]]:
+    """Return a function: kept frames → (K,) the coverage each frame would add, -inf where too little."""
+    rows = np.asarray(features, np.float64)
+    if rows.ndim != 2 or len(rows) != len(total) or not np.all(np.isfinite(rows)):
+        raise OptionsError(f"features are {rows.shape}; give ({len(total)}, D) finite numbers")
+    share = np.ones(len(rows)) if sizes is None else np.asarray(sizes, np.float64)
+    if share.shape != total.shape or not np.all(np.isfinite(share)) or np.any(share < 0):
+        raise OptionsError(f"sizes are {sizes!r}; give {len(total)} numbers of frames")
+    rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    likeness = rows @ rows.T
+
+    def added(kept: list[int]) -> NDArray[np.float64]:
+        if not kept:
+            first: NDArray[np.float64] = likeness @ share
+            return first
+        gain = np.maximum(likeness - likeness[kept].max(0), 0.0) @ share
+        return np.where(gain >= NEXT_TO_NOTHING * share.sum(), gain, -np.inf)
+
+    return added
+
+
+def _floor(total: NDArray[np.float64], task: Task, threshold: float | None, *, covering: bool) -> float:
+    if threshold is not None:
+        return _above_zero("threshold", threshold)
+    return -math.inf if covering else adaptive_threshold(total, task)
+
+
+def _checked(
+    scores: Scores | ArrayLike, seconds: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    total = np.asarray(scores.total if isinstance(scores, Scores) else scores, np.float64)
+    times = np.asarray(seconds, np.float64)
+    if total.ndim != 1 or len(total) == 0 or not np.all(np.isfinite(total)):
+        raise OptionsError(f"scores are {total!r}; give (K,) finite numbers, at least one")
+    if times.shape != total.shape or np.any(np.diff(times) <= 0):
+        raise OptionsError(f"seconds are {times!r}; give {total.shape} ascending times, one per score")
+    return total, times
+
+
+def _above_zero(name: str, value: float) -> float:
+    if not (math.isfinite(value) and value >= 0):
+        raise OptionsError(f"{name} is {value!r}; give a number from 0")
+    return float(value)
