@@ -1,0 +1,175 @@
+"""Endless training batches of the drawn world: conversations for the Video-LLM, pairs for the encoder."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from keyframe_llm.cartoon.drawing import draw_frame
+from keyframe_llm.cartoon.language import (
+    ACTION_LABELS,
+    CAPTION_REQUESTS,
+    Question,
+    caption,
+    clear_enough,
+    questions,
+    text_about,
+)
+from keyframe_llm.cartoon.world import (
+    ACTIONS,
+    COLOURS,
+    PLACES,
+    SUBJECTS,
+    THINGS,
+    Clip,
+    Scene,
+    Shot,
+    random_clip,
+    random_scene,
+    random_shots,
+)
+from keyframe_llm.data import Frames
+from keyframe_llm.prompting import frame_messages, prompt
+
+__all__ = ["Pairs", "Turn", "conversation", "conversations", "filmed", "pairs", "random_view"]
+
+_SIZES = ((224, 168), (256, 192), (320, 240))
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the user says and the one right reply."""
+
+    text: str
+    reply: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """N frames, N texts, and which frame fits which text."""
+
+    images: list[NDArray[np.uint8]]
+    texts: list[str]
+    fits: NDArray[np.bool_]
+    """(N texts, N frames)"""
+
+
+def filmed(rng: np.random.Generator, shot: Shot) -> NDArray[np.uint8]:
+    """Draw a shot the way it comes out of a compressed video: some size, some loss."""
+    width, height = _SIZES[int(rng.integers(len(_SIZES)))]
+    frame = draw_frame(shot, width=width, height=height)
+    if rng.random() < 0.5:
+        return frame
+    packed = io.BytesIO()
+    Image.fromarray(frame).save(packed, "JPEG", quality=int(rng.integers(35, 90)))
+    return np.asarray(Image.open(packed))
+
+
+def random_view(rng: np.random.Generator) -> tuple[Clip, list[Shot]]:
+    """Make a clip and the few frames of it that are shown: one scene or several, one to four frames."""
+    many = rng.random()
+    scenes = 1 if many < 0.45 else 2 if many < 0.65 else int(rng.integers(3, 7))
+    count = int(rng.choice([1, 2, 3, 4], p=[0.1, 0.2, 0.6, 0.1]))
+    while True:
+        length = rng.uniform(2, 8) * scenes * (rng.integers(1, 30) if rng.random() < 0.2 else 1)
+        clip = random_clip(rng, scenes=scenes, seconds=float(length))
+        shots = random_shots(rng, clip, count)
+        if clear_enough(shots):
+            return clip, shots
+
+
+def _absent(rng: np.random.Generator, shots: Sequence[Shot]) -> Scene | None:
+    """Somebody no frame shows, often with the colour or the shape of somebody shown."""
+    stranger = random_scene(rng)
+    shown = shots[0].scene
+    if rng.random() < 0.5:
+        stranger = replace(stranger, **{trait: getattr(shown, trait) for trait in [str(rng.choice(["subject", "colour"]))]})
+    people = {(shot.scene.subject, shot.scene.colour) for shot in shots}
+    return None if (stranger.subject, stranger.colour) in people else stranger
+
+
+def conversation(rng: np.random.Generator, shots: Sequence[Shot], turns: int = 4) -> list[Turn]:
+    """A few turns about the frames shown: caption, action and questions mixed."""
+    absent = _absent(rng, shots) if rng.random() < 0.35 else None
+    asked: list[Question] = questions(rng, shots, absent=absent)
+    opening = rng.random()
+    said: list[Turn] = []
+    if opening < 0.45:
+        asks = prompt("caption") if rng.random() < 0.75 else str(rng.choice(CAPTION_REQUESTS))
+        said.append(Turn(asks, caption(shots)))
+    elif opening < 0.55 and len({shot.scene.action for shot in shots}) == 1:
+        said.append(Turn(prompt("classify"), ACTION_LABELS[shots[0].scene.action]))
+    for question in asked[: turns - len(said)]:
+        bare = bool(said) or rng.random() < 0.3
+        text = question.text if bare else prompt("question", question=question.text)
+        said.append(Turn(text, question.answer))
+    return said
+
+
+def conversations(rng: np.random.Generator, count: int) -> list[list[dict[str, Any]]]:
+    """Make `count` whole conversations in chat format, frames first."""
+    batch = []
+    for _ in range(count):
+        _, shots = random_view(rng)
+        frames = Frames(
+            _same_size([filmed(rng, shot) for shot in shots]), np.array([shot.second for shot in shots])
+        )
+        turns = conversation(rng, shots)
+        messages = frame_messages(frames, turns[0].text)
+        for i, turn in enumerate(turns):
+            if i:
+                messages.append({"role": "user", "content": [{"type": "text", "text": turn.text}]})
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": turn.reply}]})
+        batch.append(messages)
+    return batch
+
+
+def _same_size(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    height, width = frames[0].shape[:2]
+    return np.stack([np.asarray(Image.fromarray(frame).resize((width, height))) for frame in frames])
+
+
+_TRAITS: dict[str, Sequence[str]] = {
+    "subject": SUBJECTS,
+    "colour": COLOURS,
+    "place": PLACES,
+    "action": ACTIONS,
+    "thing": THINGS,
+}
+
+
+def _alike(rng: np.random.Generator, count: int) -> list[Scene]:
+    """Scenes that differ in one trait alone: the negatives that teach the most."""
+    base = random_scene(rng)
+    trait = str(rng.choice(list(_TRAITS)))
+    values = rng.permutation(np.array(_TRAITS[trait]))[:count]
+    return [
+        replace(base, **{trait: str(value)}, layout=int(rng.integers(2**31)), direction=int(rng.choice([-1, 1])))
+        for value in values
+    ]
+
+
+def pairs(rng: np.random.Generator, count: int, *, whole: float = 0.4) -> Pairs:
+    """Make `count` frames and texts; a share of the texts names everything that can be seen."""
+    scenes: list[Scene] = []
+    while len(scenes) < count:
+        scenes += _alike(rng, 4) if rng.random() < 0.7 else [random_scene(rng)]
+    scenes = scenes[:count]
+    told = [text_about(rng, scene, whole=bool(rng.random() < whole)) for scene in scenes]
+    fits = np.array(
+        [[all(getattr(scene, name) == value for name, value in traits) for scene in scenes] for _, traits in told]
+    )
+    images = [filmed(rng, Shot(scene, float(rng.uniform(0, 4)))) for scene in scenes]
+    return Pairs(images, [text for text, _ in told], fits)
+
+
+def forever(seed: int) -> Iterator[np.random.Generator]:
+    """One fresh, independent generator per batch."""
+    for child in iter(lambda s=np.random.SeedSequence(seed): s.spawn(1)[0], None):
+        yield np.random.default_rng(child)

@@ -1,0 +1,180 @@
+"""Train the two embedded models on the drawn world: `python -m keyframe_llm.cartoon.train`.
+
+Under an hour on two cores: the encoder and the Video-LLM are trained one after the other, each on batches
+that a second process draws. `--evaluate` measures what is there instead of training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keyframe_llm.cartoon.models import new_clip, new_processor, new_vlm, save_clip, save_vlm
+from keyframe_llm.cartoon.samples import conversations, pairs
+
+__all__ = ["main", "train_clip", "train_vlm"]
+
+_WEIGHTS = Path(__file__).parent / "weights"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _batches(make: Any, seed: int) -> Iterator[Any]:
+    """Run `make(rng)` for ever in a second process, a fresh generator each time."""
+    from torch.utils.data import DataLoader, IterableDataset
+
+    class Stream(IterableDataset[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            import torch
+
+            torch.set_num_threads(1)
+            for step in range(10**9):
+                yield make(np.random.default_rng([seed, step]))
+
+    return iter(DataLoader(Stream(), batch_size=None, num_workers=1, prefetch_factor=4))
+
+
+def _optimiser(model: Any, rate: float, steps: int, warmup: int) -> tuple[Any, Any]:
+    import torch
+
+    optimiser = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+
+
+def train_clip(folder: Path, *, steps: int = 1500, batch: int = 128, seed: int = 0) -> None:
+    """Train the encoder with a contrastive loss in which every frame that fits a text counts as right."""
+    import torch
+    from torch.nn.functional import log_softmax
+
+    model, images, tokenizer = new_clip(seed)
+
+    def make(rng: np.random.Generator) -> tuple[Any, Any, Any]:
+        made = pairs(rng, batch)
+        pixels = images([np.array(image) for image in made.images], return_tensors="pt").pixel_values
+        tokens = tokenizer(made.texts, padding=True, return_tensors="pt")
+        return pixels, dict(tokens), torch.from_numpy(made.fits)
+
+    optimiser, schedule = _optimiser(model, 1e-3, steps, 100)
+    model.train()
+    began = time.monotonic()
+    for step, (pixels, tokens, fits) in zip(range(steps), _batches(make, seed), strict=False):
+        logits = model(pixel_values=pixels, **tokens).logits_per_text
+        to_frames = fits / fits.sum(1, keepdim=True)
+        to_texts = fits.T / fits.T.sum(1, keepdim=True)
+        loss = -(to_frames * log_softmax(logits, 1)).sum(1).mean() - (to_texts * log_softmax(logits.T, 1)).sum(1).mean()
+        floor = -(to_frames * to_frames.clamp(min=1e-9).log()).sum(1).mean()
+        _step(model, optimiser, schedule, loss)
+        if step % 100 == 99:
+            first = fits[torch.arange(len(fits)), logits.argmax(1)].float().mean()
+            spent = (time.monotonic() - began) / 60
+            _say(f"encoder {step + 1}/{steps}: loss {float(loss.detach()):.3f} (floor {float(floor):.3f}) "
+                 f"R@1 {float(first):.3f}, {spent:.1f} min")
+    save_clip(model.eval(), images, tokenizer, folder)
+
+
+def _step(model: Any, optimiser: Any, schedule: Any, loss: Any) -> None:
+    import torch
+
+    optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()
+    schedule.step()
+
+
+def _reply_labels(ids: Any, tokenizer: Any) -> Any:
+    """Copy the token ids, with -100 wherever it is not the assistant's turn to speak."""
+    speaks = tokenizer.convert_tokens_to_ids("▁assistant")
+    starts, ends = (tokenizer.convert_tokens_to_ids(t) for t in ("<|im_start|>", "<|im_end|>"))
+    labels = ids.clone().fill_(-100)
+    for row, target in zip(ids.tolist(), labels, strict=True):
+        replying = False
+        for i, token in enumerate(row):
+            if replying:
+                target[i] = token
+                replying = token != ends
+            elif token == speaks and row[i - 1] == starts:
+                replying = True
+    return labels
+
+
+def train_vlm(folder: Path, *, steps: int = 1800, batch: int = 32, seed: int = 0) -> None:
+    """Train the Video-LLM on conversations; only the assistant's words count."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    processor = new_processor()
+    processor.tokenizer.padding_side = "right"
+    model = new_vlm(processor.tokenizer, seed)
+
+    def make(rng: np.random.Generator) -> tuple[dict[str, Any], Any]:
+        inputs = processor.apply_chat_template(
+            conversations(rng, batch),
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True},
+        )
+        return dict(inputs), _reply_labels(inputs["input_ids"], processor.tokenizer)
+
+    optimiser, schedule = _optimiser(model, 1.5e-3, steps, 100)
+    model.train()
+    began = time.monotonic()
+    for step, (inputs, labels) in zip(range(steps), _batches(make, seed + 1), strict=False):
+        hidden = model.model(**inputs, use_cache=False).last_hidden_state[:, :-1]
+        target = labels[:, 1:]
+        said = target != -100
+        logits = model.lm_head(hidden[said])
+        loss = cross_entropy(logits, target[said])
+        _step(model, optimiser, schedule, loss)
+        if step % 50 == 49:
+            right = (logits.argmax(-1) == target[said]).float().mean()
+            spent = (time.monotonic() - began) / 60
+            _say(f"video-llm {step + 1}/{steps}: loss {float(loss.detach()):.4f} "
+                 f"tokens right {float(right):.4f}, {spent:.1f} min")
+        if step % 300 == 299:
+            torch.save(model.state_dict(), folder.with_suffix(".partial.pt"))
+    processor.tokenizer.padding_side = "left"
+    save_vlm(model.eval(), processor, folder)
+    folder.with_suffix(".partial.pt").unlink(missing_ok=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train or evaluate the embedded models; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m keyframe_llm.cartoon.train", description=__doc__)
+    parser.add_argument("--only", choices=["clip", "vlm"], help="train one of the two models")
+    parser.add_argument("--steps", type=int, help="training steps instead of the default")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, help="threads of the training process")
+    parser.add_argument("--out", type=Path, default=_WEIGHTS, help="folder of the checkpoints")
+    asked = parser.parse_args(arguments)
+    import torch
+
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    steps = {"steps": asked.steps} if asked.steps else {}
+    if asked.only != "vlm":
+        train_clip(asked.out / "clip", seed=asked.seed, **steps)
+    if asked.only != "clip":
+        train_vlm(asked.out / "qwen2_5_vl", seed=asked.seed, **steps)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
