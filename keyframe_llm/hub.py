@@ -1,0 +1,110 @@
+"""Finding a model's files: a local folder, the local cache, then the Hugging Face Hub, in that order.
+
+The hub is asked once, briefly, before anything is downloaded: left to itself, the client retries every
+single file for about 25 seconds when there is no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from keyframe_llm.errors import ModelError
+
+__all__ = ["fetch_folder", "load_local_first", "one_line"]
+
+T = TypeVar("T")
+
+_HUB_TIMEOUT_SECONDS = 10.0
+_MESSAGE_LENGTH = 240
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's message that says something, shortened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if len(text) <= _MESSAGE_LENGTH else text[: _MESSAGE_LENGTH - 1] + "…"
+
+
+def load_local_first(name: str, load: Callable[[str, bool], T], *, ways_out: str) -> T:
+    """Call `load(source, local_files_only)` on what is here, and only then on what must be downloaded.
+
+    `name` is a local folder with a `config.json`, or a hub id. `ways_out` ends every error message.
+    Raises `ModelError` where the model is nowhere to be had or the files cannot be loaded.
+    """
+    folder = Path(name).expanduser()
+    if folder.exists() or not _is_hub_id(name):
+        _check_folder(folder, "config.json", ways_out)
+        with _one_line_errors(name, ways_out):
+            return load(str(folder), True)
+    with _one_line_errors(name, ways_out):
+        try:
+            return load(name, True)
+        except OSError:  # not, or not wholly, in the cache
+            _check_hub(name, "config.json", ways_out)
+            return load(name, False)
+
+
+def fetch_folder(name: str, config_file: str, patterns: list[str], *, ways_out: str) -> Path:
+    """The local folder with the files of hub repository `name` that match `patterns`, downloaded if need be.
+
+    Raises `ModelError` where the hub cannot be reached or has no such repository with a `config_file`.
+    """
+    from huggingface_hub import snapshot_download
+
+    if not _is_hub_id(name):
+        raise ModelError(f"{name!r} is not the id of a repository on the Hugging Face Hub; {ways_out}")
+    with _one_line_errors(name, ways_out):
+        try:
+            return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
+        except OSError:  # not, or not wholly, in the cache
+            _check_hub(name, config_file, ways_out)
+            return Path(snapshot_download(name, allow_patterns=patterns))
+
+
+def _is_hub_id(name: str) -> bool:
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        hf_hub_url(name, "config.json")
+    except HFValidationError:
+        return False
+    return True
+
+
+def _check_folder(folder: Path, config_file: str, ways_out: str) -> None:
+    if not folder.is_dir():
+        raise ModelError(f"'{folder}' is neither a folder nor the id of a repository on the hub; {ways_out}")
+    if not (folder / config_file).is_file():
+        raise ModelError(f"the folder '{folder}' holds no {config_file}, so no model; {ways_out}")
+
+
+def _check_hub(name: str, config_file: str, ways_out: str) -> None:
+    from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url
+
+    try:
+        get_hf_file_metadata(hf_hub_url(name, config_file), timeout=_HUB_TIMEOUT_SECONDS)
+    except errors.GatedRepoError as error:
+        what = f"{name!r} is gated: accept its licence on the hub and log in with `hf auth login`"
+        raise ModelError(f"{what}; {ways_out}") from error
+    except errors.RepositoryNotFoundError as error:
+        what = (
+            f"the Hugging Face Hub has no repository {name!r} (or it is private), and no folder has that name"
+        )
+        raise ModelError(f"{what}; {ways_out}") from error
+    except errors.EntryNotFoundError as error:
+        raise ModelError(f"{name!r} on the hub holds no {config_file}, so no model; {ways_out}") from error
+    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
+        what = f"{name!r} is not on this machine and the Hugging Face Hub cannot be reached"
+        raise ModelError(f"{what} ({one_line(error)}); {ways_out}") from error
+
+
+@contextmanager
+def _one_line_errors(name: str, ways_out: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        raise ModelError(f"{name!r} cannot be loaded ({one_line(error)}); {ways_out}") from error
