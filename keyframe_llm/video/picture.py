@@ -1,0 +1,95 @@
+"""From a decoded frame to the RGB picture a viewer would see: colours, pixel shape, orientation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+__all__ = ["Geometry"]
+
+_FULL_RANGE = 2  # AVCOL_RANGE_JPEG: RGB has no other
+_MAX_PIXEL_SHAPE = 8.0
+_SHAPE_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How the stored pictures of one video become upright ones with square pixels."""
+
+    width: int
+    """Pixels as stored, but square."""
+    height: int
+    swap: bool
+    """Rows become columns (a turn by 90° or 270°)."""
+    flip_x: bool
+    """Mirrored left to right, after the swap."""
+    flip_y: bool
+    """Mirrored top to bottom, after the swap."""
+
+    @classmethod
+    def of(cls, frame: VideoFrame, pixel_shape: Fraction | None) -> Geometry:
+        """Read it off the first frame and the sample aspect ratio (width : height of one pixel)."""
+        width, height = _square(frame.width, frame.height, pixel_shape)
+        return cls(width, height, *_orientation(frame))
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height of the upright picture, in pixels."""
+        return (self.height, self.width) if self.swap else (self.width, self.height)
+
+    def picture(self, frame: VideoFrame, short_side: int | None = None) -> NDArray[np.uint8]:
+        """(H, W, 3) RGB uint8, upright: full size, or `short_side` pixels on the shorter side if that is less.
+
+        The matrix and the range are those the frame is tagged with. Untagged video is read as FFmpeg reads it:
+        BT.601, limited range. High dynamic range is converted by matrix only, not tone-mapped.
+        """
+        width, height = _shrink(self.width, self.height, short_side)
+        flags = "BILINEAR" if short_side is not None else "BICUBIC"
+        pixels: NDArray[np.uint8] = frame.to_ndarray(
+            width=width,
+            height=height,
+            format="rgb24",
+            interpolation=flags,
+            src_color_range=int(frame.color_range),
+            dst_color_range=_FULL_RANGE,
+        )
+        return self._turn(pixels)
+
+    def _turn(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self.swap:
+            pixels = pixels.swapaxes(0, 1)
+        if self.flip_x:
+            pixels = pixels[:, ::-1]
+        if self.flip_y:
+            pixels = pixels[::-1]
+        return np.ascontiguousarray(pixels)
+
+
+def _square(width: int, height: int, shape: Fraction | None) -> tuple[int, int]:
+    ratio = float(shape) if shape else 1.0
+    # Within 1 %, encoders only note that they rounded the size; beyond 8, the file is wrong.
+    if abs(ratio - 1) <= _SHAPE_TOLERANCE or not 1 / _MAX_PIXEL_SHAPE <= ratio <= _MAX_PIXEL_SHAPE:
+        return width, height
+    return max(1, round(width * ratio)), height
+
+
+def _shrink(width: int, height: int, short_side: int | None) -> tuple[int, int]:
+    short = min(width, height)
+    if short_side is None or short <= short_side:
+        return width, height
+    return max(1, round(width * short_side / short)), max(1, round(height * short_side / short))
+
+
+def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
+    """Swap, flip x, flip y from the display matrix, which maps stored (x, y) to (ax + cy, bx + dy)."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return False, False, False
+    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].astype(np.int64)
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return False, bool(a < 0), bool(d < 0)
+    return True, bool(c < 0), bool(b < 0)

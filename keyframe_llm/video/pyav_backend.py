@@ -1,0 +1,148 @@
+"""The PyAV decoder: FFmpeg's libraries in one wheel, every common format, the default."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from keyframe_llm.data import Frames, VideoInfo
+from keyframe_llm.errors import VideoError
+from keyframe_llm.video.decoder import DecodePlan
+from keyframe_llm.video.picture import Geometry
+from keyframe_llm.video.plan import Survey, choose_plan
+from keyframe_llm.video.reader import Cursor, FrameReader, KeySeeker, Shot, Skip
+from keyframe_llm.video.sampling import TimedSource, check_stride, check_times, sample_times
+from keyframe_llm.video.source import check_path
+from keyframe_llm.video.survey import survey_video
+
+__all__ = ["PyAVDecoder"]
+
+ON_SCREEN_TOLERANCE_SECONDS = 0.0005
+"""A time rounded to a millisecond still names its frame."""
+_SKIP: dict[str, Skip] = {"all": "DEFAULT", "reference": "NONREF", "key": "NONKEY"}
+
+
+class PyAVDecoder:
+    """A `Decoder` on PyAV. Raises `VideoError` where no frame of the file can be shown."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = check_path(path)
+        self.warnings: list[str] = []
+        self._survey: Survey | None = None
+        self._reader = FrameReader(self._path)
+        self._exact = Cursor(self._reader, jump=True)
+        first = self._exact.around(0.0)[0]
+        if first is None:
+            self.close()
+            raise VideoError(f"{self._path}: no frame can be decoded; the file is damaged, make it again")
+        stream = self._reader.stream
+        self._geometry = Geometry.of(first.frame, stream.sample_aspect_ratio)
+        width, height = self._geometry.upright
+        rate = stream.average_rate
+        self.info = VideoInfo(
+            path=self._path,
+            duration_seconds=_shown_duration(self._reader),
+            average_fps=float(rate) if rate else None,
+            width=width,
+            height=height,
+            codec=stream.codec_context.codec.canonical_name,
+        )
+
+    def plan(self, stride_seconds: float) -> DecodePlan:
+        """The cheapest decode for frames every `stride_seconds`, and why, in one line."""
+        return self._plan(stride_seconds, 0.0, math.inf)
+
+    def sample(
+        self,
+        stride_seconds: float,
+        *,
+        short_side: int,
+        start_seconds: float = 0.0,
+        end_seconds: float | None = None,
+    ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """See `Decoder.sample`."""
+        check_stride(stride_seconds, short_side, start_seconds, end_seconds)
+        end = math.inf if end_seconds is None else end_seconds
+        return self._sample(stride_seconds, short_side, start_seconds, end)
+
+    def decode_at(self, seconds: Sequence[float]) -> Frames:
+        """See `Decoder.decode_at`."""
+        times = [float(s) for s in seconds]
+        check_times(times)
+        shots: list[tuple[float, NDArray[np.uint8]]] = []
+        for time in times:
+            shot = self._exact.around(time + ON_SCREEN_TOLERANCE_SECONDS)[0]
+            if shot is None:
+                raise VideoError(
+                    f"{self._path}: no frame can be decoded at {time:.3f} s; the file is damaged"
+                )
+            if not shots or shot.seconds > shots[-1][0]:
+                shots.append((shot.seconds, self._geometry.picture(shot.frame)))
+        self._note_damage(self._reader)
+        width, height = self._geometry.upright
+        images = np.stack([p for _, p in shots]) if shots else np.empty((0, height, width, 3), np.uint8)
+        return Frames(images, np.array([s for s, _ in shots], dtype=np.float64))
+
+    def close(self) -> None:
+        """Free the file."""
+        self._reader.close()
+
+    def __enter__(self) -> PyAVDecoder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _plan(self, stride: float, start: float, end: float) -> DecodePlan:
+        if self._survey is None:
+            with self._another() as reader:
+                self._survey = survey_video(reader, self.info.duration_seconds)
+        return choose_plan(self._survey, stride, start, end)
+
+    def _another(self, skip: Skip = "DEFAULT") -> FrameReader:
+        reader = FrameReader(self._path, skip)
+        reader.origin = self._reader.origin
+        return reader
+
+    def _sample(
+        self, stride: float, short_side: int, start: float, end: float
+    ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        duration = self.info.duration_seconds or math.inf
+        if start >= duration:
+            raise VideoError(f"{self._path} ends at {duration:.3f} s, before start_seconds {start:g}")
+        mode = self._plan(stride, start, end).mode
+        with self._another("NONKEY" if mode == "seek" else _SKIP[mode]) as reader:
+            thin: TimedSource[Shot] = Cursor(reader, jump=False)
+            if mode == "seek":
+                assert self._survey is not None and self._survey.key_seconds is not None
+                thin = KeySeeker(reader, self._survey.key_seconds)
+            for shot in sample_times(thin, self._exact, stride, start, end, duration):
+                yield shot.seconds, self._geometry.picture(shot.frame, short_side)
+            self._note_damage(reader)
+
+    def _note_damage(self, reader: FrameReader) -> None:
+        for line in reader.damage():
+            if line not in self.warnings:
+                self.warnings.append(line)
+
+
+def _shown_duration(reader: FrameReader) -> float | None:
+    """Seconds from the first frame shown to the end, as the container states it."""
+    stream, container = reader.stream, reader.container
+    if stream.duration and stream.time_base:
+        start = stream.start_time or 0
+        end = (start + stream.duration) * float(stream.time_base)
+    elif container.duration:
+        end = (container.duration + (container.start_time or 0)) / av.time_base
+    else:
+        return None
+    length = end - (reader.origin or 0) * float(stream.time_base or 0)
+    return length if length > 0 else None

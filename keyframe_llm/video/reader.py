@@ -1,0 +1,245 @@
+"""Frames of one stream in the order they are shown, from the start or from any time on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Literal, NamedTuple
+
+import av
+import av.error
+import numpy as np
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from keyframe_llm.errors import VideoError
+from keyframe_llm.video.source import av_errors, open_container, video_stream
+
+__all__ = ["Cursor", "FrameReader", "KeySeeker", "Shot", "Skip"]
+
+Skip = Literal["DEFAULT", "NONREF", "NONKEY"]
+_LONG_WAY_SECONDS = 8.0
+
+
+class Shot(NamedTuple):
+    """A decoded frame and its time."""
+
+    seconds: float
+    frame: VideoFrame
+
+
+class FrameReader:
+    """One open file, read forwards. Damage is counted and stepped over, as a player does."""
+
+    def __init__(self, path: str, skip: Skip = "DEFAULT") -> None:
+        self.path = path
+        self.skip = skip
+        self.origin: int | None = None
+        """The timestamp that counts as 0.0 s; the first frame's where none was given."""
+        self.damaged_packets = 0
+        self.backward_frames = 0
+        self.ended_by: str | None = None
+        """What broke off the reading, if not the end of the file."""
+        self._open()
+
+    def _open(self) -> None:
+        self.container = open_container(self.path)
+        self.stream = video_stream(self.container, self.path)
+        self.stream.thread_type = "AUTO"
+        context = self.stream.codec_context
+        context.skip_frame = self.skip
+        if self.skip != "DEFAULT":
+            context.options = {"skip_loop_filter": "all"}
+        base = self.stream.time_base
+        if base is None:
+            raise VideoError(f"{self.path} has no time base; convert it to MP4")
+        self._base = base
+        self._last: int | None = None
+        self._untouched = True
+
+    def close(self) -> None:
+        """Free the file."""
+        self.container.close()
+
+    def __enter__(self) -> FrameReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def seconds(self, timestamp: int) -> float:
+        """Seconds since the first frame shown."""
+        ticks = timestamp - (self.origin or 0)
+        return ticks * self._base.numerator / self._base.denominator
+
+    def timestamp(self, seconds: float) -> int:
+        """The timestamp nearest to these seconds since the first frame shown."""
+        return (self.origin or 0) + round(seconds * self._base.denominator / self._base.numerator)
+
+    def shots(self) -> Iterator[Shot]:
+        """Frames from here on, strictly ascending in time."""
+        for packet in self._packets():
+            for frame in self._decode(packet):
+                stamp = self._stamp(frame)
+                if stamp is not None:
+                    yield Shot(self.seconds(stamp), frame)
+
+    def shots_from(self, seconds: float) -> Iterator[Shot]:
+        """Frames from the last key frame at or before `seconds` on; from the first where there is none."""
+        back = 0.0
+        while seconds - back > 0:
+            shots = self._sought(seconds - back)
+            first = next(shots, None)
+            if first is not None and first.seconds <= seconds:
+                yield first
+                yield from shots
+                return
+            # The container's index was wrong or missing (or the frame leads its key frame): look further back.
+            back = max(1.0, back * 4)
+        self.restart()
+        yield from self.shots()
+
+    def key_shot(self, seconds: float) -> Shot | None:
+        """The key frame at `seconds` alone: one seek, one packet."""
+        try:
+            self.container.seek(self.timestamp(seconds), stream=self.stream)
+            packet = next((p for p in self.container.demux(self.stream) if p.is_keyframe and p.size), None)
+        except av.error.FFmpegError:
+            return None
+        self._last = None
+        if packet is None:
+            return None
+        frames = [*self._decode(packet), *self._decode(Packet())]
+        stamp = self._stamp(frames[0]) if frames else None
+        return None if stamp is None else Shot(self.seconds(stamp), frames[0])
+
+    def damage(self) -> list[str]:
+        """One line for each kind of damage met so far."""
+        lines = []
+        if self.ended_by is not None:
+            lines.append(f"{self.path} is damaged or cut off: reading stopped early ({self.ended_by})")
+        if self.damaged_packets:
+            lines.append(f"{self.path} is damaged: packets that cannot be decoded are left out")
+        if self.backward_frames:
+            lines.append(f"{self.path} has timestamps that run backwards: those frames are left out")
+        return lines
+
+    def restart(self) -> None:
+        """Go back to the start. A fresh file does it in every format, also in those that cannot seek."""
+        if not self._untouched:
+            self.close()
+            self._open()
+
+    def _sought(self, seconds: float) -> Iterator[Shot]:
+        self._untouched = False
+        try:
+            self.container.seek(self.timestamp(seconds), stream=self.stream)
+        except av.error.FFmpegError:
+            return
+        self._last = None
+        shots = self.shots()
+        for shot in shots:
+            # Without its references a frame is rubbish: wait for one that needs none.
+            if shot.frame.key_frame:
+                yield shot
+                yield from shots
+
+    def _packets(self) -> Iterator[Packet]:
+        self._untouched = False
+        try:
+            yield from self.container.demux(self.stream)
+        except av.error.FFmpegError as error:
+            self.ended_by = error.strerror
+            yield Packet()  # an empty packet has the decoder hand out what it still holds
+
+    def _decode(self, packet: Packet) -> list[VideoFrame]:
+        if packet.size == 0 and packet.dts is not None:
+            return []  # an AVI's dropped frame; the decoder would take it for the end
+        try:
+            # The stream's own decoder, because a packet made here knows no stream.
+            return self.stream.codec_context.decode(packet if packet.size else None)
+        except av.error.EOFError:
+            return []
+        except av.error.FFmpegError:
+            self.damaged_packets += 1
+            return []
+
+    def _stamp(self, frame: VideoFrame) -> int | None:
+        """The frame's timestamp, made up from the frame rate where the file has none; None runs backwards."""
+        stamp = frame.pts
+        if stamp is None:
+            stamp = (self.origin or 0) if self._last is None else self._last + self._tick()
+        if self._last is not None and stamp <= self._last:
+            self.backward_frames += 1
+            return None
+        self._last = stamp
+        if self.origin is None:
+            self.origin = stamp
+        return stamp
+
+    def _tick(self) -> int:
+        rate = self.stream.guessed_rate or self.stream.average_rate or 25
+        return max(1, round(1 / (rate * self._base)))
+
+
+class Cursor:
+    """Finds the frames around a time, decoding on from where it is or seeking, whichever is less work."""
+
+    def __init__(self, reader: FrameReader, *, jump: bool) -> None:
+        self._reader = reader
+        self._jump = jump
+        self._shots: Iterator[Shot] | None = None
+        self._now: Shot | None = None
+        self._next: Shot | None = None
+
+    def around(self, seconds: float) -> tuple[Shot | None, Shot | None]:
+        """The last frame at or before `seconds`, and the first after it; None where there is none."""
+        with av_errors(self._reader.path):
+            if self._shots is None or self._behind(seconds) or self._far_ahead(seconds):
+                self._shots = self._reader.shots_from(seconds)
+                self._now, self._next = None, next(self._shots, None)
+            while self._next is not None and self._next.seconds <= seconds:
+                self._now, self._next = self._next, next(self._shots, None)
+        return self._now, self._next
+
+    def _behind(self, seconds: float) -> bool:
+        return self._now is not None and seconds < self._now.seconds
+
+    def _far_ahead(self, seconds: float) -> bool:
+        if not self._jump or self._next is None or seconds <= self._next.seconds:
+            return False
+        key = self._key_before(seconds)
+        if key is None:
+            return seconds - self._next.seconds > _LONG_WAY_SECONDS
+        return key > self._next.seconds
+
+    def _key_before(self, seconds: float) -> float | None:
+        """The time of the last key frame at or before `seconds`, as far as the container's index knows."""
+        entries = getattr(self._reader.stream, "index_entries", None)  # PyAV 16 and later
+        if not entries or len(entries) < 2:
+            return None
+        found = entries.search_timestamp(self._reader.timestamp(seconds))
+        return None if found < 0 else self._reader.seconds(entries[found].timestamp)
+
+
+class KeySeeker:
+    """Key frames fetched one by one, each with a seek, as the cursor of a very thin sampling."""
+
+    def __init__(self, reader: FrameReader, key_seconds: NDArray[np.float64]) -> None:
+        self._reader = reader
+        self._keys = key_seconds
+        self._at = -1
+        self._shot: Shot | None = None
+
+    def around(self, seconds: float) -> tuple[Shot | None, Shot | None]:
+        """The key frame nearest to `seconds`, on the side where it lies."""
+        nearest = int(np.abs(self._keys - seconds).argmin())
+        if nearest != self._at:
+            self._at = nearest
+            with av_errors(self._reader.path):
+                self._shot = self._reader.key_shot(float(self._keys[nearest]))
+        shot = self._shot
+        return (shot, None) if shot is None or shot.seconds <= seconds else (None, shot)

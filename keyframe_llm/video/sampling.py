@@ -1,0 +1,90 @@
+"""Picking frames at a stride out of a stream of frames, whatever decodes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import count
+from typing import Protocol, TypeVar
+
+from keyframe_llm.errors import OptionsError
+
+__all__ = ["Timed", "TimedSource", "check_stride", "check_times", "sample_times"]
+
+_SAME = 1e-6
+
+
+class Timed(Protocol):
+    """Anything with a time."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the first frame shown."""
+        ...
+
+
+T = TypeVar("T", bound=Timed)
+T_co = TypeVar("T_co", bound=Timed, covariant=True)
+
+
+class TimedSource(Protocol[T_co]):
+    """Frames that can be asked for by time."""
+
+    def around(self, seconds: float) -> tuple[T_co | None, T_co | None]:
+        """The last frame at or before `seconds`, and the first after it; None where there is none."""
+        ...
+
+
+def sample_times(
+    thin: TimedSource[T], exact: TimedSource[T], stride: float, start: float, end: float, duration: float
+) -> Iterator[T]:
+    """Frames nearest to start, start + stride, …, strictly ascending and within the window.
+
+    Where `thin` has none within half a stride, `exact` is asked; where the video itself has none (variable
+    frame rate), the frame on screen at that time is taken, once.
+    """
+    last = -math.inf
+    for i in count():
+        wanted = start + i * stride
+        if wanted > end or (i > 0 and wanted >= duration):
+            return
+        shot = _nearest(thin.around(wanted), wanted, start, end)
+        over = False
+        if shot is None or abs(shot.seconds - wanted) > stride / 2 + _SAME:
+            before, after = exact.around(wanted)
+            shot = _nearest((before, after), wanted, start, end)
+            if shot is None or abs(shot.seconds - wanted) > stride / 2 + _SAME:
+                shot = before
+            over = after is None
+        if shot is not None and shot.seconds > last:
+            yield shot
+            last = shot.seconds
+        if over:
+            return
+
+
+def _nearest(pair: tuple[T | None, T | None], wanted: float, start: float, end: float) -> T | None:
+    within = [s for s in pair if s is not None and start - _SAME <= s.seconds <= end + _SAME]
+    return min(within, key=lambda shot: abs(shot.seconds - wanted), default=None)
+
+
+def check_stride(stride: float, short_side: int, start: float, end: float | None) -> None:
+    """Raise `OptionsError` on a stride, size or window that means nothing."""
+    if not (math.isfinite(stride) and stride > 0):
+        raise OptionsError(f"stride_seconds is {stride!r}; give a number above 0")
+    if short_side < 1:
+        raise OptionsError(f"short_side is {short_side!r}; give at least 1 pixel")
+    if not (math.isfinite(start) and start >= 0):
+        raise OptionsError(f"start_seconds is {start!r}; give a number from 0 up")
+    if end is not None and not end > start:
+        raise OptionsError(f"end_seconds is {end!r}, not after start_seconds {start!r}; give a later end")
+
+
+def check_times(seconds: list[float]) -> None:
+    """Raise `OptionsError` unless the times are finite, from 0 up and ascending."""
+    for value in seconds:
+        if not (math.isfinite(value) and value >= 0):
+            raise OptionsError(f"seconds holds {value!r}; give times from 0 up, counted from the first frame")
+    for one, two in zip(seconds, seconds[1:], strict=False):
+        if two < one:
+            raise OptionsError(f"seconds has {two!r} after {one!r}; give the times in ascending order")

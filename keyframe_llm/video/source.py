@@ -1,0 +1,98 @@
+"""Opening a local file with FFmpeg, safely, and saying in one line why it cannot be read."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import av.error
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from keyframe_llm.errors import VideoError
+
+__all__ = ["av_errors", "check_path", "open_container", "video_stream"]
+
+# Containers that hold their pictures themselves. Playlists (hls, dash, concat) and picture sequences (image2)
+# are left out: they would have FFmpeg open other files, or other machines.
+_CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegtsraw,mpegvideo,flv,asf,ogg,gif,apng,"
+    "h264,hevc,vvc,m4v,mjpeg,h263,h261,ivf,obu,av1,vc1,vc1test,nut,mxf,rm,dv,wtv,gxf,yuv4mpegpipe,amv,bink,"
+    "smk,flic,swf,nsv,roq,nuv,xmv,viv,mp3,wav,flac,aac,w64,aiff,ac3"
+)
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
+
+
+def check_path(path: str | os.PathLike[str]) -> str:
+    """The path of a readable local file; raises `VideoError` for anything else (a URL, a folder, a pipe)."""
+    text = os.fspath(path)
+    if "://" in text:
+        raise VideoError(f"{text} is a URL, and only local files are read; download it first")
+    try:
+        status = Path(text).stat()
+    except (OSError, ValueError) as error:
+        raise VideoError(f"{text}: {_system_reason(error)}") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise VideoError(f"{text} is a folder; give the path of a video file in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise VideoError(f"{text} is not a regular file; give the path of a video file")
+    if status.st_size == 0:
+        raise VideoError(f"{text} is empty (0 bytes); copy or download it again")
+    return text
+
+
+def _system_reason(error: OSError | ValueError) -> str:
+    code = getattr(error, "errno", None)
+    if code in (errno.ENOENT, errno.ENOTDIR):
+        return "no such file; check the path"
+    if code in (errno.EACCES, errno.EPERM):
+        return "permission denied; make the file readable for this user"
+    return f"cannot be read ({getattr(error, 'strerror', None) or error}); check the path"
+
+
+@contextmanager
+def av_errors(path: str) -> Iterator[None]:
+    """Turn whatever FFmpeg or the system raises on `path` into a one-line `VideoError`."""
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        raise VideoError(f"{path}: {_ffmpeg_reason(error)}") from error
+    except OSError as error:
+        raise VideoError(f"{path}: {_system_reason(error)}") from error
+
+
+def _ffmpeg_reason(error: av.error.FFmpegError) -> str:
+    if isinstance(error, (FileNotFoundError, PermissionError)):
+        return _system_reason(error)
+    detail = " ".join(str(error.strerror or error).split())
+    log = error.log
+    if log and log[2].strip():
+        detail += f": {' '.join(log[2].split())}"
+    if isinstance(error, av.error.InvalidDataError):
+        return f"not a video that can be read, or damaged ({detail}); check it in a player, or make it again"
+    return f"cannot be read as a video ({detail}); check it in a player, or convert it to MP4"
+
+
+def open_container(path: str) -> InputContainer:
+    """Open a local file, following no reference out of it. Raises `VideoError`."""
+    with av_errors(path):
+        # The explicit protocol keeps a colon in a file's name from being read as one.
+        return av.open(f"file:{path}", mode="r", container_options=dict(_OPTIONS), metadata_errors="replace")
+
+
+def video_stream(container: InputContainer, path: str) -> VideoStream:
+    """The stream to watch: the one FFmpeg prefers, but never a cover picture. Raises `VideoError`."""
+    moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not moving:
+        kinds = sorted({s.type for s in container.streams}) or ["nothing"]
+        raise VideoError(f"{path} holds no video (only {', '.join(kinds)}); give a file with a picture track")
+    best = container.streams.best("video")
+    stream = next((s for s in moving if best is not None and s.index == best.index), moving[0])
+    if stream.codec_context is None:
+        raise VideoError(f"{path}: its video codec is not one this FFmpeg can decode; convert it to H.264")
+    return stream

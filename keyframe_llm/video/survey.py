@@ -1,0 +1,96 @@
+"""Finding out what the planner needs from the container's index and a few packets, without decoding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import av.error
+import numpy as np
+from av.packet import Packet
+from numpy.typing import NDArray
+
+from keyframe_llm.video.plan import Survey
+from keyframe_llm.video.reader import FrameReader
+from keyframe_llm.video.source import av_errors
+
+__all__ = ["survey_video"]
+
+_HEAD_PACKETS = 300
+_SCAN_LIMIT_BYTES = 2 << 30
+_WHOLE_INDEX = ("mov", "avi")  # formats whose index lists every frame, with honest key flags
+_CUE_INDEX = ("matroska", "webm")  # formats whose index lists key frames, read at the first seek
+
+
+def survey_video(reader: FrameReader, duration_seconds: float | None) -> Survey:
+    """Look over the packets of an open, otherwise unused reader. Raises `VideoError`."""
+    with av_errors(reader.path):
+        head = _times(islice(_packets(reader), _HEAD_PACKETS), reader)
+        anchors = _anchor_gap(head)
+        keys, frames = _from_index(reader, head)
+        if keys is None and Path(reader.path).stat().st_size <= _SCAN_LIMIT_BYTES:
+            reader.restart()
+            scan = _times(_packets(reader), reader)
+            keys, frames = scan[scan[:, 1] > 0, 0], len(scan)
+            duration_seconds = duration_seconds or _end(scan)
+    duration = math.inf if duration_seconds is None else duration_seconds
+    rate = float(reader.stream.average_rate or reader.stream.guessed_rate or 25)
+    if frames is None:
+        frames = round(duration * rate) if math.isfinite(duration) else 1
+    return Survey(frames, duration, None if keys is None else np.unique(keys), anchors)
+
+
+def _packets(reader: FrameReader) -> Iterator[Packet]:
+    try:
+        yield from (p for p in reader.container.demux(reader.stream) if p.size and not p.is_discard)
+    except av.error.FFmpegError:
+        return  # a damaged end: what came before is what there is
+
+
+def _times(packets: Iterator[Packet], reader: FrameReader) -> NDArray[np.float64]:
+    """(N, 3) of seconds, key flag and the seconds from decoding to showing, in decoding order."""
+    rows = [
+        (reader.seconds(p.pts), float(p.is_keyframe), reader.seconds(p.pts) - reader.seconds(p.dts or p.pts))
+        for p in packets
+        if p.pts is not None
+    ]
+    return np.array(rows, dtype=np.float64).reshape(-1, 3)
+
+
+def _anchor_gap(times: NDArray[np.float64]) -> float | None:
+    """The longest step between frames that no later-coming frame precedes; None without B-frames."""
+    if len(times) == 0:
+        return None
+    leading = np.maximum.accumulate(times[:, 0])
+    anchors = np.unique(leading)
+    if len(anchors) == len(times) or len(anchors) < 2:
+        return None
+    return float(np.diff(anchors).max())
+
+
+def _from_index(
+    reader: FrameReader, head: NDArray[np.float64]
+) -> tuple[NDArray[np.float64] | None, int | None]:
+    """Key-frame times and the number of frames, as far as the container's index tells."""
+    formats = set(reader.container.format.name.split(","))
+    if not formats & {*_WHOLE_INDEX, *_CUE_INDEX}:
+        return None, None
+    if formats & set(_CUE_INDEX):
+        reader.container.seek(reader.timestamp(0), stream=reader.stream)
+    entries = list(getattr(reader.stream, "index_entries", ()))
+    if len(entries) < 2:
+        return None, None
+    # The index of MP4 and AVI holds decoding times; showing comes later by what the first key frames say.
+    delays = head[head[:, 1] > 0, 2]
+    delay = float(delays[0]) if formats & set(_WHOLE_INDEX) and len(delays) else 0.0
+    keys = [reader.seconds(e.timestamp) + delay for e in entries if e.is_keyframe and not e.is_discard]
+    return np.array(keys), len(entries) if formats & set(_WHOLE_INDEX) else None
+
+
+def _end(times: NDArray[np.float64]) -> float | None:
+    if len(times) < 2:
+        return None
+    shown = np.sort(times[:, 0])
+    return float(shown[-1] + np.median(np.diff(shown)))
