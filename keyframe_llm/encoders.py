@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.errors import ModelError, OptionsError
-from keyframe_llm.hub import fetch_folder, load_local_first, one_line
+from keyframe_llm.hub import check_tokenizer, fetch_folder, load_local_first, load_weights, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -289,9 +289,15 @@ def _placement(device: str | None, dtype: torch.dtype | None) -> tuple[torch.dev
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         )
     try:
-        place = torch.device(device)
-    except RuntimeError as error:
-        raise OptionsError(f"device is {device!r}; give a torch device such as cpu, cuda:0 or mps") from error
+        place = torch.zeros(0, device=device).device
+    except (
+        RuntimeError,
+        AssertionError,
+        NotImplementedError,
+    ) as error:  # torch's ways to say it is not there
+        raise OptionsError(
+            f"device is {device!r} ({one_line(error)}); give one torch has here, or none"
+        ) from error
     return place, dtype or (torch.float32 if place.type == "cpu" else torch.float16)
 
 
@@ -301,13 +307,12 @@ def _load_transformers(name: str, dtype: torch.dtype, local: bool) -> tuple[Any,
     config = AutoConfig.from_pretrained(name, local_files_only=local)
     kind = MODEL_MAPPING.get(type(config), None)
     if not (hasattr(kind, "get_image_features") and hasattr(kind, "get_text_features")):
-        raise ModelError(
-            f"{name!r} is a {config.model_type} model, not a dual encoder of images and texts; {_WAYS_OUT}"
-        )
+        raise ValueError(f"a {config.model_type} model is not a dual encoder of images and texts")
     # The small files first: a repository without them fails before gigabytes are read.
     tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local)
+    check_tokenizer(tokenizer)
     processor = AutoImageProcessor.from_pretrained(name, local_files_only=local)
-    return AutoModel.from_pretrained(name, dtype=dtype, local_files_only=local), processor, tokenizer
+    return load_weights(AutoModel, name, dtype=dtype, local_files_only=local), processor, tokenizer
 
 
 def _pooled(output: Any) -> torch.Tensor:

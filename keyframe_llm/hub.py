@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from keyframe_llm.errors import ModelError
 
-__all__ = ["fetch_folder", "load_local_first", "one_line"]
+__all__ = ["check_tokenizer", "fetch_folder", "load_local_first", "load_weights", "one_line"]
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ def load_local_first(name: str, load: Callable[[str, bool], T], *, ways_out: str
     """
     folder = Path(name).expanduser()
     if folder.exists() or not _is_hub_id(name):
-        _check_folder(folder, "config.json", ways_out)
+        _check_folder(name, "config.json", ways_out)
         with _one_line_errors(name, ways_out):
             return load(str(folder), True)
     with _one_line_errors(name, ways_out):
@@ -64,6 +64,22 @@ def fetch_folder(name: str, config_file: str, patterns: list[str], *, ways_out: 
             return Path(snapshot_download(name, allow_patterns=patterns))
 
 
+def load_weights(auto_class: Any, source: str, **options: Any) -> Any:
+    """`auto_class.from_pretrained`, but a checkpoint that leaves weights to chance is a `ValueError`."""
+    model, found = auto_class.from_pretrained(source, output_loading_info=True, **options)
+    if missing := sorted(found["missing_keys"]):
+        raise ValueError(
+            f"{len(missing)} of its weights are missing from the checkpoint, such as {missing[0]}"
+        )
+    return model
+
+
+def check_tokenizer(tokenizer: Any) -> None:
+    """Raise `FileNotFoundError` on the empty tokenizer that transformers makes where there are no files."""
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise FileNotFoundError("it comes without the files of its tokenizer")
+
+
 def _is_hub_id(name: str) -> bool:
     from huggingface_hub import hf_hub_url
     from huggingface_hub.errors import HFValidationError
@@ -75,11 +91,12 @@ def _is_hub_id(name: str) -> bool:
     return True
 
 
-def _check_folder(folder: Path, config_file: str, ways_out: str) -> None:
-    if not folder.is_dir():
-        raise ModelError(f"'{folder}' is neither a folder nor the id of a repository on the hub; {ways_out}")
+def _check_folder(name: str, config_file: str, ways_out: str) -> None:
+    folder = Path(name).expanduser()
+    if not name or not folder.is_dir():
+        raise ModelError(f"{name!r} is neither a folder nor the id of a repository on the hub; {ways_out}")
     if not (folder / config_file).is_file():
-        raise ModelError(f"the folder '{folder}' holds no {config_file}, so no model; {ways_out}")
+        raise ModelError(f"the folder {name!r} holds no {config_file}, so no model; {ways_out}")
 
 
 def _check_hub(name: str, config_file: str, ways_out: str) -> None:
@@ -97,14 +114,26 @@ def _check_hub(name: str, config_file: str, ways_out: str) -> None:
         raise ModelError(f"{what}; {ways_out}") from error
     except errors.EntryNotFoundError as error:
         raise ModelError(f"{name!r} on the hub holds no {config_file}, so no model; {ways_out}") from error
-    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
+    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]  # of httpx or its successor
         what = f"{name!r} is not on this machine and the Hugging Face Hub cannot be reached"
         raise ModelError(f"{what} ({one_line(error)}); {ways_out}") from error
 
 
 @contextmanager
 def _one_line_errors(name: str, ways_out: str) -> Iterator[None]:
+    from huggingface_hub.errors import HTTPError, StrictDataclassError  # type: ignore[attr-defined]
+    from safetensors import SafetensorError
+
+    problems = (
+        OSError,
+        ValueError,
+        ImportError,
+        RuntimeError,
+        HTTPError,
+        SafetensorError,
+        StrictDataclassError,
+    )
     try:
         yield
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except problems as error:
         raise ModelError(f"{name!r} cannot be loaded ({one_line(error)}); {ways_out}") from error

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.errors import ModelError, OptionsError
-from keyframe_llm.hub import load_local_first, one_line
+from keyframe_llm.hub import check_tokenizer, load_local_first, load_weights, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -243,8 +243,9 @@ class TransformersVLM:
 
     def _forget_positions(self) -> None:
         """Qwen's models keep the last prompt's position offset; a new prompt must not inherit it."""
-        if hasattr(self._model.model, "rope_deltas"):
-            self._model.model.rope_deltas = None
+        inner = getattr(self._model, "model", None)
+        if hasattr(inner, "rope_deltas"):
+            inner.rope_deltas = None
 
 
 def _load(source: str, options: Mapping[str, Any], local: bool) -> tuple[Any, Any]:
@@ -253,8 +254,10 @@ def _load(source: str, options: Mapping[str, Any], local: bool) -> tuple[Any, An
     # The small files first: a repository without them fails before gigabytes are read.
     processor = AutoProcessor.from_pretrained(source, local_files_only=local)
     if not hasattr(processor, "image_processor") or not getattr(processor, "chat_template", None):
-        raise ModelError(f"{source!r} is not a model that chats about pictures; {_WAYS_OUT}")
-    return AutoModelForImageTextToText.from_pretrained(source, local_files_only=local, **options), processor
+        raise ValueError("it has no image processor or no chat template, so it does not chat about pictures")
+    check_tokenizer(processor.tokenizer)
+    model = load_weights(AutoModelForImageTextToText, source, local_files_only=local, **options)
+    return model, processor
 
 
 def _area_bound(image_processor: Any, tokens: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import string
 from pathlib import Path
 from typing import Any
 
-__all__ = ["clip", "llava_onevision", "open_clip_pe", "qwen2_5_vl", "siglip", "siglip2_naflex", "smolvlm"]
+__all__ = ["clip", "idefics3", "llava_onevision", "open_clip_pe", "qwen2_5_vl", "siglip", "siglip2_naflex"]
 
 _WORDS = "a man woman dog is walking running jumping sitting in the park kitchen red blue green shirt hat and"
 
@@ -124,17 +124,37 @@ def open_clip_pe(folder: Path) -> Path:
     return folder
 
 
-_QWEN_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
-    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
+def _template(image: str) -> str:
+    """A chat template in ChatML, where a picture is written as `image`."""
+    return (
+        "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+        "{% for part in message['content'] %}"
+        "{% if part['type'] == 'image' %}" + image + "{% else %}{{ part['text'] }}{% endif %}"
+        "{% endfor %}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+
+
+def _chat_tokenizer(*pictures: str) -> tuple[Any, dict[str, int]]:
+    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *pictures]
+    tokenizer = _tokenizer(specials, pad_token="<|endoftext|>", eos_token="<|im_end|>")
+    return tokenizer, {token: tokenizer.convert_tokens_to_ids(token) for token in specials}
+
+
+def _decoder(tokenizer: Any) -> dict[str, Any]:
+    """The language half of a Video-LLM: 32 wide, two layers."""
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    ids = {
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    lengths = {"vocab_size": len(tokenizer), "max_position_embeddings": 4096}
+    return {"num_key_value_heads": 1, **shape, **ids, **lengths}
 
 
 def qwen2_5_vl(folder: Path) -> Path:
-    """Qwen2.5-VL: two layers on either side, patches of 14, merged by two: 28 pixels a token."""
+    """Qwen2.5-VL: patches of 14, merged by two, so 28 × 28 pixels a token."""
     from transformers import (
         Qwen2_5_VLConfig,
         Qwen2_5_VLForConditionalGeneration,
@@ -143,36 +163,79 @@ def qwen2_5_vl(folder: Path) -> Path:
         Qwen2VLVideoProcessor,
     )
 
-    vision_tokens = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
-    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *vision_tokens]
-    tokenizer = _tokenizer(specials, pad_token="<|endoftext|>", eos_token="<|im_end|>")
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in specials}
-    text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_key_value_heads": 1,
-    }
+    tokenizer, ids = _chat_tokenizer("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
     rope = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [2, 3, 3]}
-    text |= {"max_position_embeddings": 2048, "rope_parameters": rope, "eos_token_id": ids["<|im_end|>"]}
-    text |= {"num_hidden_layers": 2, "num_attention_heads": 2}
     vision = {"depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64, "out_hidden_size": 32}
-    vision |= {"patch_size": 14, "window_size": 56, "fullatt_block_indexes": [1]}
     config = Qwen2_5_VLConfig(
-        text_config=text,
-        vision_config=vision,
+        text_config={**_decoder(tokenizer), "rope_parameters": rope},
+        vision_config={**vision, "patch_size": 14, "window_size": 56, "fullatt_block_indexes": [1]},
         image_token_id=ids["<|image_pad|>"],
         video_token_id=ids["<|video_pad|>"],
         vision_start_token_id=ids["<|vision_start|>"],
         vision_end_token_id=ids["<|vision_end|>"],
-        eos_token_id=ids["<|im_end|>"],
     )
     _seeded(Qwen2_5_VLForConditionalGeneration, config).save_pretrained(folder)
-    processor = Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(),
-        tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor(),
-        chat_template=_QWEN_TEMPLATE,
+    template = _template("<|vision_start|><|image_pad|><|vision_end|>")
+    images, videos = Qwen2VLImageProcessor(), Qwen2VLVideoProcessor()
+    Qwen2_5_VLProcessor(images, tokenizer, videos, chat_template=template).save_pretrained(folder)
+    return folder
+
+
+def idefics3(folder: Path) -> Path:
+    """Idefics3 (SmolVLM's architecture): 56-pixel tiles, four tokens each, the picture cut into tiles."""
+    from transformers import (
+        Idefics3Config,
+        Idefics3ForConditionalGeneration,
+        Idefics3ImageProcessor,
+        Idefics3Processor,
+    )
+
+    tiles = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
+    pictures = ["<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>", *tiles]
+    tokenizer, ids = _chat_tokenizer(*pictures)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = Idefics3Config(
+        text_config={"model_type": "llama", **_decoder(tokenizer)},
+        vision_config={**shape, "image_size": 56, "patch_size": 14},
+        image_token_id=ids["<image>"],
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    _seeded(Idefics3ForConditionalGeneration, config).save_pretrained(folder)
+    images = Idefics3ImageProcessor(size={"longest_edge": 112}, max_image_size={"longest_edge": 56})
+    processor = Idefics3Processor(images, tokenizer, image_seq_len=4, chat_template=_template("<image>"))
+    processor.save_pretrained(folder)
+    return folder
+
+
+def llava_onevision(folder: Path) -> Path:
+    """LLaVA-OneVision: SigLIP's tower, 56-pixel tiles of 16 tokens, a Qwen2 language model."""
+    from transformers import (
+        LlavaOnevisionConfig,
+        LlavaOnevisionForConditionalGeneration,
+        LlavaOnevisionImageProcessor,
+        LlavaOnevisionProcessor,
+        LlavaOnevisionVideoProcessor,
+    )
+
+    tokenizer, ids = _chat_tokenizer("<image>", "<video>")
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    vision = {"model_type": "siglip_vision_model", "image_size": 56, "patch_size": 14, **shape}
+    grid = [[56, 56], [56, 112], [112, 56], [112, 112]]
+    config = LlavaOnevisionConfig(
+        text_config={"model_type": "qwen2", **_decoder(tokenizer)},
+        vision_config={**vision, "vision_use_head": False},
+        image_token_index=ids["<image>"],
+        video_token_index=ids["<video>"],
+        image_grid_pinpoints=grid,
+    )
+    _seeded(LlavaOnevisionForConditionalGeneration, config).save_pretrained(folder)
+    processor = LlavaOnevisionProcessor(
+        LlavaOnevisionImageProcessor(size={"height": 56, "width": 56}, image_grid_pinpoints=grid),
+        tokenizer,
+        LlavaOnevisionVideoProcessor(size={"height": 56, "width": 56}),
+        num_image_tokens=16,
+        vision_feature_select_strategy="full",
+        chat_template=_template("<image>"),
     )
     processor.save_pretrained(folder)
     return folder
