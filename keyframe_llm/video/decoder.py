@@ -20,7 +20,8 @@ class DecodePlan:
     """How frames at a stride are got out of one file most cheaply."""
 
     mode: Literal["all", "reference", "key", "seek"]
-    """Every frame; no B-frames and no loop filter; key frames only; or a seek before each sample."""
+    """Every frame; only those that others refer to, without loop filter; key frames only; or key frames, each
+    found by a seek. Where a thin mode leaves a time open, frames are decoded in full there."""
     reason: str
     """One line a person can read."""
 
@@ -46,13 +47,20 @@ class Decoder(Protocol):
     ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         """Pass 1: yield `(seconds, (h, w, 3) RGB uint8)` about every `stride_seconds`, in time order.
 
-        Pictures are upright, `short_side` pixels on their shorter side (never enlarged), and each carries its own true time.
+        Pictures are upright, `short_side` pixels on their shorter side (never enlarged), and each carries its
+        own true time. Frames lie within half a stride of start, start + stride, …; where the video has none
+        there (a gap in variable frame rate), the frame on screen at that time stands in, once.
         Memory is constant. At least one frame is yielded, or `VideoError` is raised.
         """
         ...
 
     def decode_at(self, seconds: Sequence[float]) -> Frames:
-        """Pass 2: the frames shown at these ascending times, exact, upright, full size."""
+        """Pass 2: the frames on screen at these ascending times, exact, upright, full size.
+
+        A time beyond the end shows the last frame; times that show the same frame give it once. Times from
+        `sample`, also rounded to a millisecond, give those very frames. Raises `OptionsError` on times that
+        are negative or not ascending, `VideoError` where nothing can be decoded.
+        """
         ...
 
     def close(self) -> None:

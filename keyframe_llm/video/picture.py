@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-__all__ = ["Geometry"]
+__all__ = ["Geometry", "shrink"]
 
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG: RGB has no other
 _MAX_PIXEL_SHAPE = 8.0
@@ -41,15 +42,20 @@ class Geometry:
         """Width and height of the upright picture, in pixels."""
         return (self.height, self.width) if self.swap else (self.width, self.height)
 
-    def picture(self, frame: VideoFrame, short_side: int | None = None) -> NDArray[np.uint8]:
-        """(H, W, 3) RGB uint8, upright: full size, or `short_side` pixels on the shorter side if that is less.
+    @property
+    def mirrored(self) -> bool:
+        """Whether more than a turn is asked for."""
+        return self.flip_x ^ self.flip_y ^ self.swap
 
-        The matrix and the range are those the frame is tagged with. Untagged video is read as FFmpeg reads it:
-        BT.601, limited range. High dynamic range is converted by matrix only, not tone-mapped.
+    def picture(self, frame: VideoFrame, short_side: int | None = None) -> NDArray[np.uint8]:
+        """(H, W, 3) RGB uint8, upright: full size, or at most `short_side` pixels on the shorter side.
+
+        The matrix and the range are those the frame is tagged with; untagged video is read as FFmpeg reads
+        it, BT.601 and limited range. High dynamic range is converted by matrix only, not tone-mapped.
         """
-        width, height = _shrink(self.width, self.height, short_side)
+        width, height = shrink(self.width, self.height, short_side)
         flags = "BILINEAR" if short_side is not None else "BICUBIC"
-        pixels: NDArray[np.uint8] = frame.to_ndarray(
+        pixels = frame.to_ndarray(
             width=width,
             height=height,
             format="rgb24",
@@ -57,7 +63,7 @@ class Geometry:
             src_color_range=int(frame.color_range),
             dst_color_range=_FULL_RANGE,
         )
-        return self._turn(pixels)
+        return self._turn(np.asarray(pixels, dtype=np.uint8))
 
     def _turn(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.swap:
@@ -77,7 +83,8 @@ def _square(width: int, height: int, shape: Fraction | None) -> tuple[int, int]:
     return max(1, round(width * ratio)), height
 
 
-def _shrink(width: int, height: int, short_side: int | None) -> tuple[int, int]:
+def shrink(width: int, height: int, short_side: int | None) -> tuple[int, int]:
+    """The size with `short_side` pixels on the shorter side, never larger than it was."""
     short = min(width, height)
     if short_side is None or short <= short_side:
         return width, height
@@ -86,10 +93,10 @@ def _shrink(width: int, height: int, short_side: int | None) -> tuple[int, int]:
 
 def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
     """Swap, flip x, flip y from the display matrix, which maps stored (x, y) to (ax + cy, bx + dy)."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return False, False, False
-    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].astype(np.int64)
+    a, b, _, c, d = np.frombuffer(data, dtype=np.int32)[:5].astype(np.int64)
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return False, bool(a < 0), bool(d < 0)
     return True, bool(c < 0), bool(b < 0)

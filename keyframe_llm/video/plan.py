@@ -32,7 +32,7 @@ class Survey:
     key_seconds: NDArray[np.float64] | None
     """(K,) times of the key frames, ascending; None where neither index nor packets told."""
     anchor_gap_seconds: float | None
-    """The longest distance between frames that no other frame overtakes (all but B-frames); None: no B-frames."""
+    """The longest distance between frames that none overtakes (all but B-frames); None: no B-frames."""
 
 
 def choose_plan(

@@ -19,7 +19,7 @@ from keyframe_llm.video.plan import Survey, choose_plan
 from keyframe_llm.video.reader import Cursor, FrameReader, KeySeeker, Shot, Skip
 from keyframe_llm.video.sampling import TimedSource, check_stride, check_times, sample_times
 from keyframe_llm.video.source import check_path
-from keyframe_llm.video.survey import survey_video
+from keyframe_llm.video.survey import packet_times, survey_video
 
 __all__ = ["PyAVDecoder"]
 
@@ -42,8 +42,8 @@ class PyAVDecoder:
             self.close()
             raise VideoError(f"{self._path}: no frame can be decoded; the file is damaged, make it again")
         stream = self._reader.stream
-        self._geometry = Geometry.of(first.frame, stream.sample_aspect_ratio)
-        width, height = self._geometry.upright
+        self.geometry = Geometry.of(first.frame, stream.sample_aspect_ratio)
+        width, height = self.geometry.upright
         rate = stream.average_rate
         self.info = VideoInfo(
             path=self._path,
@@ -83,11 +83,16 @@ class PyAVDecoder:
                     f"{self._path}: no frame can be decoded at {time:.3f} s; the file is damaged"
                 )
             if not shots or shot.seconds > shots[-1][0]:
-                shots.append((shot.seconds, self._geometry.picture(shot.frame)))
+                shots.append((shot.seconds, self.geometry.picture(shot.frame)))
         self._note_damage(self._reader)
-        width, height = self._geometry.upright
+        width, height = self.geometry.upright
         images = np.stack([p for _, p in shots]) if shots else np.empty((0, height, width, 3), np.uint8)
         return Frames(images, np.array([s for s, _ in shots], dtype=np.float64))
+
+    def frame_times(self) -> NDArray[np.float64]:
+        """(N,) times of every frame shown, ascending, from the packets alone."""
+        with self._another() as reader:
+            return packet_times(reader)
 
     def close(self) -> None:
         """Free the file."""
@@ -125,7 +130,7 @@ class PyAVDecoder:
                 assert self._survey is not None and self._survey.key_seconds is not None
                 thin = KeySeeker(reader, self._survey.key_seconds)
             for shot in sample_times(thin, self._exact, stride, start, end, duration):
-                yield shot.seconds, self._geometry.picture(shot.frame, short_side)
+                yield shot.seconds, self.geometry.picture(shot.frame, short_side)
             self._note_damage(reader)
 
     def _note_damage(self, reader: FrameReader) -> None:

@@ -11,6 +11,7 @@ import av.error
 import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from keyframe_llm.errors import VideoError
@@ -97,7 +98,7 @@ class FrameReader:
                 yield first
                 yield from shots
                 return
-            # The container's index was wrong or missing (or the frame leads its key frame): look further back.
+            # The index was wrong or missing, or the frame comes before its own key frame: look further back.
             back = max(1.0, back * 4)
         self.restart()
         yield from self.shots()
@@ -147,7 +148,7 @@ class FrameReader:
                 yield shot
                 yield from shots
 
-    def _packets(self) -> Iterator[Packet]:
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
         self._untouched = False
         try:
             yield from self.container.demux(self.stream)
@@ -155,7 +156,7 @@ class FrameReader:
             self.ended_by = error.strerror
             yield Packet()  # an empty packet has the decoder hand out what it still holds
 
-    def _decode(self, packet: Packet) -> list[VideoFrame]:
+    def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
         if packet.size == 0 and packet.dts is not None:
             return []  # an AVI's dropped frame; the decoder would take it for the end
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, pairwise
 from typing import Protocol, TypeVar
 
 from keyframe_llm.errors import OptionsError
@@ -85,6 +85,6 @@ def check_times(seconds: list[float]) -> None:
     for value in seconds:
         if not (math.isfinite(value) and value >= 0):
             raise OptionsError(f"seconds holds {value!r}; give times from 0 up, counted from the first frame")
-    for one, two in zip(seconds, seconds[1:], strict=False):
+    for one, two in pairwise(seconds):
         if two < one:
             raise OptionsError(f"seconds has {two!r} after {one!r}; give the times in ascending order")

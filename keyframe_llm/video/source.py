@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import av.error
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from keyframe_llm.errors import VideoError
@@ -70,9 +71,6 @@ def _ffmpeg_reason(error: av.error.FFmpegError) -> str:
     if isinstance(error, (FileNotFoundError, PermissionError)):
         return _system_reason(error)
     detail = " ".join(str(error.strerror or error).split())
-    log = error.log
-    if log and log[2].strip():
-        detail += f": {' '.join(log[2].split())}"
     if isinstance(error, av.error.InvalidDataError):
         return f"not a video that can be read, or damaged ({detail}); check it in a player, or make it again"
     return f"cannot be read as a video ({detail}); check it in a player, or convert it to MP4"
@@ -87,10 +85,10 @@ def open_container(path: str) -> InputContainer:
 
 def video_stream(container: InputContainer, path: str) -> VideoStream:
     """The stream to watch: the one FFmpeg prefers, but never a cover picture. Raises `VideoError`."""
-    moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not moving:
-        kinds = sorted({s.type for s in container.streams}) or ["nothing"]
-        raise VideoError(f"{path} holds no video (only {', '.join(kinds)}); give a file with a picture track")
+        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+        raise VideoError(f"{path} holds no moving picture (only {kinds}); give a file with a video track")
     best = container.streams.best("video")
     stream = next((s for s in moving if best is not None and s.index == best.index), moving[0])
     if stream.codec_context is None:

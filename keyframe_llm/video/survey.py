@@ -10,13 +10,14 @@ from pathlib import Path
 import av.error
 import numpy as np
 from av.packet import Packet
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from keyframe_llm.video.plan import Survey
 from keyframe_llm.video.reader import FrameReader
 from keyframe_llm.video.source import av_errors
 
-__all__ = ["survey_video"]
+__all__ = ["packet_times", "survey_video"]
 
 _HEAD_PACKETS = 300
 _SCAN_LIMIT_BYTES = 2 << 30
@@ -42,14 +43,20 @@ def survey_video(reader: FrameReader, duration_seconds: float | None) -> Survey:
     return Survey(frames, duration, None if keys is None else np.unique(keys), anchors)
 
 
-def _packets(reader: FrameReader) -> Iterator[Packet]:
+def packet_times(reader: FrameReader) -> NDArray[np.float64]:
+    """(N,) seconds of all packets shown, ascending, from an otherwise unused reader. Raises `VideoError`."""
+    with av_errors(reader.path):
+        return np.unique(_times(_packets(reader), reader)[:, 0])
+
+
+def _packets(reader: FrameReader) -> Iterator[Packet[VideoStream]]:
     try:
         yield from (p for p in reader.container.demux(reader.stream) if p.size and not p.is_discard)
     except av.error.FFmpegError:
         return  # a damaged end: what came before is what there is
 
 
-def _times(packets: Iterator[Packet], reader: FrameReader) -> NDArray[np.float64]:
+def _times(packets: Iterator[Packet[VideoStream]], reader: FrameReader) -> NDArray[np.float64]:
     """(N, 3) of seconds, key flag and the seconds from decoding to showing, in decoding order."""
     rows = [
         (reader.seconds(p.pts), float(p.is_keyframe), reader.seconds(p.pts) - reader.seconds(p.dts or p.pts))
