@@ -14,20 +14,19 @@ neighbours differ as much as frames far apart: what is left is noise.
 
 *Nothing lost.* A large γ_time, or looks that come back, can leave a shot between two cuts without any
 representative, and one centroid can stand for minutes of an unbroken shot. Such a shot, or such a stretch of
-10 s (in long videos a sixtieth of all), becomes a cluster of its own, longest first, as far as `k_max` allows.
+10 s (a sixtieth of a long video) becomes a cluster of its own, longest first, as far as `k_max` allows.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keyframe_llm.clustering import best_clustering, representatives, silhouette
 from keyframe_llm.data import Proposals
 from keyframe_llm.errors import OptionsError
 
@@ -50,8 +49,6 @@ _STRETCH_SECONDS, _STRETCHES_PER_VIDEO = 10.0, 60
 # A shorter shot counts as shown by a representative of its look nearby, so that two faces in dialogue do not
 # ask for a proposal at every change.
 _BRIEF_SECONDS, _NEARBY_SECONDS = 5.0, 10.0
-# The silhouette is taken over at most this many frames, evenly spaced: 4000² distances are 64 MB in float32.
-_MOST_DISTANCES = 4000
 
 
 def color_histogram(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -86,34 +83,6 @@ def _bin_of_color() -> NDArray[np.uint8]:
     return np.asarray((hue >> 4 << 4) | (saturation >> 6 << 2) | (value >> 6), np.uint8)
 
 
-def silhouette(distances: ArrayLike, labels: ArrayLike) -> float:
-    """Mean silhouette, -1 … 1, of a clustering, from (N, N) distances and (N,) labels.
-
-    Equal to scikit-learn's figure, and many times faster because the distances are computed once for all
-    clusterings of the same points. A point alone in its cluster counts 0.
-
-    Raises `OptionsError` on shapes that do not match or other than 2 to N-1 clusters.
-    """
-    matrix = np.asarray(distances)
-    _, label = np.unique(np.asarray(labels), return_inverse=True)
-    n, k = len(label), int(label.max()) + 1
-    if matrix.shape != (n, n):
-        raise OptionsError(f"distances are {matrix.shape}; give ({n}, {n}) to match the labels")
-    if not 2 <= k < n:
-        raise OptionsError(f"{k} clusters of {n} points have no silhouette; give 2 to {n - 1} clusters")
-    size = np.bincount(label)
-    member = np.zeros((n, k), matrix.dtype)
-    member[np.arange(n), label] = 1
-    to_cluster = (matrix @ member).astype(np.float64)
-    within = to_cluster[np.arange(n), label] / np.maximum(size[label] - 1, 1)
-    to_cluster /= size
-    to_cluster[np.arange(n), label] = np.inf
-    nearest = to_cluster.min(axis=1)
-    larger = np.maximum(within, nearest)
-    value = np.divide(nearest - within, larger, out=np.zeros(n), where=(larger > 0) & (size[label] > 1))
-    return float(value.mean())
-
-
 def stacfp(
     histograms: ArrayLike,
     seconds: ArrayLike,
@@ -139,7 +108,7 @@ def stacfp(
     moving = [not _still(rows[shot]) for shot in shots]
     active = sum(_length(times, shot) for shot, moves in zip(shots, moving, strict=True) if moves)
     x = np.column_stack([rows, gamma_time * (times - times[0]) / (span or 1.0)])
-    labels, tried = _best_clustering(x, rows, max(2, math.ceil(math.sqrt(active))), limit, seed)
+    labels, tried = _clustered(x, rows, max(2, math.ceil(math.sqrt(active))), limit, seed)
     if tried:
         labels = _show_all(x, rows, times, labels, _stretches(rows, times, shots, moving), limit)
     return _proposals(x, times, labels, tried)
@@ -149,7 +118,7 @@ def scfp(histograms: ArrayLike, seconds: ArrayLike, *, k_max: int | None = None,
     """Propose frames by colour alone, the paper's baseline SCFP: as `stacfp`, but blind to time."""
     rows, times = _checked(histograms, seconds, k_max)
     limit = _limit(k_max, float(times[-1] - times[0]), len(times))
-    labels, tried = _best_clustering(rows, rows, 2, limit, seed)
+    labels, tried = _clustered(rows, rows, 2, limit, seed)
     return _proposals(rows, times, labels, tried)
 
 
@@ -220,76 +189,15 @@ def _shots(rows: NDArray[np.float32]) -> list[slice]:
     return [slice(a, b) for a, b in pairwise([*cuts, len(rows)])]
 
 
-def _best_clustering(
+def _clustered(
     x: Array, rows: NDArray[np.float32], k_min: int, limit: int, seed: int
 ) -> tuple[Labels, dict[int, float]]:
-    """Labels of the k with the highest silhouette, and the silhouette of each k tried; none if still."""
-    n = len(x)
+    """Cluster what can be: a still video is one cluster, two or three frames that differ are one each."""
     if limit == 1 or _still(rows):
-        return np.zeros(n, np.intp), {}
-    if n < 4:
-        return np.minimum(np.arange(n), limit - 1), {}
-    points = _rotated(x)
-    limit = min(limit, len(np.unique(points, axis=0)))
-    thin = np.linspace(0, n - 1, min(n, _MOST_DISTANCES)).astype(np.intp)
-    distances = _distances(points[thin])
-    labels: dict[int, Labels] = {}
-
-    def score(k: int) -> float:
-        labels[k] = _kmeans(points, k, seed)
-        return silhouette(distances, labels[k][thin])
-
-    tried = _coarse_to_fine(min(k_min, limit), limit, score)
-    return labels[_best(tried)], tried
-
-
-def _best(tried: dict[int, float]) -> int:
-    return max(tried, key=lambda k: (tried[k], -k))
-
-
-def _coarse_to_fine(low: int, high: int, score: Callable[[int], float]) -> dict[int, float]:
-    """Score some 20 of the k from `low` to `high`: a geometric grid, then halves of the gaps by the best."""
-    tried: dict[int, float] = {}
-    ks = [int(k) for k in np.geomspace(low, high, 12).round()]
-    for _ in range(5):
-        for k in ks:
-            if k not in tried:
-                tried[k] = score(k)
-        grid, best = sorted(tried), _best(tried)
-        at = grid.index(best)
-        ks = [(best + beside) // 2 for beside in grid[max(0, at - 1) : at + 2] if abs(beside - best) > 1]
-    return dict(sorted(tried.items()))
-
-
-def _rotated(x: Array) -> Array:
-    """The same points on their principal axes, no more than there are points: all distances are unchanged."""
-    centred = x - x.mean(axis=0)
-    if len(x) >= x.shape[1]:
-        return np.asarray(centred, np.float32)
-    left, length, _ = np.linalg.svd(centred.astype(np.float64), full_matrices=False)
-    return np.asarray(left * length, np.float32)
-
-
-def _distances(x: Array) -> NDArray[np.float32]:
-    """(N, N) Euclidean distances."""
-    points = x.astype(np.float32)
-    square = (points**2).sum(axis=1)
-    squares = square[:, None] + square - 2 * (points @ points.T)
-    np.fill_diagonal(squares, 0)
-    distances: NDArray[np.float32] = np.sqrt(np.maximum(squares, 0))
-    return distances
-
-
-def _kmeans(x: Array, k: int, seed: int) -> Labels:
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
-
-    # On problems of this size OpenMP threads cost ten times what they save.
-    with threadpool_limits(limits=1), warnings.catch_warnings():
-        # Repeated frames can make fewer distinct points than k; the emptied clusters are dropped later.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return np.asarray(KMeans(k, n_init=1, random_state=seed).fit(x).labels_, np.intp)
+        return np.zeros(len(x), np.intp), {}
+    if len(x) < 4:
+        return np.minimum(np.arange(len(x)), limit - 1), {}
+    return best_clustering(x, k_min, limit, seed)
 
 
 def _stretches(
@@ -321,7 +229,7 @@ def _show_all(
     """Give each stretch that no representative shows a cluster of its own, up to `limit` clusters."""
     labels = labels.copy()
     for _ in stretches:
-        picks = _representatives(x, labels)
+        picks = representatives(x, labels)
         missed = [part for part in stretches if not _shown(part, picks, rows, times)]
         free = limit - len(picks)
         if not missed or free <= 0:
@@ -342,19 +250,9 @@ def _shown(part: slice, picks: Labels, rows: NDArray[np.float32], times: NDArray
     return bool(np.any(np.linalg.norm(near - rows[part].mean(axis=0), axis=1) < _CUT))
 
 
-def _representatives(x: Array, labels: Labels) -> Labels:
-    """The member nearest to the centroid of each cluster, in the order of the labels."""
-    picks = []
-    for cluster in np.unique(labels):
-        members = np.flatnonzero(labels == cluster)
-        away = ((x[members] - x[members].mean(axis=0)) ** 2).sum(axis=1)
-        picks.append(members[int(np.argmin(away))])
-    return np.array(picks, np.intp)
-
-
 def _proposals(x: Array, times: NDArray[np.float64], labels: Labels, tried: dict[int, float]) -> Proposals:
     _, dense = np.unique(labels, return_inverse=True)
-    picks = _representatives(x, labels)
+    picks = representatives(x, labels)
     order = np.argsort(picks)
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
