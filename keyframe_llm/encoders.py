@@ -164,7 +164,7 @@ class TransformersEncoder(_TorchEncoder):
         self._model.to(self._device).eval()
         self._tokenizer.padding_side = "right"  # how all of them were trained; Gemma's own default is left
         config = self._model.config
-        # SigLIP saw its texts in lower case, padded to full length; it has no mask to tell padding by.
+        # SigLIP was trained on texts in lower case, padded to full length and with the padding attended to.
         self._siglip = "siglip" in config.model_type
         self.context_length = int(config.text_config.max_position_embeddings)
         self.image_size = _image_size(self._processor, config)
@@ -182,6 +182,7 @@ class TransformersEncoder(_TorchEncoder):
             padding="max_length" if self._siglip else True,
             truncation=True,  # never needed but for a single character of many tokens
             max_length=self.context_length,
+            return_attention_mask=not self._siglip,
             return_tensors="pt",
         ).to(self._device)
         return _pooled(self._model.get_text_features(**inputs))

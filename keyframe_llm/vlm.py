@@ -244,7 +244,7 @@ class TransformersVLM:
     def _forget_positions(self) -> None:
         """Qwen's models keep the last prompt's position offset; a new prompt must not inherit it."""
         inner = getattr(self._model, "model", None)
-        if hasattr(inner, "rope_deltas"):
+        if inner is not None and hasattr(inner, "rope_deltas"):
             inner.rope_deltas = None
 
 

@@ -11,7 +11,16 @@ import string
 from pathlib import Path
 from typing import Any
 
-__all__ = ["clip", "idefics3", "llava_onevision", "open_clip_pe", "qwen2_5_vl", "siglip", "siglip2_naflex"]
+__all__ = [
+    "clip",
+    "idefics3",
+    "llava_onevision",
+    "open_clip_pe",
+    "open_clip_vit",
+    "qwen2_5_vl",
+    "siglip",
+    "siglip2_naflex",
+]
 
 _WORDS = "a man woman dog is walking running jumping sitting in the park kitchen red blue green shirt hat and"
 
@@ -103,25 +112,35 @@ def siglip2_naflex(folder: Path) -> Path:
     return folder
 
 
-def open_clip_pe(folder: Path) -> Path:
-    """A Perception Encoder in open_clip's format: the smallest tower it has, texts of 32 tokens."""
+def _open_clip(folder: Path, vision: dict[str, Any], width: int) -> Path:
     import open_clip
     import torch
     from safetensors.torch import save_file
 
-    vision: dict[str, Any] = {"image_size": 384, "timm_model_name": "vit_pe_core_tiny_patch16_384"}
-    vision |= {"timm_model_pretrained": False, "timm_pool": "map", "timm_proj": None}
     text = {"context_length": 32, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
-    model_cfg = {"embed_dim": 512, "vision_cfg": vision, "text_cfg": text, "custom_text": True}
-    preprocess = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear", "resize_mode": "squash"}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = open_clip.CustomTextCLIP(512, vision, text)
-    folder.mkdir(parents=True, exist_ok=True)
+        model = open_clip.CustomTextCLIP(width, vision, text)
+    folder.mkdir(parents=True)
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")
-    config = {"model_cfg": model_cfg, "preprocess_cfg": preprocess}
+    preprocess = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear", "resize_mode": "squash"}
+    towers = {"embed_dim": width, "vision_cfg": vision, "text_cfg": text, "custom_text": True}
+    config = {"model_cfg": towers, "preprocess_cfg": preprocess}
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     return folder
+
+
+def open_clip_vit(folder: Path) -> Path:
+    """A ViT in open_clip's format: 32-pixel pictures, texts of 32 tokens."""
+    vision = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "head_width": 16}
+    return _open_clip(folder, vision, 24)
+
+
+def open_clip_pe(folder: Path) -> Path:
+    """A Perception Encoder in open_clip's format, with the smallest tower there is: 384-pixel pictures."""
+    vision: dict[str, Any] = {"image_size": 384, "timm_model_name": "vit_pe_core_tiny_patch16_384"}
+    vision |= {"timm_model_pretrained": False, "timm_pool": "map", "timm_proj": None}
+    return _open_clip(folder, vision, 512)
 
 
 def _template(image: str) -> str:

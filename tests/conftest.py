@@ -1,0 +1,28 @@
+"""Fixtures that more than one test file needs."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`checkpoint("clip")` is a folder with a small random checkpoint from `checkpoints.py`, made once."""
+    spec = importlib.util.spec_from_file_location("checkpoints", Path(__file__).with_name("checkpoints.py"))
+    assert spec is not None and spec.loader is not None
+    makers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(makers)
+    root, made = tmp_path_factory.mktemp("checkpoints"), dict[str, Path]()
+
+    def make(family: str) -> Path:
+        if family not in made:
+            if family.startswith("open_clip"):
+                pytest.importorskip("open_clip", reason="open_clip is not installed (the `pe` extra)")
+            made[family] = getattr(makers, family)(root / family)
+        return made[family]
+
+    return make
