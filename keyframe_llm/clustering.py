@@ -104,7 +104,7 @@ def _distances(x: Array) -> NDArray[np.float32]:
     square = (points**2).sum(axis=1)
     squares = square[:, None] + square - 2 * (points @ points.T)
     np.fill_diagonal(squares, 0)
-    return np.sqrt(np.maximum(squares, 0)).astype(np.float32)
+    return np.asarray(np.sqrt(np.maximum(squares, 0)), np.float32)
 
 
 def _spread(distances: NDArray[np.float32], count: int, seed: int) -> Labels:
