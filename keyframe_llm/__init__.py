@@ -1,1 +1,31 @@
-"""Give a Video-LLM the two or three frames that matter."""
+"""Give a Video-LLM the two or three frames that matter.
+
+>>> from keyframe_llm import select_keyframes
+>>> selection = select_keyframes("video.mp4")  # doctest: +SKIP
+>>> selection.seconds  # doctest: +SKIP
+"""
+
+from keyframe_llm.data import Frames, Proposals, Scores, Selection, VideoInfo
+from keyframe_llm.errors import KeyframeError, KeyframeWarning, ModelError, OptionsError, VideoError
+from keyframe_llm.options import SelectOptions
+from keyframe_llm.pipeline import Answer, Caption, Classification, KeyframeLLM, select_keyframes
+
+__all__ = [
+    "Answer",
+    "Caption",
+    "Classification",
+    "Frames",
+    "KeyframeError",
+    "KeyframeLLM",
+    "KeyframeWarning",
+    "ModelError",
+    "OptionsError",
+    "Proposals",
+    "Scores",
+    "SelectOptions",
+    "Selection",
+    "VideoError",
+    "VideoInfo",
+    "select_keyframes",
+]
+__version__ = "0.1.0"

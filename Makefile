@@ -1,0 +1,47 @@
+# Two commands do everything on a fresh machine with Python and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types tests install format train evaluate clean
+
+demo: $(VENV)/.installed  ## the whole job offline on a bundled video
+	$(BIN)/keyframe-llm demo --out demo-output
+
+test: lint types tests  ## everything that continuous integration runs
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+tests: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+install: $(VENV)/.installed-dev
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+train: $(VENV)/.installed-dev  ## train the embedded models again, under an hour on two cores
+	$(BIN)/python -m keyframe_llm.cartoon.train
+
+evaluate: $(VENV)/.installed-dev  ## measure the embedded models on clips they have not seen
+	$(BIN)/python -m keyframe_llm.cartoon.train --evaluate
+
+clean:
+	rm -rf $(VENV) demo-output build dist *.egg-info
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@ $(VENV)/.installed

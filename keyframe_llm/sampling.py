@@ -1,0 +1,150 @@
+"""Pass 1: stream a video once and keep what the rest needs: a colour histogram and, where asked, a small picture.
+
+Memory is bounded by the number of samples, not by the length of the video: when there are too many, every
+second one is dropped and the stride doubles.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyframe_llm.data import VideoInfo
+from keyframe_llm.errors import OptionsError, VideoError
+from keyframe_llm.options import SelectOptions
+from keyframe_llm.stacfp import color_histogram
+from keyframe_llm.video import Decoder
+
+__all__ = ["Progress", "Sampled", "sample_video"]
+
+Progress = Callable[[str, float], None]
+"""Called with the stage's name and how much of it is done, 0–1."""
+
+HISTOGRAM_SIDE = 90
+"""Pixels on the shorter side of a picture whose colours are counted; more changes the histogram little."""
+_FEWEST = 16  # a clip of a second or two is looked at this often, where it has the frames
+_QUALITY = 92
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sampled:
+    """N sampled frames: times, colours and, where they were asked for, small pictures."""
+
+    seconds: NDArray[np.float64]
+    """(N,) presentation times, ascending."""
+    histograms: NDArray[np.float32]
+    """(N, d) as `stacfp.color_histogram` makes them."""
+    pictures: tuple[bytes, ...]
+    """N JPEG pictures, or none; packed because a long video's would not fit in memory."""
+    span_seconds: float
+    """How much of the video was looked at."""
+    decode_seconds: float
+    """Time spent on decoding."""
+    plan: str
+
+    def images(self, indices: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
+        """Unpack the small pictures of these samples, each (h, w, 3) RGB uint8."""
+        from PIL import Image
+
+        return [np.asarray(Image.open(io.BytesIO(self.pictures[i]))) for i in indices]
+
+
+def sample_video(
+    decoder: Decoder, options: SelectOptions, *, picture_side: int | None, progress: Progress
+) -> Sampled:
+    """Look at the video about `options.fps` times a second; `picture_side` None keeps no pictures.
+
+    Raises `VideoError` where nothing can be decoded, `OptionsError` where the window lies past the end.
+    """
+    window = _window(decoder.info, options)
+    stride = _stride(window, options)
+    plan = decoder.plan(stride)
+    began = time.perf_counter()
+    thinner = _Thinner(options.max_samples)
+    frames = decoder.sample(
+        stride,
+        short_side=max(picture_side or 0, HISTOGRAM_SIDE),
+        start_seconds=window[0],
+        end_seconds=window[1],
+    )
+    spent = 0.0
+    for second, image in frames:
+        decoded = time.perf_counter()
+        if thinner.wants():
+            thinner.keep(second, _colours(image), _packed(image) if picture_side else None)
+        if window[1]:
+            progress("decode", min(1.0, (second - window[0]) / (window[1] - window[0])))
+        spent += time.perf_counter() - decoded
+    progress("decode", 1.0)
+    if not thinner.seconds:
+        raise VideoError(f"{decoder.info.path}: no frame could be decoded; check the file with a video player")
+    return Sampled(
+        seconds=np.array(thinner.seconds),
+        histograms=np.concatenate(thinner.histograms),
+        pictures=tuple(p for p in thinner.pictures if p is not None),
+        span_seconds=float((window[1] or thinner.seconds[-1] + stride) - window[0]),
+        decode_seconds=time.perf_counter() - began - spent,
+        plan=f"{plan.mode}: {plan.reason}",
+    )
+
+
+def _window(info: VideoInfo, options: SelectOptions) -> tuple[float, float | None]:
+    start, end = options.start_seconds or 0.0, options.end_seconds
+    if info.duration_seconds is not None:
+        if start >= info.duration_seconds:
+            raise OptionsError(
+                f"start_seconds is {start:g} but the video ends at {info.duration_seconds:.1f}; give an earlier start"
+            )
+        end = min(end, info.duration_seconds) if end is not None else info.duration_seconds
+    return start, end
+
+
+def _stride(window: tuple[float, float | None], options: SelectOptions) -> float:
+    stride = 1.0 / options.fps
+    if window[1] is None:
+        return stride
+    span = window[1] - window[0]
+    return max(min(stride, span / _FEWEST), span / options.max_samples, 1e-3)
+
+
+def _colours(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    step = max(1, min(image.shape[:2]) // HISTOGRAM_SIDE)
+    return color_histogram(image[::step, ::step])
+
+
+def _packed(image: NDArray[np.uint8]) -> bytes:
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "JPEG", quality=_QUALITY, subsampling=0)
+    return out.getvalue()
+
+
+class _Thinner:
+    """Keeps at most `limit` samples of a stream of unknown length, evenly spread."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.every, self.seen = limit, 1, 0
+        self.seconds: list[float] = []
+        self.histograms: list[NDArray[np.float32]] = []
+        self.pictures: list[bytes | None] = []
+
+    def wants(self) -> bool:
+        """Whether the next frame is kept."""
+        self.seen += 1
+        return (self.seen - 1) % self.every == 0
+
+    def keep(self, second: float, histogram: NDArray[np.float32], picture: bytes | None) -> None:
+        if len(self.seconds) == self.limit:
+            del self.seconds[1::2], self.histograms[1::2], self.pictures[1::2]
+            self.every *= 2
+            if (self.seen - 1) % self.every:
+                return
+        self.seconds.append(second)
+        self.histograms.append(histogram)
+        self.pictures.append(picture)
