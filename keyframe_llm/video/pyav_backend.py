@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,7 +46,7 @@ class PyAVDecoder:
         rate = stream.average_rate
         self.info = VideoInfo(
             path=self._path,
-            duration_seconds=_shown_duration(self._reader),
+            duration_seconds=self._reader.stated_seconds(guess=True),
             average_fps=float(rate) if rate else None,
             width=width,
             height=height,
@@ -132,22 +131,22 @@ class PyAVDecoder:
             for shot in sample_times(thin, self._exact, stride, start, end, duration):
                 yield shot.seconds, self.geometry.picture(shot.frame, short_side)
             self._note_damage(reader)
+            if end >= duration:
+                self._note_end(max(reader.reached, self._reader.reached), stride)
 
     def _note_damage(self, reader: FrameReader) -> None:
         for line in reader.damage():
             if line not in self.warnings:
                 self.warnings.append(line)
 
-
-def _shown_duration(reader: FrameReader) -> float | None:
-    """Seconds from the first frame shown to the end, as the container states it."""
-    stream, container = reader.stream, reader.container
-    if stream.duration and stream.time_base:
-        start = stream.start_time or 0
-        end = (start + stream.duration) * float(stream.time_base)
-    elif container.duration:
-        end = (container.duration + (container.start_time or 0)) / av.time_base
-    else:
-        return None
-    length = end - (reader.origin or 0) * float(stream.time_base or 0)
-    return length if length > 0 else None
+    def _note_end(self, reached: float, stride: float) -> None:
+        """After the whole video was looked at: how long it really is, and whether it is cut off."""
+        tick = 1 / self.info.average_fps if self.info.average_fps else 0.0
+        stated = self._reader.stated_seconds()
+        if stated is not None and reached + tick < stated - max(1.0, stride):
+            self.warnings.append(
+                f"{self._path} is cut off: only {reached:.1f} s of {stated:.1f} s can be read"
+            )
+        elif self.info.duration_seconds is not None:
+            return
+        self.info = replace(self.info, duration_seconds=reached + tick)

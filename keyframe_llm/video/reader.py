@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import av
 import av.error
 import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from keyframe_llm.errors import VideoError
@@ -21,6 +21,9 @@ __all__ = ["Cursor", "FrameReader", "KeySeeker", "Shot", "Skip"]
 
 Skip = Literal["DEFAULT", "NONREF", "NONKEY"]
 _LONG_WAY_SECONDS = 8.0
+# These find a place by guessing at bytes, and may misdate the first frames there.
+_LOOSE_FORMATS = ("mpeg", "mpegts")
+_LOOSE_SEEK_SECONDS = 1.0
 
 
 class Shot(NamedTuple):
@@ -40,6 +43,8 @@ class FrameReader:
         """The timestamp that counts as 0.0 s; the first frame's where none was given."""
         self.damaged_packets = 0
         self.backward_frames = 0
+        self.reached = 0.0
+        """The latest time a frame was decoded at, in seconds."""
         self.ended_by: str | None = None
         """What broke off the reading, if not the end of the file."""
         self._open()
@@ -56,8 +61,14 @@ class FrameReader:
         if base is None:
             raise VideoError(f"{self.path} has no time base; convert it to MP4")
         self._base = base
+        # AVI has no presentation times, and FFmpeg's guesses fail where frames are reordered: count instead.
+        self._counts = self.container.format.name == "avi" and context.codec.canonical_name in (
+            "h264",
+            "hevc",
+        )
         self._last: int | None = None
         self._untouched = True
+        self._jumped = False
 
     def close(self) -> None:
         """Free the file."""
@@ -80,6 +91,24 @@ class FrameReader:
         """The timestamp nearest to these seconds since the first frame shown."""
         return (self.origin or 0) + round(seconds * self._base.denominator / self._base.numerator)
 
+    def stated_seconds(self, *, guess: bool = False) -> float | None:
+        """Seconds from the first frame shown to the end, as the file states it for its pictures.
+
+        With `guess` also as it states it for everything in it, which may be sound that goes on for longer.
+        """
+        stream, container = self.stream, self.container
+        tag = stream.metadata.get("DURATION")  # Matroska: 00:00:13.013000000, the time of the end
+        if stream.duration:
+            end = ((stream.start_time or 0) + stream.duration) * float(self._base)
+        elif tag is not None and _clock_seconds(tag) is not None:
+            end = _clock_seconds(tag) or 0.0
+        elif container.duration and (guess or len(container.streams) == 1):
+            end = (container.duration + (container.start_time or 0)) / av.time_base
+        else:
+            return None
+        length = end - (self.origin or 0) * float(self._base)
+        return length if length > 0 else None
+
     def shots(self) -> Iterator[Shot]:
         """Frames from here on, strictly ascending in time."""
         for packet in self._packets():
@@ -90,7 +119,7 @@ class FrameReader:
 
     def shots_from(self, seconds: float) -> Iterator[Shot]:
         """Frames from the last key frame at or before `seconds` on; from the first where there is none."""
-        back = 0.0
+        back = _LOOSE_SEEK_SECONDS if self.container.format.name in _LOOSE_FORMATS else 0.0
         while seconds - back > 0:
             shots = self._sought(seconds - back)
             first = next(shots, None)
@@ -136,6 +165,7 @@ class FrameReader:
 
     def _sought(self, seconds: float) -> Iterator[Shot]:
         self._untouched = False
+        self._jumped = True
         try:
             self.container.seek(self.timestamp(seconds), stream=self.stream)
         except av.error.FFmpegError:
@@ -148,17 +178,26 @@ class FrameReader:
                 yield shot
                 yield from shots
 
-    def _packets(self) -> Iterator[Packet[VideoStream]]:
+    def _packets(self) -> Iterator[Packet[Any]]:
+        """All packets to the end, without the last one if it is cut short: it would take good frames along."""
         self._untouched = False
+        held: Packet[Any] | None = None
         try:
-            yield from self.container.demux(self.stream)
+            for packet in self.container.demux(self.stream):
+                if packet.size == 0:
+                    continue  # a dropped frame in an AVI, or the end: the decoder would take both for the end
+                if held is not None:
+                    yield held
+                held = packet
         except av.error.FFmpegError as error:
             self.ended_by = error.strerror
-            yield Packet()  # an empty packet has the decoder hand out what it still holds
+        if held is not None and held.is_corrupt:
+            self.ended_by = self.ended_by or "the last packet is incomplete"
+        elif held is not None:
+            yield held
+        yield Packet()  # an empty packet has the decoder hand out what it still holds
 
-    def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
-        if packet.size == 0 and packet.dts is not None:
-            return []  # an AVI's dropped frame; the decoder would take it for the end
+    def _decode(self, packet: Packet[Any]) -> list[VideoFrame]:
         try:
             # The stream's own decoder, because a packet made here knows no stream.
             return self.stream.codec_context.decode(packet if packet.size else None)
@@ -171,19 +210,28 @@ class FrameReader:
     def _stamp(self, frame: VideoFrame) -> int | None:
         """The frame's timestamp, made up from the frame rate where the file has none; None runs backwards."""
         stamp = frame.pts
-        if stamp is None:
-            stamp = (self.origin or 0) if self._last is None else self._last + self._tick()
+        if self._last is not None and (stamp is None or (self._counts and not frame.key_frame)):
+            stamp = self._last + self._tick()
+        elif stamp is None:
+            stamp = self.origin or 0
         if self._last is not None and stamp <= self._last:
-            self.backward_frames += 1
+            self.backward_frames += not self._jumped
             return None
         self._last = stamp
         if self.origin is None:
             self.origin = stamp
+        self.reached = max(self.reached, self.seconds(stamp))
         return stamp
 
     def _tick(self) -> int:
         rate = self.stream.guessed_rate or self.stream.average_rate or 25
         return max(1, round(1 / (rate * self._base)))
+
+
+def _clock_seconds(text: str) -> float | None:
+    """Seconds of `hours:minutes:seconds`; None where it is not that."""
+    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d*)?)", text.strip())
+    return None if match is None else int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
 
 
 class Cursor:

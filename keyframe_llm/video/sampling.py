@@ -46,16 +46,19 @@ def sample_times(
     last = -math.inf
     for i in count():
         wanted = start + i * stride
-        if wanted > end or (i > 0 and wanted >= duration):
+        if wanted > end:
             return
-        shot = _nearest(thin.around(wanted), wanted, start, end)
+        pair = thin.around(wanted)
+        shot = _nearest(pair, wanted, start, end)
         over = False
         if shot is None or abs(shot.seconds - wanted) > stride / 2 + _SAME:
-            before, after = exact.around(wanted)
-            shot = _nearest((before, after), wanted, start, end)
+            if i > 0 and wanted >= duration and pair[1] is None:
+                return
+            pair = exact.around(wanted)
+            shot = _nearest(pair, wanted, start, end)
             if shot is None or abs(shot.seconds - wanted) > stride / 2 + _SAME:
-                shot = before
-            over = after is None
+                shot = pair[0]
+            over = pair[1] is None
         if shot is not None and shot.seconds > last:
             yield shot
             last = shot.seconds

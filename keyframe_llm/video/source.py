@@ -87,8 +87,10 @@ def video_stream(container: InputContainer, path: str) -> VideoStream:
     """The stream to watch: the one FFmpeg prefers, but never a cover picture. Raises `VideoError`."""
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not moving:
-        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-        raise VideoError(f"{path} holds no moving picture (only {kinds}); give a file with a video track")
+        kinds = {"a cover picture" if s.type == "video" else s.type for s in container.streams} or {"nothing"}
+        raise VideoError(
+            f"{path} holds no video (only {' and '.join(sorted(kinds))}); give a file with a picture track"
+        )
     best = container.streams.best("video")
     stream = next((s for s in moving if best is not None and s.index == best.index), moving[0])
     if stream.codec_context is None:

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av.error
 import numpy as np
 from av.packet import Packet
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from keyframe_llm.video.plan import Survey
@@ -49,14 +49,14 @@ def packet_times(reader: FrameReader) -> NDArray[np.float64]:
         return np.unique(_times(_packets(reader), reader)[:, 0])
 
 
-def _packets(reader: FrameReader) -> Iterator[Packet[VideoStream]]:
+def _packets(reader: FrameReader) -> Iterator[Packet[Any]]:
     try:
         yield from (p for p in reader.container.demux(reader.stream) if p.size and not p.is_discard)
     except av.error.FFmpegError:
         return  # a damaged end: what came before is what there is
 
 
-def _times(packets: Iterator[Packet[VideoStream]], reader: FrameReader) -> NDArray[np.float64]:
+def _times(packets: Iterator[Packet[Any]], reader: FrameReader) -> NDArray[np.float64]:
     """(N, 3) of seconds, key flag and the seconds from decoding to showing, in decoding order."""
     rows = [
         (reader.seconds(p.pts), float(p.is_keyframe), reader.seconds(p.pts) - reader.seconds(p.dts or p.pts))
