@@ -183,19 +183,19 @@ class Selection:
         }
 
     def to_messages(self, question: str | None = None) -> list[dict[str, Any]]:
-        """Chat messages for `processor.apply_chat_template`: `[12.3s]` and image in turn, then the question."""
+        """Chat messages for `processor.apply_chat_template`: `[12.3s]`, image, …, then the question."""
         from keyframe_llm.prompting import frame_messages
 
         return frame_messages(self.frames, question or self.question)
 
     def to_dict(self) -> dict[str, Any]:
-        """What `select --json` prints, without the pictures: plain numbers, texts and lists."""
+        """What `select --json` prints: plain numbers, texts and lists."""
         from keyframe_llm.report import selection_dict
 
         return selection_dict(self)
 
     def save(self, folder: str | Path) -> dict[str, Path]:
-        """Write the key frames, `selection.json`, the contact sheet and the score plot; return their paths."""
+        """Write the key frames, `selection.json`, contact sheet and score plot; return their paths."""
         from keyframe_llm.report import save_selection
 
         return save_selection(self, folder)

@@ -96,9 +96,14 @@ def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
 
 
 def _check_weights(weights: tuple[float, float, float]) -> None:
-    if len(weights) != 3 or any(not 0 <= w <= 1 for w in weights) or not math.isclose(sum(weights), 1.0, abs_tol=1e-6):
+    if (
+        len(weights) != 3
+        or any(not 0 <= w <= 1 for w in weights)
+        or not math.isclose(sum(weights), 1.0, abs_tol=1e-6)
+    ):
         raise OptionsError(
-            f"weights are {tuple(weights)!r}; give three numbers from 0 to 1 that sum to 1 (semantic, temporal, drop)"
+            f"weights are {tuple(weights)!r}; give three numbers from 0 to 1 that sum to 1 "
+            "(semantic, temporal, drop)"
         )
 
 

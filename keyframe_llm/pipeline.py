@@ -6,16 +6,16 @@ The one file that knows all stages. Whatever was worked out of a video is kept f
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.data import CaptionSource, Frames, Proposals, Scores, Selection, VideoInfo
+from keyframe_llm.data import CaptionSource, Proposals, Scores, Selection, VideoInfo
 from keyframe_llm.encoders import Encoder, load_encoder, preferred_image_size
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.keyscore import appearance_score, keyscore
@@ -27,7 +27,15 @@ from keyframe_llm.stacfp import scfp, stacfp, ufp
 from keyframe_llm.video import Decoder, open_video
 from keyframe_llm.vlm import VLM, load_vlm
 
-__all__ = ["DEFAULT_ENCODER", "DEFAULT_MODEL", "Answer", "Caption", "Classification", "KeyframeLLM", "select_keyframes"]
+__all__ = [
+    "DEFAULT_ENCODER",
+    "DEFAULT_MODEL",
+    "Answer",
+    "Caption",
+    "Classification",
+    "KeyframeLLM",
+    "select_keyframes",
+]
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"
 DEFAULT_ENCODER = "google/siglip2-base-patch16-224"
@@ -35,6 +43,8 @@ DEFAULT_ENCODER = "google/siglip2-base-patch16-224"
 _REMEMBERED_VIDEOS = 4
 
 VideoPath = str | PathLike[str]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +164,9 @@ class KeyframeLLM:
         caption, question = _text("caption", caption), _text("question", question)
         source: CaptionSource = "given" if caption else "none"
         timings: dict[str, float] = {}
-        if caption is None and (generate_caption if question is None else options.guide in ("caption", "both")):
+        if caption is None and (
+            generate_caption if question is None else options.guide in ("caption", "both")
+        ):
             written = time.perf_counter()
             caption, source = self._caption(video, options), "generated"
             timings["caption"] = time.perf_counter() - written
@@ -190,12 +202,16 @@ class KeyframeLLM:
         text = self.model.generate(frame_messages(selection.frames, prompt("caption")), max_new_tokens=64)
         spent = time.perf_counter() - written
         timings = {**selection.timings, "caption": spent, "total": selection.timings["total"] + spent}
-        return Caption(
-            text, replace(selection, caption=text, caption_source="generated", timings=timings)
-        )
+        return Caption(text, replace(selection, caption=text, caption_source="generated", timings=timings))
 
     def ask(
-        self, video: VideoPath, question: str, *, caption: str | None = None, max_new_tokens: int = 128, **overrides: Any
+        self,
+        video: VideoPath,
+        question: str,
+        *,
+        caption: str | None = None,
+        max_new_tokens: int = 128,
+        **overrides: Any,
     ) -> Answer:
         """Answer a question from the key frames chosen for it."""
         selection, messages = self._asked(video, question, caption, overrides)
@@ -205,14 +221,20 @@ class KeyframeLLM:
         return Answer(question, text, selection, self._name, prompt_tokens, visual_tokens)
 
     def stream(
-        self, video: VideoPath, question: str, *, caption: str | None = None, max_new_tokens: int = 128, **overrides: Any
+        self,
+        video: VideoPath,
+        question: str,
+        *,
+        caption: str | None = None,
+        max_new_tokens: int = 128,
+        **overrides: Any,
     ) -> tuple[Selection, Iterator[str]]:
         """Return the key frames at once and the answer piece by piece."""
         selection, messages = self._asked(video, question, caption, overrides)
         return selection, self.model.stream(messages, max_new_tokens=max_new_tokens)
 
     def ask_many(self, video: VideoPath, questions: Sequence[str], **overrides: Any) -> list[Answer]:
-        """Answer several questions about one video: it is decoded and embedded once, answered in one batch."""
+        """Answer several questions about one video, looked at once, in one batch."""
         asked = [self._asked(video, question, None, overrides) for question in questions]
         texts = self.model.generate_batch([messages for _, messages in asked])
         return [
@@ -274,7 +296,9 @@ class KeyframeLLM:
         sampled = sample_video(decoder, options, picture_side=side, progress=self._progress)
         timings = {"decode": sampled.decode_seconds}
         self._progress("propose", 0.0)
-        proposals = remembered.proposals if remembered else _timed(timings, "propose", _propose, sampled, options)
+        proposals = (
+            remembered.proposals if remembered else _timed(timings, "propose", _propose, sampled, options)
+        )
         watched = _Watched(
             info=_complete(decoder.info, sampled),
             sampled=sampled,
@@ -303,7 +327,13 @@ class KeyframeLLM:
         rows = _timed(timings, "embed", self.encoder.embed_texts, list(texts))
         guide = _unit(_unit(rows).mean(axis=0))
         return _timed(
-            timings, "score", keyscore, watched.embeddings, guide, weights=options.weights, pooling=options.pooling
+            timings,
+            "score",
+            keyscore,
+            watched.embeddings,
+            guide,
+            weights=options.weights,
+            pooling=options.pooling,
         )
 
     def _choose(
@@ -344,7 +374,17 @@ def select_keyframes(
 
 
 _STAGES = ("decode", "propose", "caption", "embed", "score", "total")
-_SAMPLING = ("fps", "max_samples", "start_seconds", "end_seconds", "proposer", "gamma_time", "k_max", "backend", "seed")
+_SAMPLING = (
+    "fps",
+    "max_samples",
+    "start_seconds",
+    "end_seconds",
+    "proposer",
+    "gamma_time",
+    "k_max",
+    "backend",
+    "seed",
+)
 
 
 def _key(video: VideoPath, options: SelectOptions) -> tuple[Any, ...]:
@@ -380,7 +420,9 @@ def _guiding_texts(caption: str | None, question: str | None, options: SelectOpt
     wanted = {"caption": [caption], "question": [question]}.get(options.guide, [caption, question])
     texts = [text for text in wanted if text]
     if not texts and (caption or question):
-        raise OptionsError(f"guide is {options.guide!r} but there is no {options.guide}; give one or use 'auto'")
+        raise OptionsError(
+            f"guide is {options.guide!r} but there is no {options.guide}; give one or use 'auto'"
+        )
     return texts
 
 
@@ -409,7 +451,9 @@ def _complete(info: VideoInfo, sampled: Sampled) -> VideoInfo:
     return replace(info, duration_seconds=float(sampled.seconds[0] + sampled.span_seconds))
 
 
-def _timed(timings: dict[str, float], stage: str, work: Any, *arguments: Any, **named: Any) -> Any:
+def _timed(
+    timings: dict[str, float], stage: str, work: Callable[P, T], *arguments: P.args, **named: P.kwargs
+) -> T:
     began = time.perf_counter()
     try:
         return work(*arguments, **named)

@@ -1,4 +1,4 @@
-"""Pass 1: stream a video once and keep what the rest needs: a colour histogram and, where asked, a small picture.
+"""Pass 1: stream a video once; keep the colour histograms and, where asked, small pictures.
 
 Memory is bounded by the number of samples, not by the length of the video: when there are too many, every
 second one is dropped and the stride doubles.
@@ -82,7 +82,9 @@ def sample_video(
         spent += time.perf_counter() - decoded
     progress("decode", 1.0)
     if not thinner.seconds:
-        raise VideoError(f"{decoder.info.path}: no frame could be decoded; check the file with a video player")
+        raise VideoError(
+            f"{decoder.info.path}: no frame could be decoded; check the file with a video player"
+        )
     return Sampled(
         seconds=np.array(thinner.seconds),
         histograms=np.concatenate(thinner.histograms),
@@ -98,7 +100,8 @@ def _window(info: VideoInfo, options: SelectOptions) -> tuple[float, float | Non
     if info.duration_seconds is not None:
         if start >= info.duration_seconds:
             raise OptionsError(
-                f"start_seconds is {start:g} but the video ends at {info.duration_seconds:.1f}; give an earlier start"
+                f"start_seconds is {start:g} but the video ends at {info.duration_seconds:.1f}; "
+                "give an earlier start"
             )
         end = min(end, info.duration_seconds) if end is not None else info.duration_seconds
     return start, end

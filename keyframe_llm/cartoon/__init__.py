@@ -1,6 +1,6 @@
 """A drawn world and two models trained on it: a first run with no download, no GPU and no network.
 
-The models are a real, tiny CLIP and a real, tiny Qwen2.5-VL. They understand the drawn world and nothing else.
+The models are a real, tiny CLIP and a real, tiny Qwen2.5-VL. They understand the drawn world alone.
 """
 
 from __future__ import annotations
@@ -33,4 +33,4 @@ def is_drawn(path: str) -> bool:
     import av
 
     with av.open(path) as container:
-        return container.metadata.get("comment") == DRAWN
+        return bool(container.metadata.get("comment") == DRAWN)

@@ -130,7 +130,9 @@ def caption(shots: Sequence[Shot]) -> str:
     return ", then ".join(told)
 
 
-def questions(rng: np.random.Generator, shots: Sequence[Shot], *, absent: Scene | None = None) -> list[Question]:
+def questions(
+    rng: np.random.Generator, shots: Sequence[Shot], *, absent: Scene | None = None
+) -> list[Question]:
     """Ask all that can be asked of the frames shown, in random order; each answer is certain.
 
     With `absent`, a scene whose person no frame shows, one question has no answer in the frames.
@@ -180,7 +182,13 @@ def _about_traits(run: Sequence[Shot], shown: Sequence[Scene]) -> list[Question]
 
 def _person_question(rng: np.random.Generator, scene: Scene) -> str:
     who = _who(scene, "the")
-    forms = (f"what does {who} do?", f"what is {who} doing?", f"where is {who}?", f"what is next to {who}?", f"when is {who} seen?")
+    forms = (
+        f"what does {who} do?",
+        f"what is {who} doing?",
+        f"where is {who}?",
+        f"what is next to {who}?",
+        f"when is {who} seen?",
+    )
     return forms[int(rng.integers(len(forms)))]
 
 
@@ -201,7 +209,9 @@ def event_question(rng: np.random.Generator, scene: Scene) -> Question:
 _Trait = tuple[str, str]
 
 
-def text_about(rng: np.random.Generator, scene: Scene, *, whole: bool = False) -> tuple[str, frozenset[_Trait]]:
+def text_about(
+    rng: np.random.Generator, scene: Scene, *, whole: bool = False
+) -> tuple[str, frozenset[_Trait]]:
     """A text that fits one frame of a scene, and the traits a frame must have for it to fit.
 
     `whole` names everything that can be seen; otherwise captions, fragments, labels and questions mix.
@@ -223,7 +233,10 @@ def text_about(rng: np.random.Generator, scene: Scene, *, whole: bool = False) -
         (who, ("subject", "colour")),
         (f"a {scene.subject} {does}", ("subject", "action")),
         (f"a person in {scene.colour}", ("colour",)),
-        (f"a {scene.subject} {where}{beside}", ("subject", "place", "thing") if beside else ("subject", "place")),
+        (
+            f"a {scene.subject} {where}{beside}",
+            ("subject", "place", "thing") if beside else ("subject", "place"),
+        ),
         (ACTION_LABELS[scene.action], ("action",)),
         (f"a person {does}", ("action",)),
         (f"a video of a person who {does}", ("action",)),
@@ -261,7 +274,8 @@ def vocabulary() -> list[str]:
         *prompts,
         *CAPTION_REQUESTS,
         NOT_SHOWN,
-        "what does doing the a an in do where is next to nothing when seen at seconds which way go colour color wear who",
+        "what does doing the a an in do where is next to nothing when seen at seconds",
+        "which way go colour color wear who",
         "then next person video of , . ? [ ] : ! '",
         "yes no and with there how many people man men woman women first last before after",
         "0 1 2 3 4 5 6 7 8 9 s",

@@ -105,9 +105,7 @@ def new_processor() -> Any:
     return Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(patch_size=14, merge_size=2, temporal_patch_size=2, size=size),
         tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor(
-            patch_size=14, merge_size=2, temporal_patch_size=2, size=size
-        ),
+        video_processor=Qwen2VLVideoProcessor(patch_size=14, merge_size=2, temporal_patch_size=2, size=size),
         chat_template=_CHAT_TEMPLATE,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,7 +37,17 @@ from keyframe_llm.cartoon.world import (
 from keyframe_llm.data import Frames
 from keyframe_llm.prompting import frame_messages, prompt
 
-__all__ = ["Pairs", "Turn", "conversation", "conversations", "filmed", "pairs", "random_view"]
+__all__ = [
+    "Pairs",
+    "Turn",
+    "absent_scene",
+    "conversation",
+    "conversations",
+    "filmed",
+    "pairs",
+    "random_view",
+    "same_size",
+]
 
 _SIZES = ((224, 168), (256, 192), (320, 240))
 
@@ -71,11 +81,14 @@ def filmed(rng: np.random.Generator, shot: Shot) -> NDArray[np.uint8]:
     return np.asarray(Image.open(packed))
 
 
-def random_view(rng: np.random.Generator) -> tuple[Clip, list[Shot]]:
-    """Make a clip and the few frames of it that are shown: one scene or several, one to four frames."""
-    many = rng.random()
+def random_view(rng: np.random.Generator, *, simple: bool = False) -> tuple[Clip, list[Shot]]:
+    """Make a clip and the few frames of it that are shown: one scene or several, one to four frames.
+
+    `simple` views show one scene in one or two frames: what to learn to see from.
+    """
+    many = 0.0 if simple else rng.random()
     scenes = 1 if many < 0.45 else 2 if many < 0.65 else int(rng.integers(3, 7))
-    count = int(rng.choice([1, 2, 3, 4], p=[0.1, 0.2, 0.6, 0.1]))
+    count = int(rng.choice([1, 2, 3, 4], p=[0.75, 0.25, 0, 0] if simple else [0.1, 0.2, 0.6, 0.1]))
     while True:
         length = rng.uniform(2, 8) * scenes * (rng.integers(1, 30) if rng.random() < 0.2 else 1)
         clip = random_clip(rng, scenes=scenes, seconds=float(length))
@@ -84,19 +97,22 @@ def random_view(rng: np.random.Generator) -> tuple[Clip, list[Shot]]:
             return clip, shots
 
 
-def _absent(rng: np.random.Generator, shots: Sequence[Shot]) -> Scene | None:
+def absent_scene(rng: np.random.Generator, shots: Sequence[Shot]) -> Scene | None:
     """Somebody no frame shows, often with the colour or the shape of somebody shown."""
     stranger = random_scene(rng)
     shown = shots[0].scene
-    if rng.random() < 0.5:
-        stranger = replace(stranger, **{trait: getattr(shown, trait) for trait in [str(rng.choice(["subject", "colour"]))]})
+    likeness = rng.random()
+    if likeness < 0.25:
+        stranger = replace(stranger, subject=shown.subject)
+    elif likeness < 0.5:
+        stranger = replace(stranger, colour=shown.colour)
     people = {(shot.scene.subject, shot.scene.colour) for shot in shots}
     return None if (stranger.subject, stranger.colour) in people else stranger
 
 
 def conversation(rng: np.random.Generator, shots: Sequence[Shot], turns: int = 4) -> list[Turn]:
     """A few turns about the frames shown: caption, action and questions mixed."""
-    absent = _absent(rng, shots) if rng.random() < 0.35 else None
+    absent = absent_scene(rng, shots) if rng.random() < 0.35 else None
     asked: list[Question] = questions(rng, shots, absent=absent)
     opening = rng.random()
     said: list[Turn] = []
@@ -112,13 +128,15 @@ def conversation(rng: np.random.Generator, shots: Sequence[Shot], turns: int = 4
     return said
 
 
-def conversations(rng: np.random.Generator, count: int) -> list[list[dict[str, Any]]]:
+def conversations(
+    rng: np.random.Generator, count: int, *, simple: bool = False
+) -> list[list[dict[str, Any]]]:
     """Make `count` whole conversations in chat format, frames first."""
     batch = []
     for _ in range(count):
-        _, shots = random_view(rng)
+        _, shots = random_view(rng, simple=simple)
         frames = Frames(
-            _same_size([filmed(rng, shot) for shot in shots]), np.array([shot.second for shot in shots])
+            same_size([filmed(rng, shot) for shot in shots]), np.array([shot.second for shot in shots])
         )
         turns = conversation(rng, shots)
         messages = frame_messages(frames, turns[0].text)
@@ -130,7 +148,8 @@ def conversations(rng: np.random.Generator, count: int) -> list[list[dict[str, A
     return batch
 
 
-def _same_size(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def same_size(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Stack frames, all brought to the size of the first: (N, H, W, 3)."""
     height, width = frames[0].shape[:2]
     return np.stack([np.asarray(Image.fromarray(frame).resize((width, height))) for frame in frames])
 
@@ -149,10 +168,12 @@ def _alike(rng: np.random.Generator, count: int) -> list[Scene]:
     base = random_scene(rng)
     trait = str(rng.choice(list(_TRAITS)))
     values = rng.permutation(np.array(_TRAITS[trait]))[:count]
-    return [
-        replace(base, **{trait: str(value)}, layout=int(rng.integers(2**31)), direction=int(rng.choice([-1, 1])))
-        for value in values
-    ]
+    scenes = []
+    for value in values:
+        change: dict[str, Any] = {trait: str(value)}
+        layout, direction = int(rng.integers(2**31)), int(rng.choice([-1, 1]))
+        scenes.append(replace(base, layout=layout, direction=direction, **change))
+    return scenes
 
 
 def pairs(rng: np.random.Generator, count: int, *, whole: float = 0.4) -> Pairs:
@@ -163,13 +184,10 @@ def pairs(rng: np.random.Generator, count: int, *, whole: float = 0.4) -> Pairs:
     scenes = scenes[:count]
     told = [text_about(rng, scene, whole=bool(rng.random() < whole)) for scene in scenes]
     fits = np.array(
-        [[all(getattr(scene, name) == value for name, value in traits) for scene in scenes] for _, traits in told]
+        [
+            [all(getattr(scene, name) == value for name, value in traits) for scene in scenes]
+            for _, traits in told
+        ]
     )
     images = [filmed(rng, Shot(scene, float(rng.uniform(0, 4)))) for scene in scenes]
     return Pairs(images, [text for text, _ in told], fits)
-
-
-def forever(seed: int) -> Iterator[np.random.Generator]:
-    """One fresh, independent generator per batch."""
-    for child in iter(lambda s=np.random.SeedSequence(seed): s.spawn(1)[0], None):
-        yield np.random.default_rng(child)

@@ -21,6 +21,7 @@ from keyframe_llm.cartoon.samples import conversations, pairs
 
 __all__ = ["main", "train_clip", "train_vlm"]
 
+_SIMPLE = 0.35  # share of the Video-LLM's steps spent on single scenes
 _WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -29,7 +30,7 @@ def _say(text: str) -> None:
 
 
 def _batches(make: Any, seed: int) -> Iterator[Any]:
-    """Run `make(rng)` for ever in a second process, a fresh generator each time."""
+    """Run `make(rng, step)` for ever in a second process, a fresh generator each time."""
     from torch.utils.data import DataLoader, IterableDataset
 
     class Stream(IterableDataset[Any]):
@@ -38,7 +39,7 @@ def _batches(make: Any, seed: int) -> Iterator[Any]:
 
             torch.set_num_threads(1)
             for step in range(10**9):
-                yield make(np.random.default_rng([seed, step]))
+                yield make(np.random.default_rng([seed, step]), step)
 
     return iter(DataLoader(Stream(), batch_size=None, num_workers=1, prefetch_factor=4))
 
@@ -63,7 +64,7 @@ def train_clip(folder: Path, *, steps: int = 1500, batch: int = 128, seed: int =
 
     model, images, tokenizer = new_clip(seed)
 
-    def make(rng: np.random.Generator) -> tuple[Any, Any, Any]:
+    def make(rng: np.random.Generator, _: int) -> tuple[Any, Any, Any]:
         made = pairs(rng, batch)
         pixels = images([np.array(image) for image in made.images], return_tensors="pt").pixel_values
         tokens = tokenizer(made.texts, padding=True, return_tensors="pt")
@@ -76,14 +77,19 @@ def train_clip(folder: Path, *, steps: int = 1500, batch: int = 128, seed: int =
         logits = model(pixel_values=pixels, **tokens).logits_per_text
         to_frames = fits / fits.sum(1, keepdim=True)
         to_texts = fits.T / fits.T.sum(1, keepdim=True)
-        loss = -(to_frames * log_softmax(logits, 1)).sum(1).mean() - (to_texts * log_softmax(logits.T, 1)).sum(1).mean()
+        loss = (
+            -(to_frames * log_softmax(logits, 1)).sum(1).mean()
+            - (to_texts * log_softmax(logits.T, 1)).sum(1).mean()
+        )
         floor = -(to_frames * to_frames.clamp(min=1e-9).log()).sum(1).mean()
         _step(model, optimiser, schedule, loss)
         if step % 100 == 99:
             first = fits[torch.arange(len(fits)), logits.argmax(1)].float().mean()
             spent = (time.monotonic() - began) / 60
-            _say(f"encoder {step + 1}/{steps}: loss {float(loss.detach()):.3f} (floor {float(floor):.3f}) "
-                 f"R@1 {float(first):.3f}, {spent:.1f} min")
+            _say(
+                f"encoder {step + 1}/{steps}: loss {float(loss.detach()):.3f} (floor {float(floor):.3f}) "
+                f"R@1 {float(first):.3f}, {spent:.1f} min"
+            )
     save_clip(model.eval(), images, tokenizer, folder)
 
 
@@ -114,7 +120,11 @@ def _reply_labels(ids: Any, tokenizer: Any) -> Any:
 
 
 def train_vlm(folder: Path, *, steps: int = 1800, batch: int = 32, seed: int = 0) -> None:
-    """Train the Video-LLM on conversations; only the assistant's words count."""
+    """Train the Video-LLM on conversations; only the assistant's words count.
+
+    The first part shows single scenes in a frame or two: until the model can see, telling frames apart is
+    beyond it, and a few frames cost a third of the time.
+    """
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -122,9 +132,9 @@ def train_vlm(folder: Path, *, steps: int = 1800, batch: int = 32, seed: int = 0
     processor.tokenizer.padding_side = "right"
     model = new_vlm(processor.tokenizer, seed)
 
-    def make(rng: np.random.Generator) -> tuple[dict[str, Any], Any]:
+    def make(rng: np.random.Generator, step: int) -> tuple[dict[str, Any], Any]:
         inputs = processor.apply_chat_template(
-            conversations(rng, batch),
+            conversations(rng, batch, simple=step < steps * _SIMPLE),
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
@@ -145,8 +155,10 @@ def train_vlm(folder: Path, *, steps: int = 1800, batch: int = 32, seed: int = 0
         if step % 50 == 49:
             right = (logits.argmax(-1) == target[said]).float().mean()
             spent = (time.monotonic() - began) / 60
-            _say(f"video-llm {step + 1}/{steps}: loss {float(loss.detach()):.4f} "
-                 f"tokens right {float(right):.4f}, {spent:.1f} min")
+            _say(
+                f"video-llm {step + 1}/{steps}: loss {float(loss.detach()):.4f} "
+                f"tokens right {float(right):.4f}, {spent:.1f} min"
+            )
         if step % 300 == 299:
             torch.save(model.state_dict(), folder.with_suffix(".partial.pt"))
     processor.tokenizer.padding_side = "left"
@@ -161,12 +173,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, help="training steps instead of the default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="threads of the training process")
+    parser.add_argument("--evaluate", action="store_true", help="print figures instead of training")
+    parser.add_argument("--clips", type=int, default=1000, help="unseen clips to evaluate on")
     parser.add_argument("--out", type=Path, default=_WEIGHTS, help="folder of the checkpoints")
     asked = parser.parse_args(arguments)
     import torch
 
     if asked.threads:
         torch.set_num_threads(asked.threads)
+    if asked.evaluate:
+        from keyframe_llm.cartoon.evaluate import evaluate
+
+        for name, share in evaluate(asked.out, clips=asked.clips).items():
+            print(f"{name}: {share:.1%}")
+        return 0
     asked.out.mkdir(parents=True, exist_ok=True)
     steps = {"steps": asked.steps} if asked.steps else {}
     if asked.only != "vlm":

@@ -152,7 +152,9 @@ def random_clip(rng: np.random.Generator, *, scenes: int, seconds: float, event:
             scene = _unlike(rng, cast, start, float(length))
             cast.append(scene)
         else:
-            again = [s for s in cast if s is not made[-1] and (hidden is None or s.start != _start(made, hidden))]
+            again = [
+                s for s in cast if s is not made[-1] and (hidden is None or s.start != _start(made, hidden))
+            ]
             back = again[int(rng.integers(len(again)))]
             scene = replace(back, start=start, end=start + float(length))
         made.append(scene)
