@@ -179,7 +179,7 @@ class FrameReader:
                 yield from shots
 
     def _packets(self) -> Iterator[Packet[Any]]:
-        """All packets to the end, without the last one if it is cut short: it would take good frames along."""
+        """All packets to the end, but for a last one cut short: it would take good frames along."""
         self._untouched = False
         held: Packet[Any] | None = None
         try:
