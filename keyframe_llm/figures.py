@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ _INK, _GREY, _PAPER = "#1b1f24", "#6b7280", "#ffffff"
 _TOTAL, _PICK = "#1b1f24", "#d55e00"
 _PARTS = (("semantic", "#0072b2", "-"), ("temporal", "#009e73", "--"), ("drop", "#cc79a7", "-."))
 _MARGIN, _GAP = 28, 16
-_CELL_WIDTH, _CELL_HEIGHT, _SHEET_WIDTH = 460, 340, 1500
+_CELL_WIDTH, _CELL_HEIGHT, _SHEET_WIDTH, _LEAST_WIDTH = 460, 340, 1500, 640
 _MOST_THUMBNAILS = 6
 _MOST_TITLE_LINES = 3
 
@@ -38,7 +39,7 @@ def contact_sheet(selection: Selection) -> Image.Image:
     width, height = cells[0].size
     columns = max(1, min(len(cells), (_SHEET_WIDTH - 2 * _MARGIN + _GAP) // (width + _GAP)))
     rows = math.ceil(len(cells) / columns)
-    inner = max(columns * (width + _GAP) - _GAP, 420)
+    inner = max(columns * (width + _GAP) - _GAP, _LEAST_WIDTH)
     head = _heading(selection, inner)
     size = (inner + 2 * _MARGIN, 2 * _MARGIN + head.height + _GAP + rows * (height + _GAP) - _GAP)
     sheet = Image.new("RGB", size, _PAPER)
@@ -62,10 +63,13 @@ def score_plot(selection: Selection) -> Image.Image:
     axes = figure.add_axes((0.065, 0.105, 0.915, top - 0.105 - (0.30 if shown else 0.06)))
     for i, line in enumerate(lines):
         y = 1 - (0.30 + 0.24 * i) / figure.get_figheight()
-        figure.text(0.065, y, line, fontsize=12.5, fontweight="semibold", color=_INK, parse_math=False)
+        figure.text(0.065, y, line, fontsize=12.5, fontweight="bold", color=_INK, parse_math=False)
     _curves(axes, selection)
     _picks(figure, axes, selection, top if shown else None)
-    canvas.draw()  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        # The bundled font has no Chinese or Japanese, which then show as boxes; that is no fault of the video.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        canvas.draw()  # type: ignore[no-untyped-call]
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")  # type: ignore[no-untyped-call]
 
 
@@ -75,7 +79,7 @@ def _cell(selection: Selection, i: int) -> Image.Image:
     size = (max(1, round(frame.width * scale)), max(1, round(frame.height * scale)))
     # Whole pixels for what is enlarged much: a smooth picture of 16 × 16 would show what is not there.
     frame = frame.resize(size, Image.Resampling.NEAREST if scale > 3 else Image.Resampling.LANCZOS)
-    cell = Image.new("RGB", (max(frame.width, 210), frame.height + 52), _PAPER)
+    cell = Image.new("RGB", (max(frame.width, 270), frame.height + 52), _PAPER)
     cell.paste(frame, (0, 0))
     draw = ImageDraw.Draw(cell)
     chosen, scores = int(selection.chosen[i]), selection.scores
@@ -91,8 +95,8 @@ def _cell(selection: Selection, i: int) -> Image.Image:
 
 def _heading(selection: Selection, width: int) -> Image.Image:
     title, small = _font(20, bold=True), _font(13)
-    lines = _title(selection, max(12, int(width / title.getlength("e"))))
-    below = _shortened(_facts(selection), max(12, int(width / small.getlength("e"))))
+    lines = _title(selection, int(width / title.getlength("average text") * 12))
+    below = _shortened(_facts(selection), int(width / small.getlength("average text") * 12))
     head = Image.new("RGB", (width, 27 * len(lines) + 24), _PAPER)
     draw = ImageDraw.Draw(head)
     for i, line in enumerate(lines):
@@ -110,16 +114,14 @@ def _title(selection: Selection, characters: int) -> list[str]:
 
 def _facts(selection: Selection) -> str:
     duration = selection.video.duration_seconds
+    text = selection.question or selection.caption
+    how = {"given": "", "generated": "caption generated", "none": "" if text else "chosen by appearance"}
     parts = [
-        Path(selection.video.path).name,
+        Path(selection.video.path).name if text else "",
         "" if duration is None else f"{duration:.1f} s",
-        f"{len(selection.frames)} of {selection.sampled_frames} frames looked at, "
+        f"{len(selection.frames)} of {selection.sampled_frames} frames looked at",
         f"{len(selection.proposals)} proposed",
-        {"given": "", "generated": "caption generated", "none": "chosen by appearance"}[
-            selection.caption_source
-        ]
-        if selection.question is None
-        else "",
+        how[selection.caption_source],
     ]
     return "  ·  ".join(part for part in parts if part)
 
@@ -143,14 +145,14 @@ def _curves(axes: Axes, selection: Selection) -> None:
         values = getattr(scores, name)
         if np.all(np.isfinite(values)) and not np.allclose(values, scores.total):
             axes.plot(seconds, values, style, color=colour, lw=1.3, alpha=0.9, label=name, ms=2.5, **dots)
-    label = "appearance" if np.isnan(scores.semantic).all() else "KeyScore"
+    label = "appearance: how typical" if np.isnan(scores.semantic).all() else "KeyScore"
     axes.fill_between(seconds, scores.total, color=_TOTAL, alpha=0.06, lw=0)
     axes.plot(seconds, scores.total, "-", color=_TOTAL, lw=2.8, label=label, ms=4.5, **dots)
     axes.plot(seconds, np.full(len(seconds), -0.045), "|", color=_GREY, ms=9, mew=1.1, label="proposals")
     axes.set_xlim(-0.012 * end, 1.012 * end)
     axes.set_ylim(-0.08, 1.08)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
-    axes.set_xlabel("seconds", color=_GREY, fontsize=10)
+    axes.set_xlabel("seconds", color=_GREY, fontsize=10, loc="right")
     axes.tick_params(colors=_GREY, labelsize=9.5, length=0)
     axes.grid(axis="y", color="#e5e7eb", lw=0.8)
     axes.set_axisbelow(True)
@@ -169,7 +171,7 @@ def _picks(figure: Figure, axes: Axes, selection: Selection, top: float | None) 
     )
     legend = axes.legend(
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.075),
+        bbox_to_anchor=(0.5, -0.065),
         ncols=6,
         frameon=False,
         fontsize=9.5,

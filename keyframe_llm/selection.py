@@ -2,8 +2,8 @@
 
 The paper leaves the threshold open ("task-dependent adaptive thresholding"). Here it lies a share of the way
 from the mean of the scores to the best one, so it follows their distribution: where one moment stands out it
-alone passes; where many are as good the budget decides. On KeyScores spread evenly over 0 … 1, a video with
-six proposals keeps two or three, the paper's average.
+alone passes; where many are as good the budget decides. Eleven real captioned clips of 5–139 s keep 2.0
+frames on average, as in the paper.
 """
 
 from __future__ import annotations
@@ -20,18 +20,21 @@ from keyframe_llm.options import Task
 
 __all__ = ["adaptive_threshold", "average_selected_frames", "default_gap", "frame_reduction_rate", "select"]
 
-# How far from the mean score (0) to the best one (1) a frame must reach.
+# How far from the mean score (0) to the best one (1) a frame must reach. On joined real clips with a weak
+# encoder, anything from 0 to 0.5 finds the captioned clip equally often with a budget of 3, while the frames
+# spent elsewhere fall from 63 to 54 %; from 0.5 on, single clips keep fewer than two frames on average.
 STRICTNESS: dict[Task, float] = {
-    "retrieval": 0.5,  # the frames that match the caption, and few others
-    "classification": 0.4,  # an action has phases: a little more of it
-    "summary": 0.0,  # whatever is at least average; novelty and the budget do the rest
+    "retrieval": 0.35,  # two or three frames that match the caption
+    "classification": 0.25,  # an action has phases: a little more of it
+    "summary": 0.0,  # whatever is at least average; coverage and the budget do the rest
     "question": 0.5,  # a single short event is answered by a single frame
 }
 # Neighbours must not fill the budget: an 8 s gap finds most moments in long videos; short videos get less.
 LONGEST_GAP_SECONDS = 8.0
 _GAPS_PER_VIDEO = 20
-# A further frame of a summary must cover at least this share of the video better than the kept ones do.
-NEXT_TO_NOTHING = 0.02
+# In a summary, look counts three times as much as time: a short shot of its own look comes before the far end
+# of a long one, and an unbroken shot is still spread over its length.
+_LOOK = 0.75
 
 
 def select(
@@ -54,9 +57,9 @@ def select(
     budget.
 
     With `task="summary"` and `features`, (K, D) histograms or embeddings, each choice is instead the frame
-    that adds most coverage, Σ_j sizes_j · max over kept i of cos(i, j), until a choice would add next to
-    nothing: near copies never stand for a whole video, and a static one gets a single frame. `sizes` (K,) is
-    how many sampled frames each proposal stands for. `threshold` then holds only where it is given.
+    that adds most coverage, Σ_j sizes_j · max over kept i of likeness(i, j), where likeness is three parts
+    cosine and one part nearness in time: near copies never stand for a whole video. `sizes` (K,) is how many
+    sampled frames each proposal stands for. `threshold` then holds only where it is given.
 
     Raises `OptionsError` on shapes that do not match or values out of range.
     """
@@ -68,7 +71,7 @@ def select(
     gap = _above_zero(
         "min_gap_seconds", default_gap(duration_seconds) if min_gap_seconds is None else min_gap_seconds
     )
-    added = _added_coverage(features, sizes, total) if covering and features is not None else None
+    added = _added_coverage(features, sizes, times) if covering and features is not None else None
     chosen: list[int] = []
     allowed = np.ones(len(total), bool)
     while len(chosen) < max_frames:
@@ -128,24 +131,23 @@ def frame_reduction_rate(selected: float, baseline: float) -> float:
 
 
 def _added_coverage(
-    features: ArrayLike, sizes: ArrayLike | None, total: NDArray[np.float64]
+    features: ArrayLike, sizes: ArrayLike | None, times: NDArray[np.float64]
 ) -> Callable[[list[int]], NDArray[np.float64]]:
-    """Return a function: kept frames → (K,) the coverage each frame would add, -inf where too little."""
+    """Return a function: kept frames → (K,) the coverage that each frame would add."""
     rows = np.asarray(features, np.float64)
-    if rows.ndim != 2 or len(rows) != len(total) or not np.all(np.isfinite(rows)):
-        raise OptionsError(f"features are {rows.shape}; give ({len(total)}, D) finite numbers")
+    if rows.ndim != 2 or len(rows) != len(times) or not np.all(np.isfinite(rows)):
+        raise OptionsError(f"features are {rows.shape}; give ({len(times)}, D) finite numbers")
     share = np.ones(len(rows)) if sizes is None else np.asarray(sizes, np.float64)
-    if share.shape != total.shape or not np.all(np.isfinite(share)) or np.any(share < 0):
-        raise OptionsError(f"sizes are {sizes!r}; give {len(total)} numbers of frames")
+    if share.shape != times.shape or not np.all(np.isfinite(share)) or np.any(share < 0):
+        raise OptionsError(f"sizes are {sizes!r}; give {len(times)} numbers of frames")
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    likeness = rows @ rows.T
+    apart = np.abs(times[:, None] - times) / max(times[-1] - times[0], 1e-9)
+    likeness = _LOOK * (rows @ rows.T) + (1 - _LOOK) * (1 - apart)
 
     def added(kept: list[int]) -> NDArray[np.float64]:
-        if not kept:
-            first: NDArray[np.float64] = likeness @ share
-            return first
-        gain = np.maximum(likeness - likeness[kept].max(0), 0.0) @ share
-        return np.where(gain >= NEXT_TO_NOTHING * share.sum(), gain, -np.inf)
+        covered = likeness[kept].max(axis=0) if kept else np.full(len(rows), -1.0)
+        gain: NDArray[np.float64] = np.maximum(likeness - covered, 0.0) @ share
+        return gain
 
     return added
 

@@ -1,0 +1,161 @@
+"""Which frames are kept: threshold, budget, gap, coverage, and the paper's two measures of saving."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from keyframe_llm.errors import OptionsError
+from keyframe_llm.selection import (
+    adaptive_threshold,
+    average_selected_frames,
+    default_gap,
+    frame_reduction_rate,
+    select,
+)
+
+TASKS = ["retrieval", "classification", "summary", "question"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_never_more_than_asked_never_none_always_in_time_order_and_apart(task):
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        count, budget = int(rng.integers(1, 40)), int(rng.integers(1, 6))
+        seconds = np.cumsum(rng.uniform(0.1, 4, count))
+        features = rng.random((count, 5)) if rng.random() < 0.5 else None
+        chosen = select(
+            rng.random(count),
+            seconds,
+            max_frames=budget,
+            task=task,
+            duration_seconds=seconds[-1],
+            features=features,
+        )
+        assert 1 <= len(chosen) <= budget
+        assert np.all(np.diff(chosen) > 0)
+        assert np.all(np.diff(seconds[chosen]) >= default_gap(seconds[-1]))
+
+
+def test_the_best_frame_is_always_kept():
+    scores = [0.2, 0.1, 0.9, 0.3]
+    chosen = select(scores, [0, 1, 2, 3], max_frames=3, duration_seconds=4, threshold=1.0)
+    np.testing.assert_array_equal(chosen, [2])
+
+
+def test_neighbours_of_the_best_do_not_fill_the_budget():
+    seconds = np.arange(100.0)
+    scores = np.zeros(100)
+    scores[[50, 51, 52, 49]] = [1.0, 0.98, 0.97, 0.96]
+    scores[[10, 90]] = [0.8, 0.7]
+    chosen = select(scores, seconds, max_frames=3, duration_seconds=100)
+    np.testing.assert_array_equal(chosen, [10, 50, 90])
+
+
+def test_one_event_is_answered_with_one_frame():
+    scores = np.full(30, 0.1)
+    scores[12] = 1.0
+    for task in ("question", "retrieval", "classification"):
+        chosen = select(scores, np.arange(30.0), max_frames=3, task=task, duration_seconds=30)
+        np.testing.assert_array_equal(chosen, [12])
+
+
+def test_equal_scores_fill_the_budget():
+    chosen = select(np.full(10, 0.3), 3 * np.arange(10.0), max_frames=3, duration_seconds=30)
+    assert len(chosen) == 3
+
+
+def test_a_given_threshold_and_gap_hold_exactly():
+    scores, seconds = [0.9, 0.8, 0.7, 0.6], [0.0, 1.0, 2.0, 3.0]
+    kept = select(scores, seconds, max_frames=4, duration_seconds=3, threshold=0.7, min_gap_seconds=0)
+    np.testing.assert_array_equal(kept, [0, 1, 2])
+    kept = select(scores, seconds, max_frames=4, duration_seconds=3, threshold=0.0, min_gap_seconds=2)
+    np.testing.assert_array_equal(kept, [0, 2])
+
+
+def test_a_question_is_stricter_than_retrieval_than_a_class_than_a_summary():
+    scores = np.random.default_rng(3).random(50)
+    levels = [adaptive_threshold(scores, t) for t in ("summary", "classification", "retrieval", "question")]
+    assert levels == sorted(levels) and len(set(levels)) == 4
+    assert scores.mean() == pytest.approx(levels[0]) and levels[-1] < scores.max()
+
+
+def test_a_summary_takes_one_frame_of_each_look_before_a_second_of_any():
+    looks = np.repeat(np.eye(3), [5, 2, 1], axis=0)
+    total = np.repeat([1.0, 0.3, 0.0], [5, 2, 1])
+    chosen = select(total, np.arange(8.0), max_frames=3, task="summary", duration_seconds=8, features=looks)
+    assert sorted(looks[chosen].argmax(axis=1)) == [0, 1, 2]
+
+
+def test_a_summary_of_one_unbroken_look_is_spread_over_time():
+    chosen = select(
+        np.ones(31),
+        np.arange(31.0),
+        max_frames=3,
+        task="summary",
+        duration_seconds=31,
+        features=np.ones((31, 2)),
+    )
+    assert chosen[0] <= 10 and 10 <= chosen[1] <= 20 and chosen[2] >= 20
+
+
+def test_a_summary_is_as_good_as_greedy_choice_promises():
+    rng = np.random.default_rng(5)
+    looks, sizes, seconds = rng.random((9, 4)) ** 3, rng.integers(1, 9, 9), np.cumsum(rng.uniform(1, 5, 9))
+    unit = looks / np.linalg.norm(looks, axis=1, keepdims=True)
+    near = 1 - np.abs(seconds[:, None] - seconds) / (seconds[-1] - seconds[0])
+    likeness = 0.75 * unit @ unit.T + 0.25 * near
+    chosen = select(
+        np.ones(9),
+        seconds,
+        max_frames=3,
+        task="summary",
+        duration_seconds=30,
+        min_gap_seconds=0,
+        features=looks,
+        sizes=sizes,
+    )
+
+    def covered(kept):
+        return float(likeness[list(kept)].max(axis=0) @ sizes)
+
+    best = max(covered(kept) for kept in itertools.combinations(range(9), 3))
+    assert covered(chosen) >= (1 - 1 / np.e) * best
+
+
+def test_the_gap_follows_the_video_up_to_eight_seconds():
+    assert default_gap(20) == 1
+    assert default_gap(3600) == 8
+    assert default_gap(None) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scores": []}, "at least one"),
+        ({"scores": [0.1, np.nan]}, "finite"),
+        ({"seconds": [1.0, 1.0]}, "ascending"),
+        ({"seconds": [1.0]}, "one per score"),
+        ({"max_frames": 0}, "max_frames is 0"),
+        ({"task": "chess"}, "choose one of retrieval"),
+        ({"threshold": np.nan}, "threshold is nan"),
+        ({"min_gap_seconds": -1.0}, "min_gap_seconds is -1.0"),
+        ({"task": "summary", "features": np.ones((3, 2))}, r"give \(2, D\)"),
+        ({"task": "summary", "features": np.ones((2, 2)), "sizes": [1]}, "give 2 numbers"),
+    ],
+)
+def test_wrong_input_is_named(change, message):
+    asked = {"scores": [0.1, 0.2], "seconds": [0.0, 1.0], "max_frames": 2, "duration_seconds": 2.0} | change
+    with pytest.raises(OptionsError, match=message):
+        select(asked.pop("scores"), asked.pop("seconds"), **asked)
+
+
+def test_saved_frames_are_counted_as_in_the_papers_table_4():
+    assert average_selected_frames([2, 3, 3, 2]) == 2.5
+    assert round(frame_reduction_rate(2.5, 8), 2) == 0.69
+    assert round(frame_reduction_rate(2.5, 408), 2) == 0.99
+    assert frame_reduction_rate(8.2, 8) == pytest.approx(-0.025)
+    with pytest.raises(OptionsError, match="baseline is 0"):
+        frame_reduction_rate(1, 0)
+    with pytest.raises(OptionsError, match="at least one video"):
+        average_selected_frames([])
