@@ -67,7 +67,7 @@ def score_plot(selection: Selection) -> Image.Image:
     _curves(axes, selection)
     _picks(figure, axes, selection, top if shown else None)
     with warnings.catch_warnings():
-        # The bundled font has no Chinese or Japanese, which then show as boxes; that is no fault of the video.
+        # The bundled font has no Chinese or Japanese; they show as boxes, which is no fault of the video.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         canvas.draw()  # type: ignore[no-untyped-call]
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")  # type: ignore[no-untyped-call]
