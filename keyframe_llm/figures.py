@@ -60,7 +60,7 @@ def score_plot(selection: Selection) -> Image.Image:
     canvas = FigureCanvasAgg(figure)
     lines = _title(selection, 105)
     top = 1 - (0.30 + 0.24 * len(lines)) / figure.get_figheight()
-    axes = figure.add_axes((0.065, 0.105, 0.915, top - 0.105 - (0.30 if shown else 0.06)))
+    axes = figure.add_axes((0.065, 0.105, 0.915, top - 0.105 - (0.30 if shown else 0.12)))
     for i, line in enumerate(lines):
         y = 1 - (0.30 + 0.24 * i) / figure.get_figheight()
         figure.text(0.065, y, line, fontsize=12.5, fontweight="bold", color=_INK, parse_math=False)
@@ -181,6 +181,11 @@ def _picks(figure: Figure, axes: Axes, selection: Selection, top: float | None) 
         text.set_color(_INK)
     if top is not None:
         _thumbnails(figure, axes, selection, top)
+        return
+    for second in seconds[chosen]:
+        axes.text(
+            second, 1.1, f"{second:.2f} s", rotation=90, fontsize=8, color=_PICK, ha="center", va="bottom"
+        )
 
 
 def _thumbnails(figure: Figure, axes: Axes, selection: Selection, top: float) -> None:
