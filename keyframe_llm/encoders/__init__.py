@@ -1,0 +1,45 @@
+"""Dual encoders: pictures and texts as unit vectors in one space.
+
+Anything with `embed_images` and `embed_texts` is an encoder. Two kinds come with the package: CLIP, SigLIP
+and SigLIP2 through transformers, and the Perception Encoder (the paper's backbone) through open_clip.
+"""
+
+from __future__ import annotations
+
+from keyframe_llm.encoders.base import Encoder, preferred_image_size, split_text
+from keyframe_llm.encoders.huggingface import TransformersEncoder
+from keyframe_llm.encoders.openclip import FOLDER_PREFIX, HUB_PREFIX, OpenClipEncoder
+from keyframe_llm.errors import OptionsError
+
+__all__ = [
+    "Encoder",
+    "OpenClipEncoder",
+    "TransformersEncoder",
+    "load_encoder",
+    "preferred_image_size",
+    "split_text",
+]
+
+
+def load_encoder(name: str | Encoder, device: str | None = None) -> Encoder:
+    """The encoder of that name; an object with the two methods is passed through.
+
+    `name` is a hub id or local folder (transformers), `hf-hub:<id>` or `local-dir:<folder>` (open_clip), or
+    `cartoon`, the small one inside the package. `device` is a torch device; None takes the best there is.
+    Raises `OptionsError` for an object that is no encoder and `ModelError` for a model that cannot be had.
+    """
+    if not isinstance(name, str):
+        missing = [m for m in ("embed_images", "embed_texts") if not callable(getattr(name, m, None))]
+        if missing:
+            raise OptionsError(
+                f"encoder is a {type(name).__name__} without {' and '.join(missing)}; give a name, or "
+                "an object with embed_images(images) and embed_texts(texts)"
+            )
+        return name
+    if name == "cartoon":
+        from keyframe_llm.cartoon import encoder_path
+
+        return TransformersEncoder(str(encoder_path()), device=device)
+    if name.startswith((HUB_PREFIX, FOLDER_PREFIX)):
+        return OpenClipEncoder(name, device=device)
+    return TransformersEncoder(name, device=device)

@@ -1,0 +1,176 @@
+"""What an encoder is, and what the two kinds share: batches, long texts, unit rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyframe_llm.errors import OptionsError
+from keyframe_llm.hub import one_line
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "DEFAULT_IMAGE_SIZE",
+    "WAYS_OUT",
+    "Encoder",
+    "Images",
+    "TorchEncoder",
+    "placement",
+    "preferred_image_size",
+    "split_text",
+]
+
+WAYS_OUT = "give the path of a local folder, another encoder, or `--encoder cartoon`"
+DEFAULT_IMAGE_SIZE = 224
+
+Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+
+
+class Encoder(Protocol):
+    """Places pictures and texts in one space, where their cosine says how well they fit.
+
+    An attribute `image_size`, the shorter side in pixels that pictures are wanted at, is used where there is
+    one: see `preferred_image_size`.
+    """
+
+    def embed_images(self, images: Images, /) -> NDArray[np.float32]:
+        """Embed N RGB pictures, each (H, W, 3) uint8 0–255; return (N, D), rows of unit length."""
+        ...
+
+    def embed_texts(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Embed N texts; return (N, D), rows of unit length."""
+        ...
+
+
+def preferred_image_size(encoder: Encoder) -> int:
+    """The shorter side, in pixels, that an encoder wants its pictures at; 224 where it does not say."""
+    size = getattr(encoder, "image_size", None)
+    return size if isinstance(size, int) and size > 0 else DEFAULT_IMAGE_SIZE
+
+
+class TorchEncoder:
+    """What both kinds share: batches, long texts, unit rows. The kinds say how one batch is embedded."""
+
+    image_size: int
+    """The shorter side, in pixels, that pictures are wanted at."""
+    context_length: int
+    """The longest text the model reads at once, in tokens."""
+
+    def __init__(self, batch_size: int) -> None:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise OptionsError(f"batch_size is {batch_size!r}; give a whole number of at least 1")
+        self._batch_size = batch_size
+
+    def embed_images(self, images: Images, /) -> NDArray[np.float32]:
+        """Embed N RGB pictures, each (H, W, 3) uint8 0–255; return (N, D), rows of unit length.
+
+        Pictures may differ in size. They are worked on `batch_size` at a time, so memory is bounded.
+        """
+        return self._in_batches(images, self._images)
+
+    def embed_texts(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Embed N texts; return (N, D), rows of unit length.
+
+        A text longer than the model reads is split at sentences, clauses or words; its vector is the mean of
+        its parts' unit vectors, weighted by their tokens, made unit again. Nothing is cut off.
+        """
+        parts, owners = [], []
+        for owner, text in enumerate(texts):
+            pieces = split_text(text, self._fits)
+            parts.extend(pieces)
+            owners.extend([owner] * len(pieces))
+        vectors = self._in_batches(parts, self._texts)
+        if len(parts) == len(texts):
+            return vectors
+        weights = np.array([max(1, self._count(part)) for part in parts], np.float32)
+        sums = np.zeros((len(texts), vectors.shape[1]), np.float32)
+        np.add.at(sums, owners, vectors * weights[:, None])
+        return _unit_rows(sums)
+
+    def _fits(self, text: str) -> bool:
+        return self._count(text) <= self.context_length
+
+    def _in_batches(
+        self, items: Sequence[Any] | NDArray[Any], embed: Callable[[Sequence[Any]], torch.Tensor]
+    ) -> NDArray[np.float32]:
+        if len(items) == 0:  # the width is known once something has been embedded
+            return self._in_batches([""], self._texts)[:0]
+        import torch
+
+        with torch.inference_mode():
+            batches = [embed(batch).float().cpu().numpy() for batch in _chunks(items, self._batch_size)]
+        return _unit_rows(np.concatenate(batches))
+
+    def _images(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        raise NotImplementedError
+
+    def _texts(self, texts: Sequence[str]) -> torch.Tensor:
+        raise NotImplementedError
+
+    def _count(self, text: str) -> int:
+        raise NotImplementedError
+
+
+def split_text(text: str, fits: Callable[[str], bool]) -> list[str]:
+    """Cut `text` into the fewest pieces, in order, that each fit, at the kindest place there is.
+
+    Sentence ends come first, then clauses, words, and the middle of a word. A text that fits is returned
+    whole, and so is a single character that does not.
+    """
+    if fits(text) or len(text) < 2:
+        return [text]
+    for boundary in (r"(?<=[.!?。！？])\s+", r"(?<=[,;:、，；：])\s+", r"\s+"):
+        pieces = [piece for piece in re.split(boundary, text) if piece]
+        if len(pieces) > 1:
+            return _packed([part for piece in pieces for part in split_text(piece, fits)], fits)
+    middle = len(text) // 2
+    return [*split_text(text[:middle], fits), *split_text(text[middle:], fits)]
+
+
+def _packed(pieces: list[str], fits: Callable[[str], bool]) -> list[str]:
+    packed = pieces[:1]
+    for piece in pieces[1:]:
+        joined = f"{packed[-1]} {piece}"
+        if fits(joined):
+            packed[-1] = joined
+        else:
+            packed.append(piece)
+    return packed
+
+
+def placement(device: str | None, dtype: torch.dtype | None) -> tuple[torch.device, torch.dtype]:
+    """The device asked for or the best there is, and float16 on a GPU, where it halves time and memory."""
+    import torch
+
+    if device is None:
+        device = (
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
+    try:
+        place = torch.zeros(0, device=device).device
+    except (
+        RuntimeError,
+        AssertionError,
+        NotImplementedError,
+    ) as error:  # torch's ways to say it is not there
+        raise OptionsError(
+            f"device is {device!r} ({one_line(error)}); give one torch has here, or none"
+        ) from error
+    return place, dtype or (torch.float32 if place.type == "cpu" else torch.float16)
+
+
+def _chunks(items: Any, size: int) -> Iterator[Any]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = (rows / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return unit

@@ -1,0 +1,98 @@
+"""Dual encoders of transformers: CLIP, SigLIP, SigLIP2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyframe_llm.encoders.base import DEFAULT_IMAGE_SIZE, WAYS_OUT, TorchEncoder, placement
+from keyframe_llm.hub import check_tokenizer, load_local_first, load_weights
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["TransformersEncoder"]
+
+
+class TransformersEncoder(TorchEncoder):
+    """CLIP, SigLIP, SigLIP2 (fixed size and NaFlex) and their like, through transformers' auto classes."""
+
+    def __init__(
+        self, name: str, *, device: str | None = None, dtype: torch.dtype | None = None, batch_size: int = 32
+    ) -> None:
+        """Load from a local folder, the local cache or the hub, in that order.
+
+        `dtype` None is float16 on a GPU and float32 on the CPU. Raises `ModelError` where the model cannot be
+        had or is not a dual encoder.
+        """
+        super().__init__(batch_size)
+        self._device, self._dtype = placement(device, dtype)
+        self._model, self._processor, self._tokenizer = load_local_first(
+            name, lambda source, local: _load_transformers(source, self._dtype, local), ways_out=WAYS_OUT
+        )
+        self._model.to(self._device).eval()
+        self._tokenizer.padding_side = "right"  # how all of them were trained; Gemma's own default is left
+        config = self._model.config
+        # SigLIP was trained on texts in lower case, padded to full length and with the padding attended to.
+        self._siglip = "siglip" in config.model_type
+        self.context_length = int(config.text_config.max_position_embeddings)
+        self.image_size = _image_size(self._processor, config)
+
+    def _images(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        inputs = self._processor(
+            images=list(images), input_data_format="channels_last", return_tensors="pt"
+        ).to(self._device)
+        inputs["pixel_values"] = inputs["pixel_values"].to(self._dtype)
+        return _pooled(self._model.get_image_features(**inputs))
+
+    def _texts(self, texts: Sequence[str]) -> torch.Tensor:
+        inputs = self._tokenizer(
+            [self._clean(text) for text in texts],
+            padding="max_length" if self._siglip else True,
+            truncation=True,  # never needed but for a single character of many tokens
+            max_length=self.context_length,
+            return_attention_mask=not self._siglip,
+            return_tensors="pt",
+        ).to(self._device)
+        return _pooled(self._model.get_text_features(**inputs))
+
+    def _count(self, text: str) -> int:
+        return len(self._tokenizer(self._clean(text), truncation=False, verbose=False)["input_ids"])
+
+    def _clean(self, text: str) -> str:
+        return text.lower() if self._siglip else text
+
+
+def _load_transformers(name: str, dtype: torch.dtype, local: bool) -> tuple[Any, Any, Any]:
+    from transformers import MODEL_MAPPING, AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
+
+    config = AutoConfig.from_pretrained(name, local_files_only=local)
+    kind = MODEL_MAPPING.get(type(config), None)
+    if not (hasattr(kind, "get_image_features") and hasattr(kind, "get_text_features")):
+        raise ValueError(f"a {config.model_type} model is not a dual encoder of images and texts")
+    # The small files first: a repository without them fails before gigabytes are read.
+    tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local)
+    check_tokenizer(tokenizer)
+    processor = AutoImageProcessor.from_pretrained(name, local_files_only=local)
+    return load_weights(AutoModel, name, dtype=dtype, local_files_only=local), processor, tokenizer
+
+
+def _pooled(output: Any) -> torch.Tensor:
+    """The projected vectors: transformers 5 wraps them in an output object, as its pooler output."""
+    features: torch.Tensor = getattr(output, "pooler_output", output)
+    return features
+
+
+def _image_size(processor: Any, config: Any) -> int:
+    size = getattr(processor, "size", None)
+    wanted = dict(size) if size else {}
+    if wanted.get("shortest_edge"):
+        return int(wanted["shortest_edge"])
+    if wanted.get("height") and wanted.get("width"):
+        return int(min(wanted["height"], wanted["width"]))
+    if getattr(processor, "max_num_patches", None):  # NaFlex keeps the shape and bounds the patches
+        return int(processor.patch_size * processor.max_num_patches**0.5)
+    return int(getattr(config.vision_config, "image_size", DEFAULT_IMAGE_SIZE))
