@@ -115,7 +115,7 @@ class DecordDecoder:
         if start >= duration:
             raise VideoError(f"{self.info.path} ends at {duration:.3f} s, before start_seconds {start:g}")
         small = self._open(*shrink(self.info.width, self.info.height, short_side))
-        moments = sample_times(self, self, stride, start, math.inf if end is None else end, duration)
+        moments = sample_times([self], stride, start, math.inf if end is None else end, duration)
         for given, moment in enumerate(moments):
             try:
                 picture = self._picture(small, moment)

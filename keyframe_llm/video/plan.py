@@ -44,11 +44,12 @@ def choose_plan(
     frames = max(1.0, survey.frames * share)
     options = [(frames, DecodePlan("all", f"every frame: about {frames:.0f} of them, none to spare"))]
     gap = survey.anchor_gap_seconds
-    if gap is not None and gap <= stride_seconds:
+    thins = gap is not None and gap <= stride_seconds
+    if thins:
         reason = f"no unreferenced frames: the others lie at most {gap:.2f} s apart"
         options.append((frames * _REFERENCE, DecodePlan("reference", reason)))
     if survey.key_seconds is not None and np.isfinite(end):
-        options += _key_options(survey.key_seconds, frames, stride_seconds, start_seconds, end)
+        options += _key_options(survey.key_seconds, frames, stride_seconds, start_seconds, end, thins)
     cost, plan = min(options, key=lambda option: option[0])
     saved = f"; about {cost / frames:.0%} of the work of decoding all" if plan.mode != "all" else ""
     return DecodePlan(plan.mode, f"{plan.reason}{saved}")
@@ -61,7 +62,7 @@ def _share(survey: Survey, start: float, end: float) -> float:
 
 
 def _key_options(
-    keys: NDArray[np.float64], frames: float, stride: float, start: float, end: float
+    keys: NDArray[np.float64], frames: float, stride: float, start: float, end: float, thins: bool
 ) -> list[tuple[float, DecodePlan]]:
     inside = keys[(keys >= start - stride) & (keys <= end + stride)]
     if len(inside) == 0 or end <= start:
@@ -70,7 +71,7 @@ def _key_options(
     nearest = np.abs(wanted[:, None] - inside[_neighbours(inside, wanted)]).argmin(axis=1)
     chosen = _neighbours(inside, wanted)[np.arange(len(wanted)), nearest]
     far = np.abs(wanted - inside[chosen]) > stride / 2
-    fill = _fill_cost(keys, wanted[far], frames / (end - start))
+    fill = _fill_cost(keys, wanted[far], frames / (end - start)) * (_REFERENCE if thins else 1.0)
     unit = frames / (frames + (_KEY_FRAME - 1) * len(inside))  # so that all frames together cost `frames`
     used = len(np.unique(chosen[~far]))
     step = float(np.diff(inside).max()) if len(inside) > 1 else end - start

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
 
@@ -25,7 +26,6 @@ __all__ = ["PyAVDecoder"]
 
 ON_SCREEN_TOLERANCE_SECONDS = 0.0005
 """A time rounded to a millisecond still names its frame."""
-_SKIP: dict[str, Skip] = {"all": "DEFAULT", "reference": "NONREF", "key": "NONKEY"}
 
 
 class PyAVDecoder:
@@ -123,17 +123,31 @@ class PyAVDecoder:
         duration = self.info.duration_seconds or math.inf
         if start >= duration:
             raise VideoError(f"{self._path} ends at {duration:.3f} s, before start_seconds {start:g}")
-        mode = self._plan(stride, start, end).mode
-        with self._another("NONKEY" if mode == "seek" else _SKIP[mode]) as reader:
-            thin: TimedSource[Shot] = Cursor(reader, jump=False)
-            if mode == "seek":
-                assert self._survey is not None and self._survey.key_seconds is not None
-                thin = KeySeeker(reader, self._survey.key_seconds)
-            for shot in sample_times(thin, self._exact, stride, start, end, duration):
+        with ExitStack() as stack:
+            sources, readers = self._sources(self._plan(stride, start, end).mode, stride, stack)
+            for shot in sample_times([*sources, self._exact], stride, start, end, duration):
                 yield shot.seconds, self.geometry.picture(shot.frame, short_side)
-            self._note_damage(reader)
+            for reader in (*readers, self._reader):
+                self._note_damage(reader)
             if end >= duration:
-                self._note_end(max(reader.reached, self._reader.reached), stride)
+                self._note_end(max(r.reached for r in (*readers, self._reader)), stride)
+
+    def _sources(
+        self, mode: str, stride: float, stack: ExitStack
+    ) -> tuple[list[TimedSource[Shot]], list[FrameReader]]:
+        """What to ask for frames before the exact cursor, cheapest first."""
+        if mode == "all":
+            reader = stack.enter_context(self._another())
+            return [Cursor(reader, jump=False)], [reader]
+        reference = stack.enter_context(self._another("NONREF"))
+        if mode == "reference":
+            return [Cursor(reference, jump=False)], [reference]
+        between = Cursor(reference, jump=True)
+        key = stack.enter_context(self._another("NONKEY"))
+        if mode == "key":
+            return [Cursor(key, jump=False), between], [key, reference]
+        assert self._survey is not None and self._survey.key_seconds is not None
+        return [KeySeeker(key, self._survey.key_seconds, stride / 2), between], [key, reference]
 
     def _note_damage(self, reader: FrameReader) -> None:
         for line in reader.damage():

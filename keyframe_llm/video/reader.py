@@ -68,6 +68,9 @@ class FrameReader:
         )
         self._last: int | None = None
         self._untouched = True
+        self._timeless = (
+            False  # no timestamps at all: frames are counted, so only reading from the start dates them
+        )
         self._jumped = False
 
     def close(self) -> None:
@@ -120,7 +123,7 @@ class FrameReader:
     def shots_from(self, seconds: float) -> Iterator[Shot]:
         """Frames from the last key frame at or before `seconds` on; from the first where there is none."""
         back = _LOOSE_SEEK_SECONDS if self.container.format.name in _LOOSE_FORMATS else 0.0
-        while seconds - back > 0:
+        while seconds - back > 0 and not self._timeless:
             shots = self._sought(seconds - back)
             first = next(shots, None)
             if first is not None and first.seconds <= seconds:
@@ -210,6 +213,7 @@ class FrameReader:
     def _stamp(self, frame: VideoFrame) -> int | None:
         """The frame's timestamp, made up from the frame rate where the file has none; None runs backwards."""
         stamp = frame.pts
+        self._timeless = self._timeless or stamp is None
         if self._last is not None and (stamp is None or (self._counts and not frame.key_frame)):
             stamp = self._last + self._tick()
         elif stamp is None:
@@ -275,17 +279,20 @@ class Cursor:
 
 
 class KeySeeker:
-    """Key frames fetched one by one, each with a seek, as the cursor of a very thin sampling."""
+    """Key frames fetched one by one, each with a seek: a very thin sampling that reads little of the file."""
 
-    def __init__(self, reader: FrameReader, key_seconds: NDArray[np.float64]) -> None:
+    def __init__(self, reader: FrameReader, key_seconds: NDArray[np.float64], within_seconds: float) -> None:
         self._reader = reader
         self._keys = key_seconds
+        self._within = within_seconds
         self._at = -1
         self._shot: Shot | None = None
 
     def around(self, seconds: float) -> tuple[Shot | None, Shot | None]:
-        """The key frame nearest to `seconds`, on the side where it lies."""
+        """The nearest key frame, on the side where it lies; nothing where it is too far off to be of use."""
         nearest = int(np.abs(self._keys - seconds).argmin())
+        if abs(self._keys[nearest] - seconds) > self._within:
+            return None, None
         if nearest != self._at:
             self._at = nearest
             with av_errors(self._reader.path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count, pairwise
 from typing import Protocol, TypeVar
 
@@ -36,29 +36,28 @@ class TimedSource(Protocol[T_co]):
 
 
 def sample_times(
-    thin: TimedSource[T], exact: TimedSource[T], stride: float, start: float, end: float, duration: float
+    sources: Sequence[TimedSource[T]], stride: float, start: float, end: float, duration: float
 ) -> Iterator[T]:
     """Frames nearest to start, start + stride, …, strictly ascending and within the window.
 
-    Where `thin` has none within half a stride, `exact` is asked; where the video itself has none (variable
-    frame rate), the frame on screen at that time is taken, once.
+    The sources are asked in turn, cheapest first, until one has a frame within half a stride. Where even the
+    last, which must know every frame, has none (variable frame rate), the frame on screen is taken, once.
     """
     last = -math.inf
     for i in count():
         wanted = start + i * stride
         if wanted > end:
             return
-        pair = thin.around(wanted)
-        shot = _nearest(pair, wanted, start, end)
         over = False
-        if shot is None or abs(shot.seconds - wanted) > stride / 2 + _SAME:
-            if i > 0 and wanted >= duration and pair[1] is None:
+        for source in sources:
+            before, after = source.around(wanted)
+            if i > 0 and wanted >= duration - _SAME and after is None:
                 return
-            pair = exact.around(wanted)
-            shot = _nearest(pair, wanted, start, end)
-            if shot is None or abs(shot.seconds - wanted) > stride / 2 + _SAME:
-                shot = pair[0]
-            over = pair[1] is None
+            shot = _nearest((before, after), wanted, start, end)
+            if shot is not None and abs(shot.seconds - wanted) <= stride / 2 + _SAME:
+                break
+        else:
+            shot, over = before, after is None
         if shot is not None and shot.seconds > last:
             yield shot
             last = shot.seconds
