@@ -62,7 +62,7 @@ def load_vlm(name: str | VLM, **options: Any) -> VLM:
 
     `name` is a hub id or local folder, `http://host:port/v1#served-name`, or `cartoon`, the small one inside
     the package. `options` go to `TransformersVLM` or `OpenAIVLM`. Raises `OptionsError` for an object that
-    is no Video-LLM and `ModelError` for a model that cannot be had.
+    is no Video-LLM, or that is given options, and `ModelError` for a model that cannot be had.
     """
     if not isinstance(name, str):
         methods = ("generate", "stream", "generate_batch", "label_log_likelihoods", "count_tokens")
@@ -72,13 +72,17 @@ def load_vlm(name: str | VLM, **options: Any) -> VLM:
                 f"model is a {type(name).__name__} without {', '.join(missing)}; give a name, or an object "
                 "with the methods of keyframe_llm.vlm.VLM"
             )
+        if options:
+            raise OptionsError(f"{', '.join(options)} cannot be given with a model that is already an object")
         return name
     if name == "cartoon":
         from keyframe_llm.cartoon import vlm_path
 
         return TransformersVLM(str(vlm_path()), **options)
     if name.startswith(("http://", "https://")):
-        raise ModelError(f"{name!r}: servers are not supported yet; give a local folder or `--model cartoon`")
+        from keyframe_llm.server import OpenAIVLM
+
+        return OpenAIVLM(name, **options)
     return TransformersVLM(name, **options)
 
 

@@ -260,6 +260,8 @@ def test_an_object_with_the_methods_is_a_video_llm() -> None:
     assert load_vlm(vlm) is vlm
     with pytest.raises(OptionsError, match=r"object without generate, stream"):
         load_vlm(object())  # type: ignore[arg-type]
+    with pytest.raises(OptionsError, match=r"dtype cannot be given"):
+        load_vlm(vlm, dtype="float32")
 
 
 @pytest.mark.parametrize(("option", "value"), [("max_image_tokens", 0), ("batch_size", 1.5)])

@@ -1,0 +1,138 @@
+"""Video-LLMs behind an OpenAI-compatible server: vLLM, SGLang, llama.cpp, Ollama, `transformers serve`."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from keyframe_llm.errors import ModelError
+from keyframe_llm.hub import one_line
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from keyframe_llm.vlm import Messages, Normalise
+
+__all__ = ["OpenAIVLM", "openai_messages"]
+
+_ELSE = "another URL, the path of a local folder, or `--model cartoon`"
+_CONNECT_SECONDS = 10.0
+_JPEG_QUALITY = 95
+
+
+class OpenAIVLM:
+    """A Video-LLM that a server runs. Pictures travel to it as JPEG; nothing else of the video does."""
+
+    def __init__(self, url: str, *, timeout_seconds: float = 300.0, concurrency: int = 8) -> None:
+        """Connect to `http://host:port/v1#served-name`; without a name, to the one model that is served.
+
+        A key is taken from the environment variable `OPENAI_API_KEY` where the server wants one. Raises
+        `ModelError` where the `openai` package is missing, the server does not answer, or a name is needed.
+        """
+        try:
+            import openai
+        except ImportError as error:
+            raise ModelError(
+                f"{url!r} needs the openai package: `pip install keyframe-llm[server]`"
+            ) from error
+        self._address, _, served = url.partition("#")
+        self._concurrency = concurrency
+        timeout = openai.Timeout(timeout_seconds, connect=_CONNECT_SECONDS)
+        key = os.environ.get("OPENAI_API_KEY") or "none"
+        self._client = openai.OpenAI(base_url=self._address, api_key=key, timeout=timeout, max_retries=0)
+        with self._errors():
+            try:
+                names = [model.id for model in self._client.models.list()]
+            except openai.APIStatusError:  # it is there, but does not list what it serves
+                if not served:
+                    raise
+        if not served and len(names) != 1:
+            known = ", ".join(names) or "none"
+            raise ModelError(f"{url!r} serves {len(names)} models ({known}); name one: {self._address}#name")
+        self.name = served or names[0]
+
+    def generate(self, messages: Messages, *, max_new_tokens: int = 128) -> str:
+        """Answer one conversation, at temperature 0."""
+        reply = self._ask(openai_messages(messages), max_new_tokens)
+        return (reply.choices[0].message.content or "").strip()
+
+    def stream(self, messages: Messages, *, max_new_tokens: int = 128) -> Iterator[str]:
+        """Yield the answer piece by piece; closing the iterator closes the connection."""
+        with self._errors(), self._ask(openai_messages(messages), max_new_tokens, stream=True) as events:
+            for event in events:
+                if event.choices and (piece := event.choices[0].delta.content):
+                    yield piece
+
+    def generate_batch(self, conversations: Sequence[Messages], *, max_new_tokens: int = 128) -> list[str]:
+        """Answer several conversations, in order; the server is sent `concurrency` of them at a time."""
+        with ThreadPoolExecutor(self._concurrency) as pool:
+            return list(pool.map(lambda m: self.generate(m, max_new_tokens=max_new_tokens), conversations))
+
+    def label_log_likelihoods(
+        self, messages: Messages, labels: Sequence[str], *, normalise: Normalise = "mean"
+    ) -> NoReturn:
+        """Raise `ModelError`: the chat protocol has no way to ask how likely a given answer is."""
+        raise ModelError(
+            f"the server {self._address} cannot score labels; give a local model or `--model cartoon`"
+        )
+
+    def count_tokens(self, messages: Messages) -> tuple[int, int]:
+        """The prompt's tokens by the server's count, and how many fewer they are without the pictures.
+
+        Asks twice for an answer of one token. Markers around a picture count as part of it.
+        """
+        whole = openai_messages(messages)
+        bare = [{**m, "content": [p for p in m["content"] if p["type"] == "text"]} for m in whole]
+        counts = [self._ask(asked, 1).usage.prompt_tokens for asked in (whole, bare)]
+        return counts[0], counts[0] - counts[1]
+
+    def _ask(self, messages: Messages, max_new_tokens: int, **options: Any) -> Any:
+        with self._errors():
+            return self._client.chat.completions.create(
+                model=self.name,
+                messages=messages,  # type: ignore[arg-type]
+                max_tokens=max_new_tokens,
+                temperature=0.0,
+                **options,
+            )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        import openai
+
+        try:
+            yield
+        except openai.APIStatusError as error:
+            said = one_line(ValueError(f"{error.status_code} {error.response.text}"))
+            what = f"the server {self._address} refused ({said})"
+            raise ModelError(f"{what}; check `#name` and its log, or give {_ELSE}") from error
+        except openai.APITimeoutError as error:
+            raise ModelError(
+                f"the server {self._address} took too long to answer; see its log, or give {_ELSE}"
+            ) from error
+        except openai.APIError as error:
+            what = f"the server {self._address} cannot be reached ({one_line(error.__cause__ or error)})"
+            raise ModelError(f"{what}; start it, or give {_ELSE}") from error
+
+
+def openai_messages(messages: Messages) -> Messages:
+    """Messages in OpenAI's format: Hugging Face's, with each picture as a JPEG in a data URL."""
+    return [{**message, "content": _parts(message["content"])} for message in messages]
+
+
+def _parts(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return [_picture(part["image"]) if part["type"] == "image" else part for part in content]
+
+
+def _picture(image: Image) -> dict[str, Any]:
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=_JPEG_QUALITY)
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}}
