@@ -4,14 +4,16 @@ Limits, all of decord 0.6.0, the last release (2021):
 
 - Wheels exist for x86-64 Linux and Windows only.
 - Its FFmpeg is old: no AV1, no GIF.
-- It ignores edit lists, and loses its way in some MPEG program streams. Its frame times are compared with the
-  packets' own when a file is opened, and a file it would show wrongly is refused.
-- It always decodes every frame it passes, at full cost, and takes colours as BT.601 whatever the file says.
+- It ignores edit lists. Its frame times are compared with the packets' own when a file is opened, and a file
+  it would show wrongly is refused.
+- It finds the wrong frames in MPEG program and transport streams and in WMV, so those are refused. Its seeks
+  can be one frame off in HEVC with open groups of pictures, which cannot be told beforehand.
+- It does not mirror pictures; files that ask for it are refused.
+- It always decodes every frame from the last key frame on, at full cost.
 - On damaged files it may never come back (decord#363, #269, #157). Every call into it therefore runs on a
   thread of its own and is given up after `ANSWER_SECONDS`.
-- Mirrored pictures are not turned.
 
-Except for speed and colours, each of these is a `VideoError` that names `backend="pyav"`, which has none.
+A refusal is a `VideoError` that names `backend="pyav"`, which has none of these limits.
 """
 
 from __future__ import annotations
@@ -32,12 +34,14 @@ from keyframe_llm.video.decoder import DecodePlan
 from keyframe_llm.video.picture import shrink
 from keyframe_llm.video.pyav_backend import ON_SCREEN_TOLERANCE_SECONDS, PyAVDecoder
 from keyframe_llm.video.sampling import check_stride, check_times, sample_times
+from keyframe_llm.video.survey import shown_length
 
 __all__ = ["ANSWER_SECONDS", "DecordDecoder"]
 
 ANSWER_SECONDS = 120.0
 """How long one call into decord may take. Opening reads the whole file, so this is generous."""
 _ADVICE = 'use backend="pyav"'
+_UNSAFE_FORMATS = ("mpeg", "mpegts", "asf")
 
 T = TypeVar("T")
 
@@ -59,7 +63,10 @@ class DecordDecoder:
             self.info = probe.info
             if probe.geometry.mirrored:
                 raise VideoError(f"{self.info.path}: decord does not mirror as this file asks; {_ADVICE}")
+            if probe.container_format in _UNSAFE_FORMATS:
+                raise VideoError(f"{self.info.path}: decord finds the wrong frames in this format; {_ADVICE}")
             self._times = probe.frame_times()
+            self._duration = max(self.info.duration_seconds or 0.0, shown_length(self._times))
         self._full: Any = self._open(self.info.width, self.info.height)
         self._check_times()
 
@@ -111,7 +118,7 @@ class DecordDecoder:
     def _sample(
         self, stride: float, short_side: int, start: float, end: float | None
     ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-        duration = self.info.duration_seconds or math.inf
+        duration = self._duration
         if start >= duration:
             raise VideoError(f"{self.info.path} ends at {duration:.3f} s, before start_seconds {start:g}")
         small = self._open(*shrink(self.info.width, self.info.height, short_side))
@@ -137,7 +144,11 @@ class DecordDecoder:
         picture: NDArray[np.uint8] = self._ask(
             lambda: reader[moment.place].asnumpy(), f"decoded at {moment.seconds:.3f} s"
         )
-        return picture
+        height, width, channels = picture.shape
+        if channels == 3:
+            return picture
+        # decord takes the padding of narrow rows for more channels.
+        return picture.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
 
     def _ask(self, call: Callable[[], T], what: str) -> T:
         try:

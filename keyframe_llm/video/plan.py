@@ -17,6 +17,7 @@ __all__ = ["Survey", "choose_plan"]
 
 _KEY_FRAME = 3.0  # a key frame holds about this much more than other frames
 _REFERENCE = 0.55  # share of the work left without unreferenced frames and loop filter
+_WORTHWHILE = 0.9  # a thin decode that saves less only adds seeks
 _DEMUX = 0.03  # reading a packet without decoding it
 _SEEK = 4.0  # finding another place in the file, and filling the decoder anew
 
@@ -51,6 +52,8 @@ def choose_plan(
     if survey.key_seconds is not None and np.isfinite(end):
         options += _key_options(survey.key_seconds, frames, stride_seconds, start_seconds, end, thins)
     cost, plan = min(options, key=lambda option: option[0])
+    if cost > frames * _WORTHWHILE:
+        cost, plan = options[0]
     saved = f"; about {cost / frames:.0%} of the work of decoding all" if plan.mode != "all" else ""
     return DecodePlan(plan.mode, f"{plan.reason}{saved}")
 

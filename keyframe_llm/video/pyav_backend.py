@@ -89,6 +89,11 @@ class PyAVDecoder:
         images = np.stack([p for _, p in shots]) if shots else np.empty((0, height, width, 3), np.uint8)
         return Frames(images, np.array([s for s, _ in shots], dtype=np.float64))
 
+    @property
+    def container_format(self) -> str:
+        """FFmpeg's name of the container."""
+        return self._reader.container.format.name
+
     def frame_times(self) -> NDArray[np.float64]:
         """(N,) times of every frame shown, ascending, from the packets alone."""
         with self._another() as reader:
@@ -120,17 +125,20 @@ class PyAVDecoder:
     def _sample(
         self, stride: float, short_side: int, start: float, end: float
     ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-        duration = self.info.duration_seconds or math.inf
+        mode = self._plan(stride, start, end).mode
+        duration = math.inf if self._survey is None else self._survey.duration_seconds
         if start >= duration:
             raise VideoError(f"{self._path} ends at {duration:.3f} s, before start_seconds {start:g}")
         with ExitStack() as stack:
-            sources, readers = self._sources(self._plan(stride, start, end).mode, stride, stack)
+            sources, readers = self._sources(mode, stride, stack)
             for shot in sample_times([*sources, self._exact], stride, start, end, duration):
                 yield shot.seconds, self.geometry.picture(shot.frame, short_side)
             for reader in (*readers, self._reader):
                 self._note_damage(reader)
             if end >= duration:
-                self._note_end(max(r.reached for r in (*readers, self._reader)), stride)
+                everyone = (*readers, self._reader)
+                longest = max(stride, *(r.longest_gap for r in everyone))
+                self._note_end(max(r.reached for r in everyone), longest)
 
     def _sources(
         self, mode: str, stride: float, stack: ExitStack
@@ -154,14 +162,13 @@ class PyAVDecoder:
             if line not in self.warnings:
                 self.warnings.append(line)
 
-    def _note_end(self, reached: float, stride: float) -> None:
+    def _note_end(self, reached: float, longest_gap: float) -> None:
         """After the whole video was looked at: how long it really is, and whether it is cut off."""
-        tick = 1 / self.info.average_fps if self.info.average_fps else 0.0
+        end = reached + (1 / self.info.average_fps if self.info.average_fps else 0.0)
         stated = self._reader.stated_seconds()
-        if stated is not None and reached + tick < stated - max(1.0, stride):
-            self.warnings.append(
-                f"{self._path} is cut off: only {reached:.1f} s of {stated:.1f} s can be read"
-            )
-        elif self.info.duration_seconds is not None:
-            return
-        self.info = replace(self.info, duration_seconds=reached + tick)
+        # A last picture may stay on screen for long, but hardly for much longer than all those before it.
+        if stated is not None and stated - end > max(1.0, 2 * longest_gap):
+            self.warnings.append(f"{self._path} is cut off: only {end:.1f} s of {stated:.1f} s can be read")
+            self.info = replace(self.info, duration_seconds=end)
+        elif self.info.duration_seconds is None or self.info.duration_seconds < reached:
+            self.info = replace(self.info, duration_seconds=end)

@@ -45,6 +45,8 @@ class FrameReader:
         self.backward_frames = 0
         self.reached = 0.0
         """The latest time a frame was decoded at, in seconds."""
+        self.longest_gap = 0.0
+        """The longest time between neighbouring frames, in seconds."""
         self.ended_by: str | None = None
         """What broke off the reading, if not the end of the file."""
         self._open()
@@ -221,6 +223,8 @@ class FrameReader:
         if self._last is not None and stamp <= self._last:
             self.backward_frames += not self._jumped
             return None
+        if self._last is not None:
+            self.longest_gap = max(self.longest_gap, self.seconds(stamp) - self.seconds(self._last))
         self._last = stamp
         if self.origin is None:
             self.origin = stamp

@@ -51,7 +51,8 @@ def sample_times(
         over = False
         for source in sources:
             before, after = source.around(wanted)
-            if i > 0 and wanted >= duration - _SAME and after is None:
+            past = before is None or before.seconds < duration
+            if i > 0 and after is None and past and wanted >= duration - _SAME:
                 return
             shot = _nearest((before, after), wanted, start, end)
             if shot is not None and abs(shot.seconds - wanted) <= stride / 2 + _SAME:

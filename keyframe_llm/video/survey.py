@@ -17,7 +17,7 @@ from keyframe_llm.video.plan import Survey
 from keyframe_llm.video.reader import FrameReader
 from keyframe_llm.video.source import av_errors
 
-__all__ = ["packet_times", "survey_video"]
+__all__ = ["packet_times", "shown_length", "survey_video"]
 
 _HEAD_PACKETS = 300
 _SCAN_LIMIT_BYTES = 2 << 30
@@ -29,18 +29,28 @@ def survey_video(reader: FrameReader, duration_seconds: float | None) -> Survey:
     """Look over the packets of an open, otherwise unused reader. Raises `VideoError`."""
     with av_errors(reader.path):
         head = _times(islice(_packets(reader), _HEAD_PACKETS), reader)
-        anchors = _anchor_gap(head)
         keys, frames = _from_index(reader, head)
-        if keys is None and Path(reader.path).stat().st_size <= _SCAN_LIMIT_BYTES:
+        if keys is not None:
+            length = shown_length(np.sort(_tail(reader, float(keys[-1]))[:, 0]))
+        elif Path(reader.path).stat().st_size <= _SCAN_LIMIT_BYTES:
             reader.restart()
             scan = _times(_packets(reader), reader)
             keys, frames = scan[scan[:, 1] > 0, 0], len(scan)
-            duration_seconds = duration_seconds or _end(scan)
-    duration = math.inf if duration_seconds is None else duration_seconds
+            length = shown_length(np.sort(scan[:, 0]))
+        else:
+            length = 0.0
+    duration = max(duration_seconds or 0.0, length) or math.inf
     rate = float(reader.stream.average_rate or reader.stream.guessed_rate or 25)
     if frames is None:
         frames = round(duration * rate) if math.isfinite(duration) else 1
-    return Survey(frames, duration, None if keys is None else np.unique(keys), anchors)
+    return Survey(frames, duration, None if keys is None else np.unique(keys), _anchor_gap(head))
+
+
+def shown_length(times: NDArray[np.float64]) -> float:
+    """Seconds from the first frame shown to the end of the last of these ascending times, or about that."""
+    if len(times) == 0:
+        return 0.0
+    return float(times[-1] + (np.median(np.diff(times)) if len(times) > 1 else 0.0))
 
 
 def packet_times(reader: FrameReader) -> NDArray[np.float64]:
@@ -96,8 +106,7 @@ def _from_index(
     return np.array(keys), len(entries) if formats & set(_WHOLE_INDEX) else None
 
 
-def _end(times: NDArray[np.float64]) -> float | None:
-    if len(times) < 2:
-        return None
-    shown = np.sort(times[:, 0])
-    return float(shown[-1] + np.median(np.diff(shown)))
+def _tail(reader: FrameReader, last_key: float) -> NDArray[np.float64]:
+    """The packets from the last key frame on: where pictures come late, containers state too short a time."""
+    reader.container.seek(reader.timestamp(last_key), stream=reader.stream)
+    return _times(_packets(reader), reader)

@@ -1,0 +1,105 @@
+"""Small videos drawn with known truth: every frame carries its own number, and its corners their colours."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+BITS = 8
+CORNERS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 220), "yellow": (220, 220, 30)}
+
+
+def picture(number: int, width: int = 96, height: int = 64) -> np.ndarray:
+    """(height, width, 3): the number as eight bars, the lowest bit left, between four coloured corners."""
+    image = np.full((height, width, 3), 128, np.uint8)
+    bars = [255 if number >> bit & 1 else 0 for bit in range(BITS)]
+    columns = np.arange(width) * BITS // width
+    image[height // 3 : height - height // 3] = np.array(bars, np.uint8)[columns][None, :, None]
+    rows, cols = height // 4, width // 4
+    image[:rows, :cols], image[:rows, -cols:] = CORNERS["red"], CORNERS["green"]
+    image[-rows:, :cols], image[-rows:, -cols:] = CORNERS["blue"], CORNERS["yellow"]
+    return image
+
+
+def number(image: np.ndarray) -> int:
+    """The number that `picture` drew, read off an upright image of any size."""
+    height, width, _ = image.shape
+    band = image[height // 2 - height // 12 : height // 2 + height // 12 + 1].mean(axis=(0, 2))
+    centres = ((np.arange(BITS) + 0.5) * width / BITS).astype(int)
+    return sum(int(band[c] > 128) << bit for bit, c in enumerate(centres))
+
+
+def corners(image: np.ndarray) -> list[str]:
+    """The colours nearest to the four corners: top left, top right, bottom left, bottom right."""
+    height, width, _ = image.shape
+    y, x = height // 10, width // 10
+    spots = [
+        image[y, x],
+        image[y, width - 1 - x],
+        image[height - 1 - y, x],
+        image[height - 1 - y, width - 1 - x],
+    ]
+    return [min(CORNERS, key=lambda c: np.abs(spot.astype(int) - CORNERS[c]).sum()) for spot in spots]
+
+
+def draw(
+    path: Path,
+    seconds: Sequence[float],
+    *,
+    codec: str = "libx264",
+    size: tuple[int, int] = (96, 64),
+    pixels: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    pixel_shape: Fraction | None = None,
+    rate: int = 25,
+    images: Sequence[np.ndarray] | None = None,
+    colour: dict[str, int] | None = None,
+) -> Path:
+    """Encode one numbered picture (or one of `images`) for each time in `seconds`."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=rate, options=options or {})
+        stream.width, stream.height = size
+        stream.pix_fmt = pixels
+        stream.codec_context.time_base = Fraction(1, 1000) if codec != "mpeg4" else Fraction(1, rate)
+        if pixel_shape is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_shape
+        for name, value in (colour or {}).items():
+            setattr(stream.codec_context, name, value)
+        for i, second in enumerate(seconds):
+            image = picture(i % 256, *size) if images is None else images[i]
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            if colour:
+                frame = frame.reformat(
+                    format=pixels, dst_colorspace=colour["colorspace"], dst_color_range=colour["color_range"]
+                )
+            base = stream.codec_context.time_base
+            frame.pts, frame.time_base = round(second / base), base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def set_matrix(path: Path, a: int, b: int, c: int, d: int) -> Path:
+    """Write the display matrix of an MP4's first track: a, b, c, d are -1, 0 or 1."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40  # version and flags, times, ids, layer, volume come before
+    unit = 1 << 16
+    struct.pack_into(">9i", data, at, a * unit, b * unit, 0, c * unit, d * unit, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    return path
+
+
+def hide_start(path: Path, media_ticks: int) -> Path:
+    """Have the edit list of an MP4 begin so many ticks of its media time scale later than it does."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"elst") + 4 + 4 + 4  # version and flags, number of entries
+    duration, begin = struct.unpack_from(">Ii", data, at)
+    struct.pack_into(">Ii", data, at, duration, begin + media_ticks)
+    path.write_bytes(data)
+    return path
