@@ -1,0 +1,103 @@
+"""Every selector side by side: the same footage and text in, at most k frames out.
+
+`SELECTORS[name](footage, text, k, seed)` returns indices in any order; `choose` checks what goes in and puts
+what comes out in time order. The KeyScore rows are those of the paper's Table 2, by its exact method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keyframe_llm.data import Proposals
+from keyframe_llm.errors import OptionsError
+from keyframe_llm.evaluation import blind, guided
+from keyframe_llm.evaluation.footage import Footage, Picks
+from keyframe_llm.keyscore import keyscore
+from keyframe_llm.selection import select
+from keyframe_llm.stacfp import stacfp
+
+__all__ = ["BLIND", "DRAWN", "KEYSCORE_WEIGHTS", "SELECTORS", "Footage", "Selector", "choose", "proposals"]
+
+Selector = Callable[[Footage, ArrayLike | None, int, int], Picks]
+"""(footage, text embedding (D,) or None, k ≤ N, seed) → at most k different indices into the footage."""
+
+_THIRD = 1 / 3
+KEYSCORE_WEIGHTS: Mapping[str, tuple[float, float, float]] = {
+    "S": (1.0, 0.0, 0.0),
+    "T": (0.0, 1.0, 0.0),
+    "D": (0.0, 0.0, 1.0),
+    "S+T": (0.5, 0.5, 0.0),
+    "D+T": (0.0, 0.5, 0.5),
+    "S+D": (0.5, 0.0, 0.5),
+    "S+T+D": (_THIRD, _THIRD, _THIRD),
+}
+"""α, β, γ of Table 2's rows; the paper does not state them, so the parts of a row weigh the same."""
+
+
+@lru_cache(maxsize=16)
+def proposals(footage: Footage, seed: int = 0) -> Proposals:
+    """STACFP's proposals with its defaults, made once for all texts and rows."""
+    return stacfp(footage.histograms, footage.seconds, seed=seed)
+
+
+def _keyscore_row(parts: str) -> Selector:
+    weights = KEYSCORE_WEIGHTS[parts]
+
+    def row(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
+        # T asks for no text: with a zero one the other parts are flat, and weigh nothing.
+        query = np.zeros(footage.embeddings.shape[1]) if parts == "T" else footage.query(text)
+        found = proposals(footage, seed)
+        scores = keyscore(footage.embeddings[found.indices], query, weights=weights)
+        best = select(
+            scores, found.seconds, max_frames=k, duration_seconds=None, threshold=0.0, min_gap_seconds=0.0
+        )
+        return found.indices[best]
+
+    row.__doc__ = f"The paper's KeyScore({parts}): the k best of STACFP's single representatives, no gap."
+    return row
+
+
+SELECTORS: Mapping[str, Selector] = {
+    "uniform": blind.uniform,
+    "uniform-centres": blind.uniform_centres,
+    "random": blind.by_chance,
+    "scfp": blind.colour_clusters,
+    "katna": blind.katna,
+    "stacfp": blind.spacetime_clusters,
+    "histogram-difference": blind.histogram_difference,
+    "vsumm": blind.vsumm,
+    "top-k": guided.top_k,
+    "top-k-gap": guided.top_k_with_gap,
+    "mmr": guided.mmr,
+    "aks": guided.aks,
+    "bolt": guided.bolt,
+    "mdp3": guided.mdp3,
+    "q-frame": guided.q_frame,
+    "focus": guided.focus,
+    **{f"keyscore {parts}": _keyscore_row(parts) for parts in KEYSCORE_WEIGHTS},
+}
+
+BLIND = frozenset(
+    {"uniform", "uniform-centres", "random", "scfp", "katna", "stacfp", "histogram-difference", "vsumm"}
+    | {"keyscore T"}
+)
+"""The rows that ask for no text: their frames are the same for every caption, so nothing can leak."""
+
+DRAWN = frozenset({"random", "q-frame", "focus"})
+"""The rows that draw lots: report them as the mean of ten seeds or more."""
+
+
+def choose(name: str, footage: Footage, text: ArrayLike | None = None, *, k: int, seed: int = 0) -> Picks:
+    """Select at most k frames by name: indices into the footage, ascending, at least one.
+
+    Raises `OptionsError` on an unknown name, a k below 1, or no text where the selector is guided by one.
+    """
+    if name not in SELECTORS:
+        raise OptionsError(f"selector is {name!r}; choose one of {', '.join(SELECTORS)}")
+    if k < 1:
+        raise OptionsError(f"k is {k!r}; give a whole number from 1")
+    return np.sort(SELECTORS[name](footage, text, min(k, len(footage)), seed)).astype(np.intp)
