@@ -6,7 +6,7 @@
 """
 
 from keyframe_llm.data import Frames, Proposals, Scores, Selection, VideoInfo
-from keyframe_llm.errors import KeyframeError, KeyframeWarning, ModelError, OptionsError, VideoError
+from keyframe_llm.errors import KeyframeError, ModelError, OptionsError, VideoError
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import Answer, Caption, Classification, KeyframeLLM, select_keyframes
 
@@ -17,7 +17,6 @@ __all__ = [
     "Frames",
     "KeyframeError",
     "KeyframeLLM",
-    "KeyframeWarning",
     "ModelError",
     "OptionsError",
     "Proposals",

@@ -9,7 +9,7 @@ Every message is one line: what was wrong, with which value, and what to do. The
 exits with status 2.
 """
 
-__all__ = ["KeyframeError", "KeyframeWarning", "ModelError", "OptionsError", "VideoError"]
+__all__ = ["KeyframeError", "ModelError", "OptionsError", "VideoError"]
 
 
 class KeyframeError(Exception):
@@ -26,7 +26,3 @@ class ModelError(KeyframeError):
 
 class OptionsError(KeyframeError, ValueError):
     """An option is outside its range, or two options contradict each other."""
-
-
-class KeyframeWarning(UserWarning):
-    """The result stands, but with a limit the caller should know: a damaged file, a model out of its world."""

@@ -155,7 +155,8 @@ class KeyframeLLM:
     ) -> Selection:
         """Choose at most `max_frames` key frames, guided by the texts there are.
 
-        With neither text, `generate_caption` has the Video-LLM write the caption first; else the frames that
+        `generate_caption` has the Video-LLM write the caption that is missing: where there is no text at all,
+        or where `guide` wants a caption beside the question. Without it and without a text, the frames that
         represent the video best by their colours are taken and no model is loaded. `overrides` are fields of
         `SelectOptions`. Raises `VideoError`, `ModelError`, `OptionsError`.
         """
@@ -164,9 +165,8 @@ class KeyframeLLM:
         caption, question = _text("caption", caption), _text("question", question)
         source: CaptionSource = "given" if caption else "none"
         timings: dict[str, float] = {}
-        if caption is None and (
-            generate_caption if question is None else options.guide in ("caption", "both")
-        ):
+        wanted = question is None or options.guide in ("caption", "both")
+        if generate_caption and caption is None and wanted:
             written = time.perf_counter()
             caption, source = self._caption(video, options), "generated"
             timings["caption"] = time.perf_counter() - written
@@ -272,7 +272,7 @@ class KeyframeLLM:
     ) -> tuple[Selection, list[dict[str, Any]]]:
         if not question.strip():
             raise OptionsError("the question is empty; ask something about the video")
-        selection = self.select(video, caption=caption, question=question, **overrides)
+        selection = self.select(video, caption=caption, question=question, generate_caption=True, **overrides)
         return selection, frame_messages(selection.frames, prompt("question", question=question.strip()))
 
     def _caption(self, video: VideoPath, options: SelectOptions) -> str:

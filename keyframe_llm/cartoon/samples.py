@@ -38,6 +38,7 @@ from keyframe_llm.data import Frames
 from keyframe_llm.prompting import frame_messages, prompt
 
 __all__ = [
+    "PORTRAIT_CLASSES",
     "Pairs",
     "Turn",
     "absent_scene",
@@ -45,6 +46,7 @@ __all__ = [
     "conversations",
     "filmed",
     "pairs",
+    "portraits",
     "random_view",
     "same_size",
 ]
@@ -154,6 +156,8 @@ def same_size(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return np.stack([np.asarray(Image.fromarray(frame).resize((width, height))) for frame in frames])
 
 
+PORTRAIT_CLASSES = (len(SUBJECTS), len(COLOURS), len(PLACES), len(ACTIONS), len(THINGS) + 1)
+"""How many values each column of `portraits` has."""
 _TRAITS: dict[str, Sequence[str]] = {
     "subject": SUBJECTS,
     "colour": COLOURS,
@@ -174,6 +178,23 @@ def _alike(rng: np.random.Generator, count: int) -> list[Scene]:
         layout, direction = int(rng.integers(2**31)), int(rng.choice([-1, 1]))
         scenes.append(replace(base, layout=layout, direction=direction, **change))
     return scenes
+
+
+def portraits(rng: np.random.Generator, count: int) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
+    """Make `count` frames and what each shows: (count, 5) indices of the five traits.
+
+    Nothing beside the person counts as one thing more.
+    """
+    images, shown = [], []
+    for _ in range(count):
+        scene = random_scene(rng)
+        images.append(filmed(rng, Shot(scene, float(rng.uniform(scene.start, scene.end)))))
+        traits = [
+            _TRAITS[name].index(getattr(scene, name)) for name in ("subject", "colour", "place", "action")
+        ]
+        thing = THINGS.index(scene.thing) if scene.thing else len(THINGS)
+        shown.append([*traits, thing])
+    return images, np.array(shown, np.int64)
 
 
 def pairs(rng: np.random.Generator, count: int, *, whole: float = 0.4) -> Pairs:
