@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
 
 from keyframe_llm.cartoon.film import write_clip
 from keyframe_llm.cli import main
-from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
