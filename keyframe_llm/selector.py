@@ -1,0 +1,271 @@
+"""From a video and the texts there are to its key frames: sampling, proposals, embeddings, scores, choice.
+
+Whatever was worked out of a video is kept for the next text about it; that costs only the text.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyframe_llm.data import CaptionSource, Proposals, Scores, Selection, VideoInfo
+from keyframe_llm.encoders import Encoder, load_encoder, preferred_image_size
+from keyframe_llm.errors import OptionsError
+from keyframe_llm.keyscore import appearance_score, keyscore
+from keyframe_llm.options import SelectOptions
+from keyframe_llm.sampling import Progress, Sampled, sample_video
+from keyframe_llm.selection import select
+from keyframe_llm.stacfp import scfp, stacfp, ufp
+from keyframe_llm.video import Decoder, open_video
+
+__all__ = ["DEFAULT_ENCODER", "Selector", "VideoPath", "select_keyframes", "video_key", "with_overrides"]
+
+DEFAULT_ENCODER = "google/siglip2-base-patch16-224"
+
+VideoPath = str | PathLike[str]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_REMEMBERED_VIDEOS = 4
+_STAGES = ("decode", "propose", "caption", "embed", "score", "total")
+_PROPOSING = ("fps", "max_samples", "start_seconds", "end_seconds", "proposer", "gamma_time", "k_max")
+
+
+@dataclass(slots=True, eq=False)
+class _Watched:
+    """All that is known of one video under one set of options; embeddings come when a text needs them."""
+
+    info: VideoInfo
+    sampled: Sampled
+    proposals: Proposals
+    warnings: tuple[str, ...]
+    timings: dict[str, float]
+    embeddings: NDArray[np.float32] | None = None
+
+    def can_be_scored(self) -> bool:
+        return self.embeddings is not None or bool(self.sampled.pictures)
+
+
+def _silent(stage: str, share: float) -> None:
+    """Report no progress."""
+
+
+class Selector:
+    """Chooses key frames with one encoder, which is loaded when the first text comes."""
+
+    def __init__(
+        self,
+        encoder: str | Encoder = DEFAULT_ENCODER,
+        *,
+        device: str | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._encoder, self._device = encoder, device
+        self._loaded: Encoder | None = None
+        self._watched: dict[tuple[Any, ...], _Watched] = {}
+        self.progress = progress or _silent
+
+    @property
+    def encoder(self) -> Encoder:
+        """The image-text encoder, loaded on first use; raises `ModelError` where it cannot be had."""
+        if self._loaded is None:
+            self._loaded = load_encoder(self._encoder, self._device)
+        return self._loaded
+
+    def select(
+        self,
+        video: VideoPath,
+        options: SelectOptions,
+        *,
+        caption: str | None = None,
+        caption_source: CaptionSource = "given",
+        question: str | None = None,
+        expect_text: bool = False,
+    ) -> Selection:
+        """Choose at most `options.max_frames` key frames, guided by the texts there are.
+
+        `expect_text` keeps what scoring will need, where a text for this video is still to be written.
+        Raises `VideoError`, `ModelError`, `OptionsError`.
+        """
+        began = time.perf_counter()
+        caption, question = _text("caption", caption), _text("question", question)
+        texts = _guiding_texts(caption, question, options)
+        with open_video(video, options.backend) as decoder:
+            watched, timings = self._watch(decoder, options, pictures=bool(texts) or expect_text)
+            scores = self._score(watched, texts, options, timings)
+            chosen = _choose(watched, scores, texts, options, question)
+            times = watched.proposals.seconds[chosen].tolist()
+            frames = _timed(timings, "decode", decoder.decode_at, times)
+            warnings = tuple(dict.fromkeys([*watched.warnings, *decoder.warnings]))
+        self.progress("done", 1.0)
+        timings["total"] = time.perf_counter() - began
+        return Selection(
+            video=watched.info,
+            frames=frames,
+            proposals=watched.proposals,
+            scores=scores,
+            chosen=chosen,
+            caption=caption,
+            caption_source=caption_source if caption else "none",
+            question=question,
+            timings={stage: timings.get(stage, 0.0) for stage in _STAGES},
+            plan=watched.sampled.plan,
+            warnings=warnings,
+        )
+
+    def _watch(
+        self, decoder: Decoder, options: SelectOptions, *, pictures: bool
+    ) -> tuple[_Watched, dict[str, float]]:
+        """Sample and propose, or remember; also returns the seconds that were spent on it now."""
+        key = video_key(decoder.info.path, options)
+        known = self._watched.pop(key, None)
+        timings: dict[str, float] = {}
+        if known is None or (pictures and not known.can_be_scored()):
+            side = preferred_image_size(self.encoder) if pictures else None
+            sampled = sample_video(decoder, options, picture_side=side, progress=self.progress)
+            timings["decode"] = sampled.decode_seconds
+            self.progress("propose", 0.0)
+            proposals = known.proposals if known else _timed(timings, "propose", _propose, sampled, options)
+            info = _complete(decoder.info, sampled)
+            known = _Watched(info, sampled, proposals, tuple(decoder.warnings), timings)
+        self._watched[key] = known
+        while len(self._watched) > _REMEMBERED_VIDEOS:
+            self._watched.pop(next(iter(self._watched)))
+        return known, timings
+
+    def _score(
+        self, watched: _Watched, texts: Sequence[str], options: SelectOptions, timings: dict[str, float]
+    ) -> Scores:
+        if not texts:
+            sizes = np.bincount(watched.proposals.labels)
+            return appearance_score(watched.sampled.histograms[watched.proposals.indices], sizes)
+        self.progress("embed", 0.0)
+        if watched.embeddings is None:
+            images = watched.sampled.images(watched.proposals.indices)
+            watched.embeddings = _timed(timings, "embed", self.encoder.embed_images, images)
+            watched.sampled = replace(watched.sampled, pictures=())
+        rows = _timed(timings, "embed", self.encoder.embed_texts, list(texts))
+        return _timed(
+            timings,
+            "score",
+            keyscore,
+            watched.embeddings,
+            _unit(_unit(rows).mean(axis=0)),
+            weights=options.weights,
+            pooling=options.pooling,
+        )
+
+
+def select_keyframes(
+    video: VideoPath,
+    *,
+    caption: str | None = None,
+    question: str | None = None,
+    encoder: str | Encoder = DEFAULT_ENCODER,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Selection:
+    """Choose the two or three frames of a video that matter to a text, or to the video itself.
+
+    `encoder` is used only where there is a caption or a question: a name, or any object with
+    `embed_images(images) -> (N, D)` and `embed_texts(texts) -> (N, D)`. With neither text, the frames that
+    represent the video best by their colours are taken. `options` are the fields of `SelectOptions`. Raises
+    `VideoError`, `ModelError`, `OptionsError`.
+    """
+    chosen = with_overrides(SelectOptions(), options)
+    return Selector(encoder, progress=progress).select(video, chosen, caption=caption, question=question)
+
+
+def video_key(video: VideoPath, options: SelectOptions) -> tuple[Any, ...]:
+    """What tells one watched video from another: the file as it is now, and how it is looked at."""
+    path = Path(fspath(video)).resolve()
+    stat = path.stat() if path.exists() else None
+    seen = (stat.st_mtime_ns, stat.st_size) if stat else ()
+    return (str(path), *seen, *(getattr(options, name) for name in (*_PROPOSING, "backend", "seed")))
+
+
+def with_overrides(base: SelectOptions, overrides: dict[str, Any]) -> SelectOptions:
+    """Return the options with some changed by name; raises `OptionsError` on a name that is none."""
+    unknown = sorted(set(overrides) - set(base.__slots__))
+    if unknown:
+        raise OptionsError(f"there is no option {unknown[0]!r}; the options are {', '.join(base.__slots__)}")
+    return replace(base, **overrides)
+
+
+def _text(name: str, value: str | None) -> str | None:
+    if value is not None and not value.strip():
+        raise OptionsError(f"the {name} is empty; give a text or leave it out")
+    return value.strip() if value else None
+
+
+def _guiding_texts(caption: str | None, question: str | None, options: SelectOptions) -> list[str]:
+    """Return the texts that score the frames; none where no text is given."""
+    wanted = {"caption": [caption], "question": [question]}.get(options.guide, [caption, question])
+    texts = [text for text in wanted if text]
+    if not texts and (caption or question):
+        raise OptionsError(
+            f"guide is {options.guide!r} but there is no {options.guide}; give one or use 'auto'"
+        )
+    return texts
+
+
+def _propose(sampled: Sampled, options: SelectOptions) -> Proposals:
+    if options.proposer == "ufp":
+        return ufp(sampled.seconds)
+    if options.proposer == "scfp":
+        return scfp(sampled.histograms, sampled.seconds, k_max=options.k_max, seed=options.seed)
+    return stacfp(
+        sampled.histograms,
+        sampled.seconds,
+        gamma_time=options.gamma_time,
+        k_max=options.k_max,
+        seed=options.seed,
+    )
+
+
+def _choose(
+    watched: _Watched, scores: Scores, texts: Sequence[str], options: SelectOptions, question: str | None
+) -> NDArray[np.intp]:
+    proposals = watched.proposals
+    task = (options.task or ("question" if question else "retrieval")) if texts else "summary"
+    covering = task == "summary"
+    return select(
+        scores,
+        proposals.seconds,
+        max_frames=options.max_frames,
+        duration_seconds=watched.sampled.span_seconds,
+        task=task,
+        threshold=options.threshold,
+        min_gap_seconds=options.min_gap_seconds,
+        features=watched.sampled.histograms[proposals.indices] if covering else None,
+        sizes=np.bincount(proposals.labels) if covering else None,
+    )
+
+
+def _complete(info: VideoInfo, sampled: Sampled) -> VideoInfo:
+    """Fill in the duration where only decoding could tell it."""
+    if info.duration_seconds is not None:
+        return info
+    return replace(info, duration_seconds=float(sampled.seconds[0] + sampled.span_seconds))
+
+
+def _timed(
+    timings: dict[str, float], stage: str, work: Callable[P, T], *arguments: P.args, **named: P.kwargs
+) -> T:
+    began = time.perf_counter()
+    try:
+        return work(*arguments, **named)
+    finally:
+        timings[stage] = timings.get(stage, 0.0) + time.perf_counter() - began
+
+
+def _unit(rows: NDArray[Any]) -> NDArray[Any]:
+    length = np.linalg.norm(rows, axis=-1, keepdims=True)
+    return np.asarray(np.divide(rows, np.where(length > 0, length, 1.0)))
