@@ -103,3 +103,20 @@ def hide_start(path: Path, media_ticks: int) -> Path:
     struct.pack_into(">Ii", data, at, duration, begin + media_ticks)
     path.write_bytes(data)
     return path
+
+
+def index_first(path: Path) -> Path:
+    """Move the index of an MP4 to the front, so that the file survives being cut."""
+    data, boxes, at = path.read_bytes(), {}, 0
+    while at < len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        boxes[kind] = bytearray(data[at : at + size])
+        at += size
+    moov = boxes[b"moov"]
+    table = moov.index(b"stco") + 8
+    (count,) = struct.unpack_from(">I", moov, table)
+    offsets = struct.unpack_from(f">{count}I", moov, table + 4)
+    struct.pack_into(f">{count}I", moov, table + 4, *(offset + len(moov) for offset in offsets))
+    rest = [box for kind, box in boxes.items() if kind not in (b"ftyp", b"moov")]
+    path.write_bytes(b"".join([boxes[b"ftyp"], moov, *rest]))
+    return path

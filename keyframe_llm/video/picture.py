@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 __all__ = ["Geometry", "shrink"]
 
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG: RGB has no other
+_BT601 = 5  # SWS_CS_ITU601
 _MAX_PIXEL_SHAPE = 8.0
 _SHAPE_TOLERANCE = 0.01
 
@@ -62,6 +63,8 @@ class Geometry:
             interpolation=flags,
             src_color_range=int(frame.color_range),
             dst_color_range=_FULL_RANGE,
+            # Means nothing for RGB, but older PyAV heeds the source's matrix only where the two differ.
+            dst_colorspace=_BT601,
         )
         return self._turn(np.asarray(pixels, dtype=np.uint8))
 

@@ -35,6 +35,7 @@ class PyAVDecoder:
         self._path = check_path(path)
         self.warnings: list[str] = []
         self._survey: Survey | None = None
+        self._cut_off = False
         self._reader = FrameReader(self._path)
         self._exact = Cursor(self._reader, jump=True)
         first = self._exact.around(0.0)[0]
@@ -133,12 +134,12 @@ class PyAVDecoder:
             sources, readers = self._sources(mode, stride, stack)
             for shot in sample_times([*sources, self._exact], stride, start, end, duration):
                 yield shot.seconds, self.geometry.picture(shot.frame, short_side)
-            for reader in (*readers, self._reader):
-                self._note_damage(reader)
+            everyone = (*readers, self._reader)
             if end >= duration:
-                everyone = (*readers, self._reader)
-                longest = max(stride, *(r.longest_gap for r in everyone))
-                self._note_end(max(r.reached for r in everyone), longest)
+                longest = max(stride, *(reader.longest_gap for reader in everyone))
+                self._note_end(max(reader.reached for reader in everyone), longest)
+            for reader in everyone:
+                self._note_damage(reader)
 
     def _sources(
         self, mode: str, stride: float, stack: ExitStack
@@ -158,16 +159,16 @@ class PyAVDecoder:
         return [KeySeeker(key, self._survey.key_seconds, stride / 2), between], [key, reference]
 
     def _note_damage(self, reader: FrameReader) -> None:
-        for line in reader.damage():
-            if line not in self.warnings:
-                self.warnings.append(line)
+        if not self._cut_off:
+            self.warnings += [line for line in reader.damage() if line not in self.warnings]
 
     def _note_end(self, reached: float, longest_gap: float) -> None:
         """After the whole video was looked at: how long it really is, and whether it is cut off."""
         end = reached + (1 / self.info.average_fps if self.info.average_fps else 0.0)
         stated = self._reader.stated_seconds()
         # A last picture may stay on screen for long, but hardly for much longer than all those before it.
-        if stated is not None and stated - end > max(1.0, 2 * longest_gap):
+        if not self._cut_off and stated is not None and stated - end > max(1.0, 2 * longest_gap):
+            self._cut_off = True
             self.warnings.append(f"{self._path} is cut off: only {end:.1f} s of {stated:.1f} s can be read")
             self.info = replace(self.info, duration_seconds=end)
         elif self.info.duration_seconds is None or self.info.duration_seconds < reached:

@@ -134,7 +134,8 @@ class FrameReader:
                 return
             # The index was wrong or missing, or the frame comes before its own key frame: look further back.
             back = max(1.0, back * 4)
-        self.restart()
+        if not self._untouched:
+            self.restart()
         yield from self.shots()
 
     def key_shot(self, seconds: float) -> Shot | None:
@@ -154,19 +155,18 @@ class FrameReader:
     def damage(self) -> list[str]:
         """One line for each kind of damage met so far."""
         lines = []
-        if self.ended_by is not None:
-            lines.append(f"{self.path} is damaged or cut off: reading stopped early ({self.ended_by})")
         if self.damaged_packets:
             lines.append(f"{self.path} is damaged: packets that cannot be decoded are left out")
         if self.backward_frames:
             lines.append(f"{self.path} has timestamps that run backwards: those frames are left out")
+        if self.ended_by is not None:
+            lines.append(f"{self.path} is damaged or cut off: reading stopped early ({self.ended_by})")
         return lines
 
     def restart(self) -> None:
         """Go back to the start. A fresh file does it in every format, also in those that cannot seek."""
-        if not self._untouched:
-            self.close()
-            self._open()
+        self.close()
+        self._open()
 
     def _sought(self, seconds: float) -> Iterator[Shot]:
         self._untouched = False
@@ -221,7 +221,7 @@ class FrameReader:
         elif stamp is None:
             stamp = self.origin or 0
         if self._last is not None and stamp <= self._last:
-            self.backward_frames += not self._jumped
+            self.backward_frames += self.skip == "DEFAULT" and not self._jumped
             return None
         if self._last is not None:
             self.longest_gap = max(self.longest_gap, self.seconds(stamp) - self.seconds(self._last))
