@@ -9,18 +9,16 @@ from typing import Any, Literal, NamedTuple
 
 import av
 import av.error
-import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from numpy.typing import NDArray
 
 from keyframe_llm.errors import VideoError
-from keyframe_llm.video.source import av_errors, open_container, video_stream
+from keyframe_llm.video.source import open_container, video_stream
 
-__all__ = ["Cursor", "FrameReader", "KeySeeker", "Shot", "Skip"]
+__all__ = ["FrameReader", "Shot", "Skip"]
 
 Skip = Literal["DEFAULT", "NONREF", "NONKEY"]
-_LONG_WAY_SECONDS = 8.0
+_SEQUENTIAL_FORMATS = ("gif", "apng")
 # These find a place by guessing at bytes, and may misdate the first frames there.
 _LOOSE_FORMATS = ("mpeg", "mpegts")
 _LOOSE_SEEK_SECONDS = 1.0
@@ -70,7 +68,7 @@ class FrameReader:
         )
         self._last: int | None = None
         self._untouched = True
-        self._timeless = (
+        self.sequential = (
             False  # no timestamps at all: frames are counted, so only reading from the start dates them
         )
         self._jumped = False
@@ -125,7 +123,7 @@ class FrameReader:
     def shots_from(self, seconds: float) -> Iterator[Shot]:
         """Frames from the last key frame at or before `seconds` on; from the first where there is none."""
         back = _LOOSE_SEEK_SECONDS if self.container.format.name in _LOOSE_FORMATS else 0.0
-        while seconds - back > 0 and not self._timeless:
+        while seconds - back > 0 and not self.sequential:
             shots = self._sought(seconds - back)
             first = next(shots, None)
             if first is not None and first.seconds <= seconds:
@@ -215,7 +213,7 @@ class FrameReader:
     def _stamp(self, frame: VideoFrame) -> int | None:
         """The frame's timestamp, made up from the frame rate where the file has none; None runs backwards."""
         stamp = frame.pts
-        self._timeless = self._timeless or stamp is None
+        self.sequential = self.sequential or stamp is None
         if self._last is not None and (stamp is None or (self._counts and not frame.key_frame)):
             stamp = self._last + self._tick()
         elif stamp is None:
@@ -240,66 +238,3 @@ def _clock_seconds(text: str) -> float | None:
     """Seconds of `hours:minutes:seconds`; None where it is not that."""
     match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d*)?)", text.strip())
     return None if match is None else int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
-
-
-class Cursor:
-    """Finds the frames around a time, decoding on from where it is or seeking, whichever is less work."""
-
-    def __init__(self, reader: FrameReader, *, jump: bool) -> None:
-        self._reader = reader
-        self._jump = jump
-        self._shots: Iterator[Shot] | None = None
-        self._now: Shot | None = None
-        self._next: Shot | None = None
-
-    def around(self, seconds: float) -> tuple[Shot | None, Shot | None]:
-        """The last frame at or before `seconds`, and the first after it; None where there is none."""
-        with av_errors(self._reader.path):
-            if self._shots is None or self._behind(seconds) or self._far_ahead(seconds):
-                self._shots = self._reader.shots_from(seconds)
-                self._now, self._next = None, next(self._shots, None)
-            while self._next is not None and self._next.seconds <= seconds:
-                self._now, self._next = self._next, next(self._shots, None)
-        return self._now, self._next
-
-    def _behind(self, seconds: float) -> bool:
-        return self._now is not None and seconds < self._now.seconds
-
-    def _far_ahead(self, seconds: float) -> bool:
-        if not self._jump or self._next is None or seconds <= self._next.seconds:
-            return False
-        key = self._key_before(seconds)
-        if key is None:
-            return seconds - self._next.seconds > _LONG_WAY_SECONDS
-        return key > self._next.seconds
-
-    def _key_before(self, seconds: float) -> float | None:
-        """The time of the last key frame at or before `seconds`, as far as the container's index knows."""
-        entries = getattr(self._reader.stream, "index_entries", None)  # PyAV 16 and later
-        if not entries or len(entries) < 2:
-            return None
-        found = entries.search_timestamp(self._reader.timestamp(seconds))
-        return None if found < 0 else self._reader.seconds(entries[found].timestamp)
-
-
-class KeySeeker:
-    """Key frames fetched one by one, each with a seek: a very thin sampling that reads little of the file."""
-
-    def __init__(self, reader: FrameReader, key_seconds: NDArray[np.float64], within_seconds: float) -> None:
-        self._reader = reader
-        self._keys = key_seconds
-        self._within = within_seconds
-        self._at = -1
-        self._shot: Shot | None = None
-
-    def around(self, seconds: float) -> tuple[Shot | None, Shot | None]:
-        """The nearest key frame, on the side where it lies; nothing where it is too far off to be of use."""
-        nearest = int(np.abs(self._keys - seconds).argmin())
-        if abs(self._keys[nearest] - seconds) > self._within:
-            return None, None
-        if nearest != self._at:
-            self._at = nearest
-            with av_errors(self._reader.path):
-                self._shot = self._reader.key_shot(float(self._keys[nearest]))
-        shot = self._shot
-        return (shot, None) if shot is None or shot.seconds <= seconds else (None, shot)

@@ -35,10 +35,12 @@ def survey_video(reader: FrameReader, duration_seconds: float | None) -> Survey:
         elif Path(reader.path).stat().st_size <= _SCAN_LIMIT_BYTES:
             reader.restart()
             scan = _times(_packets(reader), reader)
-            keys, frames = scan[scan[:, 1] > 0, 0], len(scan)
+            keys, frames = scan[scan[:, 1] > 0, 0], len(scan) or None
             length = shown_length(np.sort(scan[:, 0]))
         else:
             length = 0.0
+    if reader.sequential or (keys is not None and len(keys) == 0):
+        keys = None
     duration = max(duration_seconds or 0.0, length) or math.inf
     rate = float(reader.stream.average_rate or reader.stream.guessed_rate or 25)
     if frames is None:
