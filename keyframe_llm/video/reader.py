@@ -62,15 +62,12 @@ class FrameReader:
             raise VideoError(f"{self.path} has no time base; convert it to MP4")
         self._base = base
         # AVI has no presentation times, and FFmpeg's guesses fail where frames are reordered: count instead.
-        self._counts = self.container.format.name == "avi" and context.codec.canonical_name in (
-            "h264",
-            "hevc",
-        )
+        reorders = context.codec.canonical_name in ("h264", "hevc")
+        self._counts = reorders and self.container.format.name == "avi"
+        # Frames that build on all before them, or are dated by counting, are found only from the start on.
+        self.sequential = self.container.format.name in _SEQUENTIAL_FORMATS
         self._last: int | None = None
         self._untouched = True
-        self.sequential = (
-            False  # no timestamps at all: frames are counted, so only reading from the start dates them
-        )
         self._jumped = False
 
     def close(self) -> None:
