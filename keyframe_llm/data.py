@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from keyframe_llm.messages import Format
+
 __all__ = ["CaptionSource", "Components", "Frames", "Proposals", "Scores", "Selection", "VideoInfo"]
 
 CaptionSource = Literal["given", "generated", "none"]
@@ -182,11 +184,23 @@ class Selection:
             "versus_all": None if total is None else frame_reduction_rate(len(self.frames), total),
         }
 
-    def to_messages(self, question: str | None = None) -> list[dict[str, Any]]:
-        """Chat messages for `processor.apply_chat_template`: `[12.3s]`, image, …, then the question."""
+    def to_messages(
+        self,
+        question: str | None = None,
+        format: Format = "hf",
+        *,
+        max_image_bytes: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Chat messages: `[12.3s]`, picture, `[15.0s]`, picture, …, then the question.
+
+        `format`: `hf` for `processor.apply_chat_template`, with PIL images; `openai` for chat completions,
+        `openai-responses`, `anthropic`, with JPEG of at most `max_image_bytes` (a million by default) each.
+        """
+        from keyframe_llm.messages import MAX_IMAGE_BYTES, to_format
         from keyframe_llm.prompting import frame_messages
 
-        return frame_messages(self.frames, question or self.question)
+        messages = frame_messages(self.frames, question or self.question)
+        return to_format(messages, format, max_image_bytes=max_image_bytes or MAX_IMAGE_BYTES)
 
     def to_dict(self) -> dict[str, Any]:
         """What `select --json` prints: plain numbers, texts and lists."""

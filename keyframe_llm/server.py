@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,17 +10,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from keyframe_llm.errors import ModelError
 from keyframe_llm.hub import one_line
+from keyframe_llm.messages import to_format
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from keyframe_llm.vlm import Messages, Normalise
 
-__all__ = ["OpenAIVLM", "openai_messages"]
+__all__ = ["OpenAIVLM"]
 
 _ELSE = "another URL, the path of a local folder, or `--model cartoon`"
 _CONNECT_SECONDS = 10.0
-_JPEG_QUALITY = 95
 
 
 class OpenAIVLM:
@@ -58,12 +54,12 @@ class OpenAIVLM:
 
     def generate(self, messages: Messages, *, max_new_tokens: int = 128) -> str:
         """Answer one conversation, at temperature 0."""
-        reply = self._ask(openai_messages(messages), max_new_tokens)
+        reply = self._ask(to_format(messages, "openai"), max_new_tokens)
         return (reply.choices[0].message.content or "").strip()
 
     def stream(self, messages: Messages, *, max_new_tokens: int = 128) -> Iterator[str]:
         """Yield the answer piece by piece; closing the iterator closes the connection."""
-        with self._errors(), self._ask(openai_messages(messages), max_new_tokens, stream=True) as events:
+        with self._errors(), self._ask(to_format(messages, "openai"), max_new_tokens, stream=True) as events:
             for event in events:
                 if event.choices and (piece := event.choices[0].delta.content):
                     yield piece
@@ -86,7 +82,7 @@ class OpenAIVLM:
 
         Asks twice for an answer of one token. Markers around a picture count as part of it.
         """
-        whole = openai_messages(messages)
+        whole = to_format(messages, "openai")
         bare = [{**m, "content": [p for p in m["content"] if p["type"] == "text"]} for m in whole]
         counts = [self._ask(asked, 1).usage.prompt_tokens for asked in (whole, bare)]
         return counts[0], counts[0] - counts[1]
@@ -118,21 +114,3 @@ class OpenAIVLM:
         except openai.APIError as error:
             what = f"the server {self._address} cannot be reached ({one_line(error.__cause__ or error)})"
             raise ModelError(f"{what}; start it, or give {_ELSE}") from error
-
-
-def openai_messages(messages: Messages) -> Messages:
-    """Messages in OpenAI's format: Hugging Face's, with each picture as a JPEG in a data URL."""
-    return [{**message, "content": _parts(message["content"])} for message in messages]
-
-
-def _parts(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}]
-    return [_picture(part["image"]) if part["type"] == "image" else part for part in content]
-
-
-def _picture(image: Image) -> dict[str, Any]:
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "JPEG", quality=_JPEG_QUALITY)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}}

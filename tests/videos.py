@@ -120,3 +120,46 @@ def index_first(path: Path) -> Path:
     rest = [box for kind, box in boxes.items() if kind not in (b"ftyp", b"moov")]
     path.write_bytes(b"".join([boxes[b"ftyp"], moov, *rest]))
     return path
+
+
+FLAGS = (("red", (200, 20, 20), 14.0), ("blue", (20, 20, 200), 2.0), ("green", (20, 200, 20), 14.0))
+"""What `flags` shows: name, colour, seconds."""
+
+
+def flags(path: Path, *, fps: int = 5) -> Path:
+    """Thirty seconds: 14 red, 2 blue, 14 green, with a little noise."""
+    rng = np.random.default_rng(0)
+    images = [
+        np.clip(np.array(colour) + rng.integers(-20, 20, (64, 96, 3)), 0, 255).astype(np.uint8)
+        for _, colour, seconds in FLAGS
+        for _ in range(round(seconds * fps))
+    ]
+    return draw(path, [i / fps for i in range(len(images))], images=images, rate=fps)
+
+
+def flag_at(second: float) -> str:
+    """The name of the colour that `flags` shows at a time."""
+    return "red" if second < 14 else "blue" if second < 16 else "green"
+
+
+def flag_of(image: np.ndarray) -> str:
+    """The name of the colour a picture of `flags` has."""
+    return ("red", "green", "blue")[int(np.argmax(np.asarray(image, np.float64).mean((0, 1))))]
+
+
+class ColourEncoder:
+    """Knows three colours: a picture is its mean colour, a text the colours it names."""
+
+    NAMES = ("red", "green", "blue")
+
+    def __init__(self) -> None:
+        self.images_seen = 0
+        self.texts: list[str] = []
+
+    def embed_images(self, images: Any, /) -> np.ndarray:
+        self.images_seen += len(images)
+        return np.stack([np.asarray(image, np.float32).mean((0, 1)) + 1 for image in images])
+
+    def embed_texts(self, texts: Sequence[str], /) -> np.ndarray:
+        self.texts += texts
+        return np.array([[float(name in text) for name in self.NAMES] for text in texts], np.float32) + 1e-3

@@ -1,0 +1,153 @@
+"""Whole conversations: every video in a list of messages becomes its key frames, each with its time."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from functools import lru_cache
+from os import PathLike
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from keyframe_llm.data import Selection
+from keyframe_llm.encoders import Encoder
+from keyframe_llm.errors import OptionsError
+from keyframe_llm.messages import MAX_IMAGE_BYTES, Format, Messages, to_format
+from keyframe_llm.options import SelectOptions
+from keyframe_llm.prompting import frame_messages
+from keyframe_llm.selector import DEFAULT_ENCODER, Selector, with_overrides
+
+__all__ = ["guiding_questions", "rewrite_messages", "select_for_part", "shared_selector", "video_source"]
+
+_MOST_FRAMES = 64
+_SHARED_SELECTORS = 4
+
+
+def rewrite_messages(
+    messages: Messages,
+    *,
+    format: Format | None = None,
+    encoder: str | Encoder = DEFAULT_ENCODER,
+    max_image_bytes: int = MAX_IMAGE_BYTES,
+    **options: Any,
+) -> Messages:
+    """A copy of a conversation in which every video is its key frames: `[12.3s]`, picture, …
+
+    A video is a part `{"type": "video", "video": path}` (also `path` or `url`) or OpenAI-style
+    `{"type": "video_url", "video_url": {"url": "file:///…"}}`. It is guided by the last text a user says
+    from its message on, up to the next message with a video; a part may give `caption`, `question`,
+    `video_start`, `video_end` and the fields of `SelectOptions`, which go before `options`.
+
+    `format` None keeps each video's own: its pictures become Hugging Face `image` parts for a `video`,
+    `image_url` parts for a `video_url`. Everything else passes through untouched. Raises `VideoError`,
+    `ModelError`, `OptionsError`.
+    """
+    questions = guiding_questions(messages)
+    rewritten: Messages = []
+    for message, question in zip(messages, questions, strict=True):
+        if question is _NO_VIDEO:
+            rewritten.append(message)
+            continue
+        parts: list[dict[str, Any]] = []
+        for part in message["content"]:
+            if video_source(part) is None:
+                parts.append(part)
+                continue
+            selection = select_for_part(part, question, encoder, options)
+            shown = frame_messages(selection.frames)
+            if part["type"] == "video_url":
+                shown = to_format(shown, "openai", max_image_bytes=max_image_bytes)
+            parts += shown[0]["content"]
+        rewritten.append({**message, "content": parts})
+    return rewritten if format is None else to_format(rewritten, format, max_image_bytes=max_image_bytes)
+
+
+_NO_VIDEO = ""
+
+
+def guiding_questions(messages: Messages) -> list[str | None]:
+    """For each message: what its videos are guided by, None where nobody says anything, `""` without videos.
+
+    It is the last text of a user from that message on, up to the next message with a video; where that is
+    none, the last one before.
+    """
+    holds = [any(video_source(part) is not None for part in _parts(message)) for message in messages]
+    said = [_text(message) if message["role"] == "user" else "" for message in messages]
+    questions: list[str | None] = []
+    for i in range(len(messages)):
+        if not holds[i]:
+            questions.append(_NO_VIDEO)
+            continue
+        after = next((j for j in range(i + 1, len(messages)) if holds[j]), len(messages))
+        near, before = [t for t in said[i:after] if t], [t for t in said[:i] if t]
+        texts = near or before
+        questions.append(texts[-1] if texts else None)
+    return questions
+
+
+def video_source(part: Any) -> Any:
+    """The video of a message part as it stands there (a path, a `file://` URL, a list of frames), or None."""
+    if not isinstance(part, dict):
+        return None
+    if part.get("type") == "video_url":
+        address = part.get("video_url")
+        return address.get("url") if isinstance(address, dict) else address
+    if part.get("type") == "video" or "video" in part:
+        return next((part[key] for key in ("video", "path", "url") if key in part), None)
+    return None
+
+
+def select_for_part(
+    part: dict[str, Any], question: str | None, encoder: str | Encoder, options: dict[str, Any]
+) -> Selection:
+    """Choose the key frames of one video part; what the part itself asks for goes before `options`."""
+    source = video_source(part)
+    if not isinstance(source, (str, PathLike)):
+        raise OptionsError(
+            f"a video part holds {type(source).__name__}; give the path of a video, or put the pictures into "
+            "the message as images"
+        )
+    own = {name: part[name] for name in SelectOptions.__slots__ if part.get(name) is not None}
+    for theirs, ours in (("video_start", "start_seconds"), ("video_end", "end_seconds")):
+        if part.get(theirs) is not None:
+            own[ours] = float(part[theirs])
+    if part.get("nframes") is not None:
+        own.setdefault("max_frames", part["nframes"])
+    if isinstance(own.get("max_frames"), int) and own["max_frames"] > _MOST_FRAMES:
+        del own["max_frames"]  # a bound meant for dense sampling, which any choice of key frames keeps
+    chosen = with_overrides(SelectOptions(), {**options, **own})
+    asked = part.get("question") or question
+    return shared_selector(encoder).select(
+        _local(source), chosen, caption=part.get("caption"), question=asked or None
+    )
+
+
+def shared_selector(encoder: str | Encoder) -> Selector:
+    """One selector for each encoder, so that the same video is looked at once over many calls."""
+    return _remembered(encoder) if isinstance(encoder, Hashable) else Selector(encoder)
+
+
+@lru_cache(maxsize=_SHARED_SELECTORS)
+def _remembered(encoder: Any) -> Selector:
+    return Selector(encoder)
+
+
+def _local(source: str | PathLike[str]) -> str | PathLike[str]:
+    if not (isinstance(source, str) and source.startswith("file://")):
+        return source
+    plain = source.removeprefix("file://")
+    return plain if Path(plain).exists() else unquote(urlparse(source).path)
+
+
+def _parts(message: dict[str, Any]) -> Iterator[Any]:
+    content = message.get("content")
+    yield from content if isinstance(content, Sequence) and not isinstance(content, str) else ()
+
+
+def _text(message: dict[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, str):
+        return content.strip()
+    kinds = ("text", "input_text")
+    texts = [part["text"] for part in _parts(message) if isinstance(part, dict) and part.get("type") in kinds]
+    return "\n".join(texts).strip()

@@ -1,0 +1,116 @@
+"""Chat messages in the formats people use: Hugging Face, OpenAI chat and responses, Anthropic.
+
+Hugging Face's is the one everything here is made in; `to_format` turns it into another. Pictures travel as
+JPEG inside the message, no larger than `max_image_bytes`.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from PIL import Image, UnidentifiedImageError
+
+from keyframe_llm.errors import OptionsError
+
+__all__ = ["MAX_IMAGE_BYTES", "Format", "Messages", "jpeg", "to_format"]
+
+Messages = list[dict[str, Any]]
+Format = Literal["hf", "openai", "openai-responses", "anthropic"]
+
+MAX_IMAGE_BYTES = 1_000_000
+"""A picture's JPEG by default; Anthropic takes 5 MB, and some servers' proxies 10 MB for a whole request."""
+_QUALITIES = (95, 88, 80, 70)
+_SHRINK = 0.75
+
+
+def to_format(messages: Messages, format: Format, *, max_image_bytes: int = MAX_IMAGE_BYTES) -> Messages:
+    """Messages of Hugging Face's chat format in another one; parts that are in it already stay as they are.
+
+    A picture is a PIL image, a path, a `file://`, `data:` or `http(s)://` URL; web addresses are passed on,
+    all others become a JPEG of at most `max_image_bytes`. Raises `OptionsError` on an unknown format, a
+    picture that cannot be read, a part the format has no word for (a video: see `rewrite_messages`), and on
+    a system message for Anthropic, which takes that text as an argument of its own.
+    """
+    if format not in get_args(Format):
+        raise OptionsError(f"format is {format!r}; choose one of {', '.join(get_args(Format))}")
+    if format == "hf":
+        return messages
+    return [_message(message, format, max_image_bytes) for message in messages]
+
+
+def jpeg(image: Image.Image, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
+    """The picture as JPEG of at most `max_bytes`: by quality first (95 … 70), then by size.
+
+    Raises `OptionsError` where not even a picture of one pixel fits.
+    """
+    picture = image.convert("RGB")
+    while True:
+        for quality in _QUALITIES:
+            buffer = io.BytesIO()
+            picture.save(buffer, "JPEG", quality=quality)
+            if buffer.tell() <= max_bytes:
+                return buffer.getvalue()
+        if max(picture.size) == 1:
+            raise OptionsError(f"max_image_bytes is {max_bytes!r}; give at least a few thousand")
+        width, height = (max(1, int(side * _SHRINK)) for side in picture.size)
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _message(message: dict[str, Any], format: Format, limit: int) -> dict[str, Any]:
+    content = message["content"]
+    if format == "anthropic" and message["role"] == "system":
+        raise OptionsError(
+            "Anthropic's messages have no system role; take the message out and pass its text as `system`"
+        )
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    return {**message, "content": [_part(part, message["role"], format, limit) for part in parts]}
+
+
+def _part(part: dict[str, Any], role: str, format: Format, limit: int) -> dict[str, Any]:
+    kind = part.get("type")
+    if kind == "text":
+        if format == "openai-responses":
+            return {"type": "output_text" if role == "assistant" else "input_text", "text": part["text"]}
+        return part
+    if kind == "image" and "source" not in part:
+        return _picture(_address(part, limit), format)
+    if kind == "image_url" and format != "openai":
+        address = part["image_url"]
+        return _picture(address["url"] if isinstance(address, dict) else address, format)
+    if kind in ("video", "video_url"):
+        raise OptionsError(
+            "a message still holds a video; call keyframe_llm.conversation.rewrite_messages first"
+        )
+    return part
+
+
+def _address(part: dict[str, Any], limit: int) -> str:
+    """An `http` or `data:` URL of a Hugging Face image part."""
+    image = next((part[key] for key in ("image", "url", "path", "base64") if key in part), None)
+    if isinstance(image, str) and image.startswith(("http://", "https://", "data:")):
+        return image
+    if isinstance(image, (str, Path)):
+        name = str(image).removeprefix("file://")
+        try:
+            with Image.open(name) as opened:
+                image = opened.convert("RGB")
+        except (OSError, UnidentifiedImageError) as error:
+            raise OptionsError(f"the picture {name!r} cannot be read ({error}); check its path") from error
+    if not isinstance(image, Image.Image):
+        raise OptionsError(f"an image part holds {type(image).__name__}; give a PIL image, a path or a URL")
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg(image, limit)).decode("ascii")
+
+
+def _picture(address: str, format: Format) -> dict[str, Any]:
+    if format == "openai":
+        return {"type": "image_url", "image_url": {"url": address}}
+    if format == "openai-responses":
+        return {"type": "input_image", "image_url": address, "detail": "auto"}
+    if not address.startswith("data:"):
+        return {"type": "image", "source": {"type": "url", "url": address}}
+    head, _, data = address.partition(",")
+    media = head.removeprefix("data:").partition(";")[0]
+    return {"type": "image", "source": {"type": "base64", "media_type": media, "data": data}}

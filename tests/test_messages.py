@@ -1,0 +1,204 @@
+"""Key frames in every message format, and whole conversations with their videos replaced."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keyframe_llm import OptionsError, VideoError, select_keyframes
+from keyframe_llm.conversation import guiding_questions, rewrite_messages
+from keyframe_llm.messages import jpeg, to_format
+
+
+@pytest.fixture(scope="module")
+def film(videos: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return videos.flags(tmp_path_factory.mktemp("films") / "three flags.mp4")
+
+
+@pytest.fixture
+def encoder(videos: ModuleType) -> Any:
+    return videos.ColourEncoder()
+
+
+def decoded(data: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+def pictures(parts: list[dict[str, Any]], format: str) -> list[np.ndarray]:
+    """Read the pictures back from where each API looks for them."""
+    found = []
+    for part in parts:
+        if format == "hf" and part["type"] == "image":
+            found.append(np.asarray(part["image"]))
+        elif format == "openai" and part["type"] == "image_url":
+            found.append(decoded(part["image_url"]["url"].removeprefix("data:image/jpeg;base64,")))
+        elif format == "openai-responses" and part["type"] == "input_image":
+            found.append(decoded(part["image_url"].removeprefix("data:image/jpeg;base64,")))
+        elif format == "anthropic" and part["type"] == "image":
+            assert (part["source"]["type"], part["source"]["media_type"]) == ("base64", "image/jpeg")
+            found.append(decoded(part["source"]["data"]))
+    return found
+
+
+FORMATS = ("hf", "openai", "openai-responses", "anthropic")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_times_and_pictures_can_be_read_back_from_every_format(
+    format: Any, film: Path, encoder: Any, videos: ModuleType
+) -> None:
+    found = select_keyframes(film, question="Is the flag blue?", encoder=encoder)
+    (message,) = found.to_messages(format=format)
+    texts = [part["text"] for part in message["content"] if "text" in part["type"]]
+    assert message["role"] == "user"
+    assert texts == [*(f"[{second:.1f}s]" for second in found.seconds), "Is the flag blue?"]
+    read = pictures(message["content"], format)
+    assert [videos.flag_of(image) for image in read] == [videos.flag_at(s) for s in found.seconds]
+    for image, frame in zip(read, found.frames.images, strict=True):
+        assert image.shape == frame.shape and np.abs(image.astype(int) - frame).mean() < 8
+
+
+def test_the_parts_are_those_that_the_official_clients_declare(film: Path) -> None:
+    openai = pytest.importorskip("openai", reason="openai is not installed (the `server` extra)")
+    from pydantic import TypeAdapter
+
+    found = select_keyframes(film)
+    chat = found.to_messages("What?", format="openai")
+    TypeAdapter(openai.types.chat.ChatCompletionMessageParam).validate_python(chat[0])
+    responses = found.to_messages("What?", format="openai-responses")
+    from openai.types.responses import EasyInputMessageParam
+
+    TypeAdapter(EasyInputMessageParam).validate_python(responses[0])
+
+
+@pytest.mark.parametrize("limit", [200_000, 60_000, 5_000])
+def test_a_picture_is_never_larger_than_its_bound_and_no_smaller_than_needed(limit: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
+    data = jpeg(Image.fromarray(noise), limit)
+    assert limit / 3 < len(data) <= limit
+    size = Image.open(io.BytesIO(data)).size
+    assert size[0] / size[1] == pytest.approx(16 / 9, rel=0.05)
+    flat = Image.new("RGB", (1280, 720), "red")
+    assert Image.open(io.BytesIO(jpeg(flat, 60_000))).size == (1280, 720)
+    with pytest.raises(OptionsError, match="max_image_bytes is 10"):
+        jpeg(flat, 10)
+
+
+def test_pictures_of_other_kinds_are_carried_over(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "red.png")
+    parts = [
+        {"type": "image", "image": f"file://{tmp_path / 'red.png'}"},
+        {"type": "image", "url": "https://example.org/a.jpg"},
+        {"type": "text", "text": "What?"},
+    ]
+    asked = [{"role": "user", "content": parts}, {"role": "assistant", "content": "A flag."}]
+    chat, said = to_format(asked, "openai")
+    assert chat["content"][0]["image_url"]["url"].startswith("data:image/jpeg;base64,")
+    assert chat["content"][1]["image_url"]["url"] == "https://example.org/a.jpg"
+    assert said["content"] == [{"type": "text", "text": "A flag."}]
+    assert to_format(asked, "openai-responses")[1]["content"][0]["type"] == "output_text"
+    claude = to_format(asked, "anthropic")[0]["content"]
+    assert claude[1]["source"] == {"type": "url", "url": "https://example.org/a.jpg"}
+    assert to_format(to_format(asked, "openai"), "anthropic") == to_format(asked, "anthropic")
+    assert to_format(asked, "hf") == asked
+
+
+@pytest.mark.parametrize(
+    ("message", "format", "says"),
+    [
+        ({"role": "user", "content": "x"}, "gemini", "format is 'gemini'"),
+        ({"role": "system", "content": "x"}, "anthropic", "pass its text as `system`"),
+        ({"role": "user", "content": [{"type": "video", "video": "v.mp4"}]}, "openai", "rewrite_messages"),
+        ({"role": "user", "content": [{"type": "image", "image": "no.png"}]}, "openai", "'no.png' cannot be"),
+        ({"role": "user", "content": [{"type": "image", "image": 3}]}, "openai", "holds int"),
+    ],
+)
+def test_what_cannot_be_said_in_a_format_is_told(message: Any, format: Any, says: str) -> None:
+    with pytest.raises(OptionsError, match=says):
+        to_format([message], format)
+
+
+def test_every_video_of_a_conversation_is_replaced_and_nothing_else(
+    film: Path, encoder: Any, videos: ModuleType
+) -> None:
+    picture = Image.new("RGB", (8, 8))
+    conversation = [
+        {"role": "system", "content": "Be brief."},
+        {
+            "role": "user",
+            "content": [
+                {"type": "image", "image": picture},
+                {"type": "video", "video": str(film), "max_frames": 1, "min_gap_seconds": 0.0},
+                {"type": "text", "text": "Is there a blue flag?"},
+            ],
+        },
+        {"role": "assistant", "content": [{"type": "text", "text": "Yes."}]},
+        {
+            "role": "user",
+            "content": [
+                {"type": "video_url", "video_url": {"url": film.as_uri()}, "max_frames": 1},
+                {"type": "text", "text": "And a green one?"},
+            ],
+        },
+    ]
+    rewritten = rewrite_messages(conversation, encoder=encoder)
+    assert rewritten[0] is conversation[0] and rewritten[2] is conversation[2]
+    assert conversation[1]["content"][1]["type"] == "video"  # the caller's own is left alone
+    first, second = rewritten[1]["content"], rewritten[3]["content"]
+    assert first[0]["image"] is picture and first[-1] == conversation[1]["content"][-1]
+    assert [part["type"] for part in first] == ["image", "text", "image", "text"]
+    assert 14.0 <= float(first[1]["text"][1:-2]) < 16.0
+    assert videos.flag_of(np.asarray(first[2]["image"])) == "blue"
+    assert [part["type"] for part in second] == ["text", "image_url", "text"]
+    assert videos.flag_of(pictures(second, "openai")[0]) == "green"
+    assert encoder.texts == ["Is there a blue flag?", "And a green one?"]
+    for format in ("openai", "openai-responses"):
+        parts = rewrite_messages(conversation, format=format, encoder=encoder)[1]["content"]
+        assert len(pictures(parts, format)) == 2
+
+
+def test_a_part_says_what_it_wants_of_its_video(film: Path, encoder: Any) -> None:
+    part = {
+        "type": "video",
+        "video": film,
+        "caption": "red",
+        "question": "",
+        "video_start": 4,
+        "max_frames": 2,
+    }
+    asked = [{"role": "user", "content": [part | {"video_end": 9.0, "min_gap_seconds": 1.0}]}]
+    content = rewrite_messages(asked, encoder=encoder, max_frames=5)[0]["content"]
+    times = [float(p["text"][1:-2]) for p in content if p["type"] == "text"]
+    assert encoder.texts == ["red"] and 1 <= len(times) <= 2
+    assert all(4.0 <= second <= 9.0 for second in times)
+
+
+def test_a_video_is_guided_by_the_last_question_before_the_next_video() -> None:
+    def user(*parts: str) -> dict[str, Any]:
+        kinds = [
+            {"type": "video", "video": p} if p.endswith("mp4") else {"type": "text", "text": p} for p in parts
+        ]
+        return {"role": "user", "content": kinds}
+
+    answer = {"role": "assistant", "content": "Yes."}
+    assert guiding_questions([user("a.mp4", "one?"), answer, user("two?")]) == ["two?", "", ""]
+    assert guiding_questions([user("a.mp4", "one?"), answer, user("b.mp4", "two?")]) == ["one?", "", "two?"]
+    assert guiding_questions([user("a.mp4", "b.mp4", "Compare.", "Well?")]) == ["Compare.\nWell?"]
+    assert guiding_questions([user("what?"), user("a.mp4")]) == ["", "what?"]
+    assert guiding_questions([user("a.mp4"), answer]) == [None, ""]
+
+
+def test_a_video_that_cannot_be_opened_is_told() -> None:
+    for source, error, says in (
+        ("https://example.org/v.mp4", VideoError, "is a URL"),
+        (["a.png"], OptionsError, "holds list"),
+    ):
+        with pytest.raises(error, match=says):
+            rewrite_messages([{"role": "user", "content": [{"type": "video", "video": source}]}])
