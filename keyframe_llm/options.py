@@ -34,6 +34,8 @@ class SelectOptions:
     """Look at nothing before this second."""
     end_seconds: float | None = None
     """Look at nothing after this second."""
+    exclude_seconds: tuple[float, ...] = ()
+    """Choose no frame as near to these times as key frames may lie to each other: frames already seen."""
     proposer: Proposer = "stacfp"
     """`stacfp`; or the paper's baselines `ufp` (uniform, 8 frames) and `scfp` (colour alone)."""
     gamma_time: float = 5.0
@@ -76,6 +78,8 @@ class SelectOptions:
             _one_of("task", self.task, get_args(Task))
         _check_weights(self.weights)
         _check_window(self.start_seconds, self.end_seconds)
+        for second in self.exclude_seconds:
+            _within("exclude_seconds", second, 0.0, math.inf)
 
 
 def _whole(name: str, value: object, low: int, high: int) -> None:

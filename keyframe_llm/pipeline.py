@@ -217,7 +217,7 @@ class KeyframeLLM:
         """Return the model's caption of a video, written once."""
         key = (*video_key(video, options), options.max_frames)
         if key not in self._captions:
-            plain = replace(options, guide="auto", task=None, threshold=None)
+            plain = replace(options, guide="auto", task=None, threshold=None, exclude_seconds=())
             self._captions[key] = self._describe(self._selector.select(video, plain, expect_text=True))
             while len(self._captions) > _REMEMBERED_CAPTIONS:
                 self._captions.pop(next(iter(self._captions)))

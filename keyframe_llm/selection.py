@@ -9,7 +9,7 @@ frames on average, as in the paper.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +32,7 @@ STRICTNESS: dict[Task, float] = {
 # Neighbours must not fill the budget: an 8 s gap finds most moments in long videos; short videos get less.
 LONGEST_GAP_SECONDS = 8.0
 _GAPS_PER_VIDEO = 20
+_SAME_SECONDS = 0.051  # a time rounded to a tenth still names its frame
 # In a summary, look counts three times as much as time: a short shot of its own look comes before the far end
 # of a long one, and an unbroken shot is still spread over its length.
 _LOOK = 0.75
@@ -48,6 +49,7 @@ def select(
     min_gap_seconds: float | None = None,
     features: ArrayLike | None = None,
     sizes: ArrayLike | None = None,
+    exclude_seconds: Sequence[float] = (),
 ) -> NDArray[np.intp]:
     """Choose key frames among K proposals; return their indices (k,), ascending, 1 ≤ k ≤ `max_frames`.
 
@@ -61,21 +63,25 @@ def select(
     cosine and one part nearness in time: near copies never stand for a whole video. `sizes` (K,) is how many
     sampled frames each proposal stands for. `threshold` then holds only where it is given.
 
-    Raises `OptionsError` on shapes that do not match or values out of range.
+    `exclude_seconds` are times of frames already seen: what lies nearer to them than the gap is not chosen,
+    and what they show counts as covered.
+
+    Raises `OptionsError` on shapes that do not match, values out of range, or nothing left to choose.
     """
     total, times = _checked(scores, seconds)
     if isinstance(max_frames, bool) or not isinstance(max_frames, (int, np.integer)) or max_frames < 1:
         raise OptionsError(f"max_frames is {max_frames!r}; give a whole number from 1")
     covering = task == "summary" and features is not None
-    floor = _floor(total, task, threshold, covering=covering)
     gap = _above_zero(
         "min_gap_seconds", default_gap(duration_seconds) if min_gap_seconds is None else min_gap_seconds
     )
     added = _added_coverage(features, sizes, times) if covering and features is not None else None
+    allowed = _unseen(times, exclude_seconds, gap)
+    seen = np.flatnonzero(~allowed).tolist()
+    floor = _floor(total[allowed], task, threshold, covering=covering)
     chosen: list[int] = []
-    allowed = np.ones(len(total), bool)
     while len(chosen) < max_frames:
-        worth = np.where(allowed, total if added is None else added(chosen), -np.inf)
+        worth = np.where(allowed, total if added is None else added([*seen, *chosen]), -np.inf)
         best = int(np.argmax(worth))
         if worth[best] == -np.inf:
             break
@@ -150,6 +156,18 @@ def _added_coverage(
         return gain
 
     return added
+
+
+def _unseen(times: NDArray[np.float64], exclude_seconds: Sequence[float], gap: float) -> NDArray[np.bool_]:
+    """(K,) which frames may be chosen beside those already seen; raises `OptionsError` where none may."""
+    seen = np.asarray(exclude_seconds, np.float64).reshape(1, -1)
+    unseen: NDArray[np.bool_] = np.all(np.abs(times[:, None] - seen) >= max(gap, _SAME_SECONDS), axis=1)
+    if not unseen.any():
+        raise OptionsError(
+            f"all {len(times)} proposed frames lie near exclude_seconds {list(exclude_seconds)}; "
+            "exclude fewer, or look at a narrower or another window (start_seconds, end_seconds)"
+        )
+    return unseen
 
 
 def _floor(total: NDArray[np.float64], task: Task, threshold: float | None, *, covering: bool) -> float:

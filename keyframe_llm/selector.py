@@ -246,6 +246,7 @@ def _choose(
         min_gap_seconds=options.min_gap_seconds,
         features=watched.sampled.histograms[proposals.indices] if covering else None,
         sizes=np.bincount(proposals.labels) if covering else None,
+        exclude_seconds=options.exclude_seconds,
     )
 
 
