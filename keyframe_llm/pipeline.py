@@ -109,19 +109,23 @@ class KeyframeLLM:
         caption: str | None = None,
         question: str | None = None,
         generate_caption: bool = False,
+        expect_text: bool = False,
         **overrides: Any,
     ) -> Selection:
         """Choose at most `max_frames` key frames, guided by the texts there are.
 
         `generate_caption` has the Video-LLM write the caption that is missing: where there is no text at all,
         or where `guide` wants a caption beside the question. Without it and without a text, the frames that
-        represent the video best by their colours are taken and no model is loaded. `overrides` are fields of
+        represent the video best by their colours are taken and no model is loaded. `expect_text` keeps what a
+        later text will need, so that the video is not decoded again for it. `overrides` are fields of
         `SelectOptions`. Raises `VideoError`, `ModelError`, `OptionsError`.
         """
         options = with_overrides(self.options, overrides)
         wanted = question is None or options.guide in ("caption", "both")
         if not (generate_caption and caption is None and wanted):
-            return self._selector.select(video, options, caption=caption, question=question)
+            return self._selector.select(
+                video, options, caption=caption, question=question, expect_text=expect_text
+            )
         began = time.perf_counter()
         text = self._written_caption(video, options)
         spent = time.perf_counter() - began
