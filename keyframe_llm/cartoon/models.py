@@ -16,8 +16,11 @@ __all__ = ["CLIP_SIDE", "FRAME_PIXELS", "new_clip", "new_processor", "new_vlm", 
 
 CLIP_SIDE = 64
 """Pixels of CLIP's square input; the 4:3 picture is squeezed into it."""
-FRAME_PIXELS = 112 * 84
-"""Pixels of a frame as Qwen2.5-VL sees it: 12 visual tokens after merging 2×2 patches of 14."""
+PATCH = 10
+FRAME_PIXELS = (8 * PATCH) * (6 * PATCH)
+"""Pixels of a frame as Qwen2.5-VL sees it, 80×60: 12 visual tokens after merging 2×2 patches.
+
+A patch of 10 pixels is 300 numbers for 128 channels; with the usual 14 too much of a limb would be lost."""
 
 _CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -95,7 +98,7 @@ def _fast_tokenizer(special: list[str], pad: str, end: str, **options: Any) -> A
 
 
 def new_processor() -> Any:
-    """The Qwen2.5-VL processor of the embedded model: 4:3 frames of 112×84 pixels, whole words."""
+    """The Qwen2.5-VL processor of the embedded model: 4:3 frames of 80×60 pixels, whole words."""
     from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
 
     tokenizer = _fast_tokenizer(
@@ -103,9 +106,9 @@ def new_processor() -> Any:
     )
     size = {"shortest_edge": FRAME_PIXELS, "longest_edge": FRAME_PIXELS}
     return Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(patch_size=14, merge_size=2, temporal_patch_size=2, size=size),
+        image_processor=Qwen2VLImageProcessor(patch_size=PATCH, merge_size=2, temporal_patch_size=2, size=size),
         tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor(patch_size=14, merge_size=2, temporal_patch_size=2, size=size),
+        video_processor=Qwen2VLVideoProcessor(patch_size=PATCH, merge_size=2, temporal_patch_size=2, size=size),
         chat_template=_CHAT_TEMPLATE,
     )
 
@@ -134,14 +137,14 @@ def new_vlm(tokenizer: Any, seed: int = 0) -> Any:
         },
         vision_config={
             "depth": 4,
-            "hidden_size": 96,
+            "hidden_size": 128,
             "intermediate_size": 256,
             "num_heads": 4,
             "out_hidden_size": 128,
-            "patch_size": 14,
+            "patch_size": PATCH,
             "spatial_merge_size": 2,
             "temporal_patch_size": 2,
-            "window_size": 56,
+            "window_size": 4 * PATCH,
             "fullatt_block_indexes": [0, 1, 2, 3],
         },
         image_token_id=ids["<|image_pad|>"],

@@ -51,7 +51,7 @@ __all__ = [
     "same_size",
 ]
 
-_SIZES = ((224, 168), (256, 192), (320, 240))
+_SIZES = ((192, 144), (256, 192), (320, 240))
 
 
 @dataclass(frozen=True, slots=True)

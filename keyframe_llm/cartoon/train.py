@@ -151,11 +151,18 @@ def _open_eyes(model: Any, processor: Any, *, steps: int, batch: int, seed: int)
 
 
 def train_vlm(
-    folder: Path, *, steps: int = 1500, eye_steps: int = 700, batch: int = 32, seed: int = 0
+    folder: Path,
+    *,
+    steps: int = 1500,
+    eye_steps: int = 700,
+    batch: int = 32,
+    seed: int = 0,
+    resume: Path | None = None,
 ) -> None:
     """Train the Video-LLM on conversations; only the assistant's words count.
 
-    The first part shows single scenes in a frame or two, which costs a third of the time.
+    The first part shows single scenes in a frame or two, which costs a third of the time. `resume` goes on
+    from the weights that an interrupted training left beside the folder.
     """
     import torch
     from torch.nn.functional import cross_entropy
@@ -174,8 +181,13 @@ def train_vlm(
         )
         return dict(inputs), _reply_labels(inputs["input_ids"], processor.tokenizer)
 
+    partial = folder.with_suffix(".partial.pt")
+    if resume:
+        model.load_state_dict(torch.load(resume))
     model.train()
-    _open_eyes(model, processor, steps=eye_steps, batch=3 * batch, seed=seed)
+    if eye_steps:
+        _open_eyes(model, processor, steps=eye_steps, batch=4 * batch, seed=seed)
+        torch.save(model.state_dict(), partial)
     optimiser, schedule = _optimiser(model, 1.5e-3, steps, 100)
     began = time.monotonic()
     for step, (inputs, labels) in zip(range(steps), _batches(make, seed + 1), strict=False):
@@ -193,10 +205,10 @@ def train_vlm(
                 f"tokens right {float(right):.4f}, {spent:.1f} min"
             )
         if step % 300 == 299:
-            torch.save(model.state_dict(), folder.with_suffix(".partial.pt"))
+            torch.save(model.state_dict(), partial)
     processor.tokenizer.padding_side = "left"
     save_vlm(model.eval(), processor, folder)
-    folder.with_suffix(".partial.pt").unlink(missing_ok=True)
+    partial.unlink(missing_ok=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -204,6 +216,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m keyframe_llm.cartoon.train", description=__doc__)
     parser.add_argument("--only", choices=["clip", "vlm"], help="train one of the two models")
     parser.add_argument("--steps", type=int, help="training steps instead of the default")
+    parser.add_argument("--eye-steps", type=int, help="steps of the Video-LLM's first stage")
+    parser.add_argument("--resume", type=Path, metavar="FILE", help="go on from a `.partial.pt`")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="threads of the training process")
     parser.add_argument("--evaluate", action="store_true", help="print figures instead of training")
@@ -225,7 +239,8 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.only != "vlm":
         train_clip(asked.out / "clip", seed=asked.seed, **steps)
     if asked.only != "clip":
-        train_vlm(asked.out / "qwen2_5_vl", seed=asked.seed, **steps)
+        eye = {} if asked.eye_steps is None else {"eye_steps": asked.eye_steps}
+        train_vlm(asked.out / "qwen2_5_vl", seed=asked.seed, resume=asked.resume, **steps, **eye)
     return 0
 
 
