@@ -18,6 +18,7 @@ __all__ = [
     "open_clip_pe",
     "open_clip_vit",
     "qwen2_5_vl",
+    "qwen3_vl",
     "siglip",
     "siglip2_naflex",
 ]
@@ -143,13 +144,14 @@ def open_clip_pe(folder: Path) -> Path:
     return _open_clip(folder, vision, 512)
 
 
-def _template(image: str) -> str:
-    """A chat template in ChatML, where a picture is written as `image`."""
+def _template(image: str, video: str = "") -> str:
+    """A chat template in ChatML, where a picture is written as `image` and a video as `video`."""
     return (
         "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+        "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
         "{% for part in message['content'] %}"
-        "{% if part['type'] == 'image' %}" + image + "{% else %}{{ part['text'] }}{% endif %}"
-        "{% endfor %}<|im_end|>\n{% endfor %}"
+        "{% if part['type'] == 'image' %}" + image + "{% elif part['type'] == 'video' %}" + video + ""
+        "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
 
@@ -170,6 +172,11 @@ def _decoder(tokenizer: Any) -> dict[str, Any]:
     }
     lengths = {"vocab_size": len(tokenizer), "max_position_embeddings": 4096}
     return {"num_key_value_heads": 1, **shape, **ids, **lengths}
+
+
+_QWEN_TEMPLATE = _template(
+    "<|vision_start|><|image_pad|><|vision_end|>", "<|vision_start|><|video_pad|><|vision_end|>"
+)
 
 
 def qwen2_5_vl(folder: Path) -> Path:
@@ -194,9 +201,42 @@ def qwen2_5_vl(folder: Path) -> Path:
         vision_end_token_id=ids["<|vision_end|>"],
     )
     _seeded(Qwen2_5_VLForConditionalGeneration, config).save_pretrained(folder)
-    template = _template("<|vision_start|><|image_pad|><|vision_end|>")
-    images, videos = Qwen2VLImageProcessor(), Qwen2VLVideoProcessor()
-    Qwen2_5_VLProcessor(images, tokenizer, videos, chat_template=template).save_pretrained(folder)
+    images, videos = Qwen2VLImageProcessor(), Qwen2VLVideoProcessor(cap_pixels_per_frame=True)
+    Qwen2_5_VLProcessor(images, tokenizer, videos, chat_template=_QWEN_TEMPLATE).save_pretrained(folder)
+    return folder
+
+
+def qwen3_vl(folder: Path) -> Path:
+    """Qwen3-VL: patches of 16, merged by two, so 32 × 32 pixels a token; times are text."""
+    from transformers import (
+        Qwen2VLImageProcessor,
+        Qwen3VLConfig,
+        Qwen3VLForConditionalGeneration,
+        Qwen3VLProcessor,
+        Qwen3VLVideoProcessor,
+    )
+
+    tokenizer, ids = _chat_tokenizer("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+    rope = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 2, 2]}
+    vision = {"depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64, "out_hidden_size": 32}
+    config = Qwen3VLConfig(
+        text_config={
+            **_decoder(tokenizer),
+            "head_dim": 16,
+            "rope_parameters": {**rope, "mrope_interleaved": True},
+        },
+        vision_config={**vision, "num_position_embeddings": 64, "deepstack_visual_indexes": [0]},
+        image_token_id=ids["<|image_pad|>"],
+        video_token_id=ids["<|video_pad|>"],
+        vision_start_token_id=ids["<|vision_start|>"],
+        vision_end_token_id=ids["<|vision_end|>"],
+    )
+    _seeded(Qwen3VLForConditionalGeneration, config).save_pretrained(folder)
+    images = Qwen2VLImageProcessor(
+        patch_size=16, size={"shortest_edge": 32**2 * 4, "longest_edge": 32**2 * 1024}
+    )
+    videos = Qwen3VLVideoProcessor(cap_pixels_per_frame=True)
+    Qwen3VLProcessor(images, tokenizer, videos, chat_template=_QWEN_TEMPLATE).save_pretrained(folder)
     return folder
 
 
