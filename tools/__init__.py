@@ -1,1 +1,49 @@
-"""Agent tools over the key-frame pipeline."""
+"""Agent tools over the key-frame pipeline: functions, an MCP server, adapters for agent frameworks.
+
+>>> from keyframe_llm.tools import Toolbox
+>>> tools = Toolbox(roots=["~/Videos"])  # doctest: +SKIP
+>>> tools.openai_tools(), tools.call_tool("ask_video", {...})  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keyframe_llm.tools.functions import (
+        Toolbox,
+        anthropic_tools,
+        ask_video,
+        call_tool,
+        classify_video,
+        describe_video,
+        openai_tools,
+        select_keyframes,
+    )
+    from keyframe_llm.tools.trust import Limits, ToolError
+
+__all__ = [
+    "Limits",
+    "ToolError",
+    "Toolbox",
+    "anthropic_tools",
+    "ask_video",
+    "call_tool",
+    "classify_video",
+    "describe_video",
+    "openai_tools",
+    "select_keyframes",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: the functions of this module are made for the folder that is current by then."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from keyframe_llm.tools import functions, trust
+    except ModuleNotFoundError as error:
+        if error.name not in ("pydantic", "typing_extensions"):
+            raise
+        raise ImportError(f"{error.name} is missing; run `pip install 'keyframe-llm[agents]'`") from error
+    return getattr(trust if name in trust.__all__ else functions, name)

@@ -1,0 +1,108 @@
+"""Schemas, made from the signatures and docstrings of the tools and nowhere written down again."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from keyframe_llm.tools.trust import Limits, ToolError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+
+__all__ = ["Schema", "schema_of"]
+
+_SHOWN_LETTERS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a model is told of a tool, and the check of what it calls it with."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    """JSON schema of the arguments, an object."""
+    returns: dict[str, Any]
+    """JSON schema of the result, an object."""
+    arguments: type[BaseModel]
+
+    def check(self, arguments: Mapping[str, Any] | str) -> dict[str, Any]:
+        """The arguments by name, checked; an argument that is null counts as left out.
+
+        Raises `ToolError` that names what is wrong with each.
+        """
+        given = _parsed(arguments) if isinstance(arguments, str) else arguments
+        if not isinstance(given, Mapping):
+            raise ToolError(f"{self.name}: the arguments are a {type(given).__name__}; give an object")
+        try:
+            checked = self.arguments.model_validate({k: v for k, v in given.items() if v is not None})
+        except ValidationError as error:
+            wrong = "; ".join(_told(entry) for entry in error.errors(include_url=False))
+            names = ", ".join(self.parameters["properties"])
+            raise ToolError(f"{self.name}: {wrong}. Its arguments are {names}") from error
+        return {name: getattr(checked, name) for name in checked.model_fields_set}
+
+
+def schema_of(tool: Callable[..., Any], limits: Limits) -> Schema:
+    """The schema of a tool: types, ranges and descriptions from its signature and docstring."""
+    hints = get_type_hints(tool, include_extras=True)
+    fields: dict[str, Any] = {
+        name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(tool).parameters.items()
+    }
+    arguments = create_model(
+        tool.__name__, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields
+    )
+    parameters = _plain(arguments.model_json_schema())
+    if "max_frames" in parameters["properties"]:
+        parameters["properties"]["max_frames"]["maximum"] = limits.max_frames
+    returns = _plain(TypeAdapter(hints["return"]).json_schema(mode="serialization"))
+    paragraphs = (inspect.getdoc(tool) or "").split("\n\n")
+    description = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    return Schema(tool.__name__, description, parameters, returns, arguments)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text or "{}")
+    except ValueError as error:
+        raise ToolError(f"the arguments are no JSON ({error}); give an object") from error
+
+
+def _told(entry: Any) -> str:
+    """One thing that is wrong, with the value it is wrong with."""
+    where = ".".join(str(part) for part in entry["loc"])
+    what = entry["msg"][:1].lower() + entry["msg"][1:]
+    if entry["type"] in ("missing", "extra_forbidden"):
+        return f"{where}: {'is missing' if entry['type'] == 'missing' else 'there is no such argument'}"
+    value = repr(entry["input"])
+    shown = value if len(value) <= _SHOWN_LETTERS else f"{value[:_SHOWN_LETTERS]}…"
+    return f"{where} is {shown}: {what}"
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema without titles, references and nulls, which some models and clients stumble over."""
+    definitions = schema.pop("$defs", {})
+
+    def plain(node: Any, *, named: bool = False) -> Any:
+        """`named`: the keys are names of properties, not words of the schema."""
+        if isinstance(node, list):
+            return [plain(part) for part in node]
+        if not isinstance(node, dict):
+            return node
+        if named:
+            return {key: plain(value) for key, value in node.items()}
+        if "$ref" in node:
+            return plain(definitions[node["$ref"].rsplit("/", 1)[-1]])
+        return {key: plain(value, named=key == "properties") for key, value in node.items() if key != "title"}
+
+    flat: dict[str, Any] = plain(schema)
+    for field in flat["properties"].values() if "additionalProperties" in flat else ():
+        kinds = [kind for kind in field.pop("anyOf", []) if kind != {"type": "null"}]
+        if len(kinds) == 1:
+            field.update(kinds[0])
+        if field.get("default", ...) is None:
+            del field["default"]
+    return flat

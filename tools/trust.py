@@ -1,0 +1,170 @@
+"""What an agent may have opened: files under allowed folders, and nothing that is out of bounds.
+
+An agent's arguments are a stranger's. Paths are resolved, symbolic links and all, before they are compared
+with the folders allowed; a file's header is checked before a picture is decoded; messages name files by the
+part of their path below an allowed folder.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import islice
+from pathlib import Path
+
+from keyframe_llm.errors import KeyframeError, OptionsError
+
+__all__ = ["Found", "Limits", "Roots", "ToolError", "check_header"]
+
+_SUFFIXES = {".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
+_NAMES_TOLD = 10
+_ENTRIES_LOOKED_AT = 2000
+
+
+class ToolError(KeyframeError):
+    """A call that is refused, or that failed in a way the agent can act on; safe to show to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a call may cost. Raises `OptionsError` on a value that is not above 0."""
+
+    max_duration_seconds: float = 4 * 3600.0
+    """The longest video that is opened, by what its header states."""
+    max_pixels: int = 4096 * 2304
+    """The largest picture, width times height."""
+    max_frames: int = 8
+    """The most key frames of one call, 1–64."""
+    image_side: int = 768
+    """Key frames are handed out at most this many pixels wide or high."""
+    concurrent_calls: int = 2
+    """Calls worked on at once; models are used by one of them at a time."""
+    waiting_calls: int = 128
+    """Calls that may wait for their turn; more are refused."""
+    timeout_seconds: float = 300.0
+    """A call ends after this long, waiting for its turn included."""
+    max_download_bytes: int = 512 << 20
+    """The most that is read from a URL."""
+    download_seconds: float = 60.0
+    """The longest a download may take."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, whole = getattr(self, field.name), isinstance(field.default, int)
+            kind = int if whole else (int, float)
+            if not (isinstance(value, kind) and math.isfinite(value) and value > 0):
+                what = "whole number" if whole else "number"
+                raise OptionsError(f"{field.name} is {value!r}; give a {what} above 0")
+        if self.max_frames > 64:
+            raise OptionsError(f"max_frames is {self.max_frames}; give a whole number from 1 to 64")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A video that may be opened."""
+
+    path: Path
+    """Resolved: no symbolic link is left in it."""
+    name: str
+    """What it is called in results and messages."""
+
+
+class Roots:
+    """The folders whose files may be opened. Raises `OptionsError` for one that is no folder."""
+
+    def __init__(self, folders: Sequence[str | os.PathLike[str]]) -> None:
+        if not folders or isinstance(folders, str):
+            raise OptionsError(f"roots are {folders!r}; give a list of at least one folder")
+        self._folders: list[Path] = []
+        for folder in folders:
+            resolved = Path(folder).resolve()
+            if not resolved.is_dir():
+                raise OptionsError(f"root {os.fspath(folder)!r} is not a folder; give one that exists")
+            self._folders.append(resolved)
+
+    def find(self, video: str) -> Found:
+        """Find the file an agent named, relative to a root or absolute.
+
+        Raises `ToolError`, in the same words, for a file that is missing and for one that lies elsewhere:
+        what exists outside the roots is not told.
+        """
+        if video.strip() and "\0" not in video:
+            for candidate in self._candidates(video):
+                found = self._inside(candidate)
+                if found is not None:
+                    return found
+        told = ", ".join(self._nearby(video))
+        hint = f"; videos there: {told}" if told else "; ask which folder holds the video"
+        raise ToolError(f"there is no video {video!r} in the allowed folders{hint}")
+
+    def without(self, text: str) -> str:
+        """The text with paths below the roots made relative to them."""
+        for root in self._folders:
+            text = text.replace(f"{root}{os.sep}", "")
+        return text
+
+    def _candidates(self, video: str) -> list[Path]:
+        asked = Path(video)
+        return [asked] if asked.is_absolute() else [root / asked for root in self._folders]
+
+    def _inside(self, candidate: Path) -> Found | None:
+        try:
+            path = candidate.resolve(strict=True)
+        except (OSError, RuntimeError, ValueError):  # missing, a loop of links, a name no file can have
+            return None
+        for root in self._folders:
+            if path.is_relative_to(root):
+                return Found(path, path.relative_to(root).as_posix())
+        return None
+
+    def _nearby(self, video: str) -> list[str]:
+        """Names of a few videos in the folder that was meant, or at the top of the roots."""
+        try:
+            parents = [self._inside(c.parent) for c in self._candidates(video)] if "\0" not in video else []
+        except ValueError:
+            parents = []
+        folders = [found.path for found in parents if found is not None] or self._folders
+        names = sorted(name for folder in folders for name in self._videos(folder))
+        return [*names[:_NAMES_TOLD], *(["…"] if len(names) > _NAMES_TOLD else [])]
+
+    def _videos(self, folder: Path) -> Iterator[str]:
+        if not folder.is_dir():
+            return
+        with os.scandir(folder) as entries:
+            for entry in islice(entries, _ENTRIES_LOOKED_AT):
+                if Path(entry.name).suffix.lower() in _SUFFIXES and entry.is_file(follow_symlinks=False):
+                    found = self._inside(folder / entry.name)
+                    if found is not None:
+                        yield found.name
+
+
+def check_header(path: Path, limits: Limits) -> str | None:
+    """Check length and size before anything is decoded; returns the file's comment.
+
+    Raises `ToolError` for a video that is too long or too large, `VideoError` for what is no video.
+    """
+    import av
+
+    from keyframe_llm.video.source import av_errors, check_path, open_container, video_stream
+
+    name = check_path(path)
+    with open_container(name) as container, av_errors(name):
+        shown = video_stream(container, name)
+        pixels = max(stream.width * stream.height for stream in container.streams.video)
+        if pixels > limits.max_pixels:
+            raise ToolError(
+                f"{name} has pictures of {pixels:,} pixels, and at most {limits.max_pixels:,} are allowed; "
+                "use a smaller copy"
+            )
+        seconds = [container.duration / av.time_base] if container.duration else []
+        if shown.duration and shown.time_base:
+            seconds.append(float(shown.duration * shown.time_base))
+        if max(seconds, default=0.0) > limits.max_duration_seconds:
+            raise ToolError(
+                f"{name} is {max(seconds):,.0f} s long, and at most {limits.max_duration_seconds:,.0f} s are "
+                "allowed; use a shorter cut of it"
+            )
+        comment: str | None = container.metadata.get("comment")
+        return comment
