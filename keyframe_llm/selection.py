@@ -148,7 +148,9 @@ def _added_coverage(
         raise OptionsError(f"sizes are {sizes!r}; give {len(times)} numbers of frames")
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     apart = np.abs(times[:, None] - times) / max(times[-1] - times[0], 1e-9)
-    likeness = _LOOK * (rows @ rows.T) + (1 - _LOOK) * (1 - apart)
+    # Looks are compared on the video's own scale: a car on an empty road changes few of its colours.
+    unlike = np.sqrt(np.maximum(2 - 2 * rows @ rows.T, 0.0))
+    likeness = _LOOK * (1 - unlike / max(unlike.max(), 1e-9)) + (1 - _LOOK) * (1 - apart)
 
     def added(kept: list[int]) -> NDArray[np.float64]:
         covered = likeness[kept].max(axis=0) if kept else np.full(len(rows), -1.0)
