@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from keyframe_llm import __version__
+from keyframe_llm.classification import By
 from keyframe_llm.data import Selection
-from keyframe_llm.errors import KeyframeError
+from keyframe_llm.errors import KeyframeError, OptionsError
 from keyframe_llm.options import Backend, Guide, Pooling, Proposer, SelectOptions, Task
 from keyframe_llm.pipeline import DEFAULT_ENCODER, DEFAULT_MODEL, KeyframeLLM
 
@@ -73,11 +74,22 @@ def _ask(asked: argparse.Namespace) -> None:
 
 
 def _classify(asked: argparse.Namespace) -> None:
-    labels = [label for label in asked.labels.split(",") if label.strip()]
-    result = _llm(asked).classify(asked.video, labels, caption=asked.caption)
-    more = {"label": result.label, "probabilities": result.probabilities, "model": result.model}
-    lines = [f"{share:6.1%}  {label}" for label, share in list(result.probabilities.items())[:5]]
-    _show(asked, result.selection, more, headline="\n".join(lines))
+    from keyframe_llm.labels import parse_labels
+
+    if asked.top is not None and asked.top < 1:
+        raise OptionsError(f"top is {asked.top}; give how many labels to tell, at least 1")
+    result = _llm(asked).classify(
+        asked.video,
+        parse_labels(asked.labels),
+        by=asked.by,
+        caption=asked.caption,
+        generate_caption=asked.by != "encoder" or asked.model is not None,
+        normalise=asked.normalise,
+    )
+    shares = dict(result.top(asked.top or len(result.probabilities)))
+    more = {"label": result.label, "probabilities": shares, "model": result.model, "by": result.by}
+    lines = [f"{share:6.1%}  {label}" for label, share in result.top(asked.top or 5)]
+    _show(asked, result.selection, more, headline="\n".join(lines) or result.label)
 
 
 def _demo(asked: argparse.Namespace) -> None:
@@ -93,6 +105,12 @@ def _demo(asked: argparse.Namespace) -> None:
         print(f"caption   {said.text}")
         print(f"question  {DEMO_QUESTION}")
     _show_answer(asked, answer)
+
+
+def _mcp(asked: argparse.Namespace) -> None:
+    from keyframe_llm.tools.serve import run
+
+    run(asked)
 
 
 def _show_answer(asked: argparse.Namespace, answer: Any) -> None:
@@ -204,9 +222,50 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "caption", _caption, "describe a video in one sentence", caption=False)
     _command(commands, "ask", _ask, "answer a question about a video", question="question")
     classify = _command(commands, "classify", _classify, "say which action a video shows")
-    classify.add_argument("--labels", required=True, metavar="A,B,…", help="the actions to choose from")
+    classify.add_argument(
+        "--labels",
+        required=True,
+        metavar="A,B,…",
+        help="the actions to choose from, or @FILE with one a line",
+    )
+    judges = "the Video-LLM's likelihoods, its answer (all a server can do), or the encoder"
+    classify.add_argument("--by", choices=get_args(By), default="model", help=f"who judges: {judges}")
+    classify.add_argument(
+        "--normalise", choices=("mean", "sum"), default="mean", help="over a label's tokens"
+    )
+    classify.add_argument(
+        "--top", type=int, metavar="N", help="how many labels to tell (default 5; all as JSON)"
+    )
     _command(commands, "demo", _demo, "the whole job on a bundled video, offline", video=False, caption=False)
+    _mcp_arguments(commands.add_parser("mcp", help="serve the tools to agents", description=_MCP_SUMMARY))
     return parser
+
+
+_MCP_SUMMARY = "Serve the tools to agents over the Model Context Protocol: stdio, or HTTP with --http."
+
+
+def _mcp_arguments(mcp: argparse.ArgumentParser) -> None:
+    mcp.set_defaults(run=_mcp)
+    mcp.add_argument("--root", action="append", metavar="DIR", help="folder of videos (default: this one)")
+    mcp.add_argument("--model", help=f"Video-LLM (default {DEFAULT_MODEL})")
+    mcp.add_argument("--encoder", help=f"image-text encoder (default {DEFAULT_ENCODER})")
+    mcp.add_argument("--device", help="where models run: cpu, cuda, mps (default: the best there is)")
+    mcp.add_argument("--url-host", action="append", metavar="HOST", help="allow videos from this host's URLs")
+    http = mcp.add_argument_group("HTTP")
+    http.add_argument("--http", action="store_true", help="serve at http://HOST:PORT/mcp")
+    http.add_argument("--host", default="127.0.0.1", help="address to bind to (default 127.0.0.1)")
+    http.add_argument("--port", type=int, default=8000, metavar="N", help="port to bind to (default 8000)")
+    http.add_argument("--token-file", metavar="FILE", help="file with the bearer token requests must have")
+    http.add_argument("--public-name", action="append", metavar="HOST", help="a further name it is called by")
+    limits = mcp.add_argument_group("limits")
+    for name, kind, text in (
+        ("max-duration-seconds", float, "longest video opened (default 14400)"),
+        ("max-pixels", int, "largest picture, width times height (default 4096 x 2304)"),
+        ("max-frames", int, "most key frames of one call (default 8)"),
+        ("concurrent-calls", int, "calls worked on at once (default 2)"),
+        ("timeout-seconds", float, "longest a call may take (default 300)"),
+    ):
+        limits.add_argument(f"--{name}", type=kind, metavar="N", help=text)
 
 
 def _command(

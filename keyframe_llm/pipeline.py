@@ -5,18 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
+from keyframe_llm.classification import (
+    By,
+    Classification,
+    action_templates,
+    answered_label,
+    embed_labels,
+    encoder_shares,
+    likelihood_shares,
+)
 from keyframe_llm.data import Selection
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.errors import OptionsError
+from keyframe_llm.labels import label_words, unique_labels
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.prompting import frame_messages, prompt
 from keyframe_llm.sampling import Progress
 from keyframe_llm.selector import DEFAULT_ENCODER, Selector, VideoPath, video_key, with_overrides
-from keyframe_llm.vlm import VLM, load_vlm
+from keyframe_llm.vlm import VLM, Normalise, load_vlm
 
 __all__ = ["DEFAULT_ENCODER", "DEFAULT_MODEL", "Answer", "Caption", "Classification", "KeyframeLLM"]
 
@@ -51,20 +62,6 @@ class Answer:
         return self.text
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Classification:
-    """How likely each label is for a video, and the key frames that were judged."""
-
-    label: str
-    probabilities: dict[str, float]
-    """Label → probability, most likely first; they sum to 1."""
-    selection: Selection
-    model: str
-
-    def __str__(self) -> str:
-        return self.label
-
-
 class KeyframeLLM:
     """Chooses the key frames of videos and asks a Video-LLM about them.
 
@@ -89,6 +86,7 @@ class KeyframeLLM:
         self._selector = Selector(encoder, device=device, progress=progress)
         self._progress = self._selector.progress
         self._captions: dict[tuple[Any, ...], str] = {}
+        self._embedded_labels: tuple[tuple[Any, ...], NDArray[np.float64]] | None = None
 
     @property
     def model(self) -> VLM:
@@ -181,25 +179,54 @@ class KeyframeLLM:
         ]
 
     def classify(
-        self, video: VideoPath, labels: Sequence[str], *, caption: str | None = None, **overrides: Any
+        self,
+        video: VideoPath,
+        labels: Sequence[str],
+        *,
+        by: By = "model",
+        caption: str | None = None,
+        generate_caption: bool | None = None,
+        normalise: Normalise = "mean",
+        templates: Sequence[str] | None = None,
+        **overrides: Any,
     ) -> Classification:
-        """Zero-shot action classification: which label the Video-LLM finds likeliest for the key frames.
+        """Zero-shot action classification of the key frames.
 
-        The frames are guided by the caption, written by the model where none is given. Probabilities are the
-        softmax of the labels' log-likelihoods, mean over each label's tokens. Raises `OptionsError` on fewer
-        than two labels.
+        `by` says who judges: `model`, the Video-LLM, by the likelihood of each label as its answer, the mean
+        (or `normalise` sum) over the label's tokens; `answer`, the Video-LLM, by naming one label, which is
+        all a server can do; `encoder`, by each label's cosine, in `templates`, with the mean of the frames:
+        the paper's way. Labels may be a data set's own, `ApplyEyeMakeup` or `brush_hair`: models read their
+        words. The frames are guided by the caption; where none is given the Video-LLM writes it, by default
+        only if it judges. Raises `OptionsError` on fewer than two labels.
         """
-        names = _labels(labels)
+        if by not in get_args(By):
+            raise OptionsError(f"by is {by!r}; choose one of {', '.join(get_args(By))}")
+        names = unique_labels(labels)
+        words = label_words(names)
+        write = by != "encoder" if generate_caption is None else generate_caption
         overrides = {"task": "classification", **overrides}
-        selection = self.select(video, caption=caption, generate_caption=True, **overrides)
-        messages = frame_messages(selection.frames, prompt("classify"))
+        selection = self.select(video, caption=caption, generate_caption=write, **overrides)
         self._progress("classify", 0.0)
-        likely = self.model.label_log_likelihoods(messages, names)
-        share = np.exp(likely - likely.max())
-        share /= share.sum()
+        if by == "answer":
+            label = answered_label(self.model, selection.frames, names, words)
+            return Classification(label, {}, selection, self._name, by)
+        if by == "encoder":
+            rows = self._label_rows(words, templates)
+            share = encoder_shares(self.encoder, selection.frames, rows)
+        else:
+            share = likelihood_shares(self.model, selection.frames, words, normalise)
         order = np.argsort(-share, kind="stable")
         probabilities = {names[i]: float(share[i]) for i in order}
-        return Classification(names[order[0]], probabilities, selection, self._name)
+        judge = self._selector.name if by == "encoder" else self._name
+        return Classification(names[order[0]], probabilities, selection, judge, by)
+
+    def _label_rows(self, words: list[str], templates: Sequence[str] | None) -> NDArray[np.float64]:
+        """The labels' embeddings, kept for the next video with the same ones."""
+        chosen = action_templates() if templates is None else list(templates)
+        key = (*words, None, *chosen)
+        if self._embedded_labels is None or self._embedded_labels[0] != key:
+            self._embedded_labels = (key, embed_labels(self.encoder, words, chosen))
+        return self._embedded_labels[1]
 
     @property
     def _name(self) -> str:
@@ -231,10 +258,3 @@ class KeyframeLLM:
 def _with_caption_time(selection: Selection, spent: float) -> Selection:
     timings = {**selection.timings, "caption": spent, "total": selection.timings["total"] + spent}
     return replace(selection, timings=timings)
-
-
-def _labels(labels: Sequence[str]) -> list[str]:
-    names = list(dict.fromkeys(label.strip() for label in labels if label.strip()))
-    if isinstance(labels, str) or len(names) < 2:
-        raise OptionsError(f"labels are {labels!r}; give at least two different ones")
-    return names

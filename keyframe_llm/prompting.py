@@ -16,7 +16,7 @@ from keyframe_llm.data import Frames
 
 __all__ = ["PromptName", "frame_messages", "prompt", "time_label"]
 
-PromptName = Literal["caption", "classify", "question"]
+PromptName = Literal["caption", "choose", "classify", "question"]
 
 
 @cache

@@ -79,6 +79,11 @@ class Selector:
             self._loaded = load_encoder(self._encoder, self._device)
         return self._loaded
 
+    @property
+    def name(self) -> str:
+        """What the encoder is called: its name, or the kind of object it is."""
+        return self._encoder if isinstance(self._encoder, str) else type(self._encoder).__name__
+
     def select(
         self,
         video: VideoPath,

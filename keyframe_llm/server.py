@@ -74,7 +74,8 @@ class OpenAIVLM:
     ) -> NoReturn:
         """Raise `ModelError`: the chat protocol has no way to ask how likely a given answer is."""
         raise ModelError(
-            f"the server {self._address} cannot score labels; give a local model or `--model cartoon`"
+            f"the server {self._address} cannot score labels; give a local model or `--model cartoon`, "
+            "or classify by what it answers (`--by answer`) or by the encoder (`--by encoder`)"
         )
 
     def count_tokens(self, messages: Messages) -> tuple[int, int]:

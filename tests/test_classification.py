@@ -1,0 +1,205 @@
+"""Zero-shot classification: labels as data sets write them, and the three ways to judge them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from keyframe_llm import KeyframeLLM, ModelError, OptionsError
+from keyframe_llm.classification import action_templates, embed_labels
+from keyframe_llm.cli import main
+from keyframe_llm.encoders import load_encoder
+from keyframe_llm.labels import label_words, parse_labels, read_labels
+from keyframe_llm.prompting import frame_messages, prompt
+from keyframe_llm.vlm import load_vlm
+
+Checkpoint = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def film(videos: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return videos.flags(tmp_path_factory.mktemp("films") / "flags.mp4")
+
+
+class Answers:
+    """A Video-LLM of the user's own that says one thing, and remembers what it was asked."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.asked = text, list[str]()
+
+    def generate(self, messages: Any, *, max_new_tokens: int = 128) -> str:
+        self.asked.append(messages[-1]["content"][-1]["text"])
+        return self.text
+
+    stream = generate_batch = label_log_likelihoods = count_tokens = generate
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (  # UCF101
+            ["ApplyEyeMakeup", "YoYo", "Archery", "CleanAndJerk", "HandstandPushups", "TaiChi"],
+            ["apply eye makeup", "yo yo", "archery", "clean and jerk", "handstand pushups", "tai chi"],
+        ),
+        (["brush_hair", "kick_ball", "sit"], ["brush hair", "kick ball", "sit"]),  # HMDB51
+        (  # Kinetics
+            ["passing American football (in game)", "massaging person's head", "tai chi", "abseiling"],
+            ["passing American football (in game)", "massaging person's head", "tai chi", "abseiling"],
+        ),
+        (["WatchTV", "TVNews", "Running"], ["watch TV", "TV news", "running"]),
+        (["Paris", "London"], ["Paris", "London"]),  # names, not CamelCase
+        (["sit_up", "sit up"], ["sit_up", "sit up"]),  # the same words: told apart by their spelling
+    ],
+)
+def test_labels_of_data_sets_become_words(labels: list[str], words: list[str]) -> None:
+    assert label_words(labels) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("1 ApplyEyeMakeup\n2 ApplyLipstick\n3 Archery\n", ["ApplyEyeMakeup", "ApplyLipstick", "Archery"]),
+        ("id,name\n0,abseiling\n1,air drumming\n", ["abseiling", "air drumming"]),
+        ("# mine\nbrush_hair\n\n  catch \nbrush_hair\n", ["brush_hair", "catch"]),
+        ("\ufeff3 point shot\nrun\n", ["3 point shot", "run"]),  # a number that is part of a name
+        ('"playing cards"\n"tai chi"\n', ["playing cards", "tai chi"]),
+    ],
+)
+def test_label_files_are_read_as_data_sets_ship_them(text: str, labels: list[str], tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text(text, encoding="utf-8")
+    assert read_labels(tmp_path / "labels.txt") == parse_labels(f"@{tmp_path / 'labels.txt'}") == labels
+    assert parse_labels("walk, wave,walk") == ["walk", "wave"]
+
+
+def test_a_label_file_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("walk\n")
+    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00walk")
+    for name, says in (
+        ("none.txt", "cannot be read"),
+        ("one.txt", "at least two"),
+        ("bytes.txt", "cannot be"),
+    ):
+        with pytest.raises(OptionsError, match=says):
+            parse_labels(f"@{tmp_path / name}")
+
+
+@pytest.mark.parametrize("colour", ["red", "green", "blue"])
+def test_the_encoder_finds_the_label_that_the_frames_show(
+    film: Path, videos: ModuleType, colour: str
+) -> None:
+    """Only the frames count: the caption chooses them, and the label is what they show."""
+    encoder = videos.ColourEncoder()
+    labels = ["RedFlag", "GreenFlag", "BlueFlag"]
+    llm = KeyframeLLM(model="no/such-model", encoder=encoder)
+    result = llm.classify(film, labels, by="encoder", caption=colour, max_frames=1)
+    assert result.label == f"{colour.title()}Flag" and result.by == "encoder"
+    assert list(result.probabilities.values()) == sorted(result.probabilities.values(), reverse=True)
+    assert sum(result.probabilities.values()) == pytest.approx(1.0)
+    assert [label for label, _ in result.top(2)] == list(result.probabilities)[:2]
+    texts = len(encoder.texts)
+    llm.classify(film, labels, by="encoder", caption=colour, max_frames=1)
+    assert len(encoder.texts) == texts + 1  # the caption alone; the labels' embeddings are kept
+
+
+def test_the_encoders_shares_are_the_softmax_of_mean_template_cosines(
+    film: Path, checkpoint: Checkpoint
+) -> None:
+    encoder = load_encoder(str(checkpoint("clip")))
+    labels = ["walk", "kick_ball", "sit", "play guitar"]
+    result = KeyframeLLM(encoder=encoder).classify(film, labels, by="encoder")
+    pictures = encoder.embed_images(result.selection.frames.images).mean(axis=0)
+    pictures /= np.linalg.norm(pictures)
+    logits = []
+    for word in ("walk", "kick ball", "sit", "play guitar"):
+        row = encoder.embed_texts([one.format(word) for one in action_templates()]).mean(axis=0)
+        logits.append(100 * row @ pictures / np.linalg.norm(row))
+    wanted = np.exp(logits - max(logits)) / np.exp(logits - max(logits)).sum()
+    assert [result.probabilities[label] for label in labels] == pytest.approx(wanted.tolist(), abs=1e-4)
+    assert result.selection.caption_source == "none"  # no Video-LLM was loaded to write one
+
+
+@pytest.mark.parametrize("normalise", ["mean", "sum"])
+def test_400_labels_are_judged_by_likelihood_at_the_cost_of_few_forward_passes(
+    film: Path, checkpoint: Checkpoint, normalise: Any
+) -> None:
+    vlm: Any = load_vlm(str(checkpoint("qwen2_5_vl")), dtype="float32", max_image_tokens=16)
+    labels = [f"{verb}_{thing}" for verb in ("walk", "kick", "climb", "read") for thing in range(100)]
+    passes = 0
+
+    def count(*_: Any) -> None:
+        nonlocal passes
+        passes += 1
+
+    hook = vlm._model.register_forward_hook(count)
+    llm = KeyframeLLM(model=vlm)
+    try:
+        result = llm.classify(film, labels, generate_caption=False, normalise=normalise)
+    finally:
+        hook.remove()
+    assert passes <= 1 + 400 / 16 + 1
+    words = [label.replace("_", " ") for label in labels]
+    messages = frame_messages(result.selection.frames, prompt("classify"))
+    likely = vlm.label_log_likelihoods(messages, words, normalise=normalise)
+    assert result.label == labels[int(np.argmax(likely))]
+    read = np.log([result.probabilities[label] for label in labels])
+    np.testing.assert_allclose(read - read[0], likely - likely[0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "said", ["brush hair", "Brush hair.", "The person is doing: Brush-Hair!", "brush_hair"]
+)
+def test_an_answer_is_matched_against_the_labels(film: Path, said: str) -> None:
+    model: Any = Answers(said)
+    labels = ["brush_hair", "brush", "kick_ball"]
+    result = KeyframeLLM(model=model).classify(film, labels, by="answer", generate_caption=False)
+    assert (result.label, result.probabilities, result.by) == ("brush_hair", {}, "answer")
+    assert "brush hair; brush; kick ball" in model.asked[-1]
+
+
+@pytest.mark.parametrize(
+    ("said", "says"), [("dancing", "names none"), ("walk or run", "names several"), ("", "names none")]
+)
+def test_an_answer_that_is_no_label_is_an_error(film: Path, said: str, says: str) -> None:
+    model: Any = Answers(said)
+    with pytest.raises(ModelError, match=says):
+        KeyframeLLM(model=model).classify(film, ["walk", "run"], by="answer", generate_caption=False)
+
+
+def test_options_of_classification_are_checked(film: Path, videos: ModuleType) -> None:
+    llm = KeyframeLLM(encoder=videos.ColourEncoder())
+    with pytest.raises(OptionsError, match="by is 'guess'"):
+        llm.classify(film, ["walk", "run"], by="guess")  # type: ignore[arg-type]
+    with pytest.raises(OptionsError, match=r"templates are"):
+        llm.classify(film, ["walk", "run"], by="encoder", templates=["a video"])
+    with pytest.raises(OptionsError, match=r"templates are"):
+        embed_labels(videos.ColourEncoder(), ["walk"], "a video of {}")
+
+
+def test_the_command_reads_a_file_of_labels_and_tells_the_top_ones(
+    film: Path, checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "classInd.txt").write_text("1 ApplyEyeMakeup\n2 Archery\n3 YoYo\n")
+    command = [
+        "classify",
+        str(film),
+        "--labels",
+        f"@{tmp_path / 'classInd.txt'}",
+        "--by",
+        "encoder",
+        "--quiet",
+    ]
+    command += ["--encoder", str(checkpoint("clip")), "--top", "2"]
+    assert main([*command, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told["probabilities"]) < {"ApplyEyeMakeup", "Archery", "YoYo"}
+    assert len(told["probabilities"]) == 2 and told["label"] == next(iter(told["probabilities"]))
+    assert told["by"] == "encoder" and told["model"] == str(checkpoint("clip"))
+    assert main(command) == 0
+    assert capsys.readouterr().out.splitlines()[-2].endswith(told["label"])
+    assert main([*command[:-1], "0"]) == 2
