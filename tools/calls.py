@@ -177,25 +177,29 @@ class Workers:
         for _ in range(limits.concurrent_calls):
             self._idle.put(make())
         self._room = limits.concurrent_calls + limits.waiting_calls
-        self._inside, self._lock = 0, Lock()
+        self._inside: set[Call] = set()
+        self._lock = Lock()
 
     def submit(self, call: Call, work: Callable[[], T]) -> Future[T]:
         """Work on a call when its turn comes; raises `ToolError` where too many are waiting."""
         with self._lock:
-            if self._inside >= self._room:
-                raise ToolError(f"{self._inside} calls are waiting already; try again in a while")
-            self._inside += 1
+            if len(self._inside) >= self._room:
+                raise ToolError(f"{len(self._inside)} calls are waiting already; try again in a while")
+            self._inside.add(call)
         future = self._threads.submit(self._run, call, work)
-        future.add_done_callback(self._leave)
+        future.add_done_callback(lambda _: self._leave(call))
         return future
 
     def close(self) -> None:
-        """Take no more calls, and drop those that wait."""
+        """Take no more calls, drop those that wait and stop those that run."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _leave(self, _: Future[Any]) -> None:
         with self._lock:
-            self._inside -= 1
+            for call in self._inside:
+                call.stop()
+
+    def _leave(self, call: Call) -> None:
+        with self._lock:
+            self._inside.discard(call)
 
     def _run(self, call: Call, work: Callable[[], T]) -> T:
         llm = self._idle.get()
