@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -26,6 +27,8 @@ _CONTAINERS = (
     "h264,hevc,vvc,m4v,mjpeg,h263,h261,ivf,obu,av1,vc1,vc1test,nut,mxf,rm,dv,wtv,gxf,yuv4mpegpipe,amv,bink,"
     "smk,flic,swf,nsv,roq,nuv,xmv,viv,mp3,wav,flac,aac,w64,aiff,ac3"
 )
+# A title in an unknown encoding must not cost the video; PyAV 19 no longer has to be told.
+_LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
 
 
@@ -80,7 +83,7 @@ def open_container(path: str) -> InputContainer:
     """Open a local file, following no reference out of it. Raises `VideoError`."""
     with av_errors(path):
         # The explicit protocol keeps a colon in a file's name from being read as one.
-        return av.open(f"file:{path}", mode="r", container_options=dict(_OPTIONS), metadata_errors="replace")
+        return av.open(f"file:{path}", mode="r", container_options=dict(_OPTIONS), **_LENIENT)
 
 
 def video_stream(container: InputContainer, path: str) -> VideoStream:
