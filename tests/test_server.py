@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 
 from keyframe_llm.data import Frames
-from keyframe_llm.errors import ModelError
+from keyframe_llm.errors import ModelError, OptionsError
 from keyframe_llm.prompting import frame_messages
 from keyframe_llm.vlm import load_vlm
 
@@ -30,7 +31,12 @@ class Server(ThreadingHTTPServer):
     """Speaks the OpenAI protocol, answers `<n> pictures`, and remembers what it was sent."""
 
     models = ("served",)
-    breaks = False
+    breaks = ""
+    """How a stream ends before its time: `short` of its announced length, or by a `clean` close."""
+    failures: tuple[int, ...] = ()
+    """Statuses that the next requests are answered with."""
+    key = ""
+    silent_seconds = 0.0
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -45,6 +51,8 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
+        if self.server.key and self.headers["Authorization"] != f"Bearer {self.server.key}":
+            return self._send(401, {"error": {"message": "no such key"}})
         listed = [
             {"id": name, "object": "model", "created": 0, "owned_by": "x"} for name in self.server.models
         ]
@@ -53,6 +61,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append(asked)
+        if self.server.failures:
+            status, *rest = self.server.failures
+            self.server.failures = tuple(rest)
+            return self._send(status, {"error": {"message": f"planted {status}"}})
+        time.sleep(self.server.silent_seconds)
         if asked["model"] != "served":
             return self._send(404, {"detail": f"no model {asked['model']}"})
         parts = [part["type"] for message in asked["messages"] for part in message["content"]]
@@ -70,11 +83,14 @@ class Handler(BaseHTTPRequestHandler):
     def _stream(self, pieces: list[str]) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
-        if self.server.breaks:
+        if self.server.breaks == "short":
             self.send_header("Content-Length", "100000")
         self.end_headers()
-        for piece in pieces:
-            event = self._completion(delta={"content": piece}) | {"object": "chat.completion.chunk"}
+        choices: list[dict[str, Any]] = [{"delta": {"content": piece}} for piece in pieces]
+        if not self.server.breaks:
+            choices.append({"delta": {}, "finish_reason": "stop"})
+        for choice in choices:
+            event = self._completion(**choice) | {"object": "chat.completion.chunk"}
             self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
         if not self.server.breaks:
             self.wfile.write(b"data: [DONE]\n\n")
@@ -83,6 +99,7 @@ class Handler(BaseHTTPRequestHandler):
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
+        self.send_header("retry-after-ms", "1")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -147,7 +164,7 @@ def test_the_one_model_that_is_served_needs_no_name(server: Server) -> None:
 def test_a_server_that_does_not_list_its_models_will_do_when_one_is_named(server: Server) -> None:
     server.models = ()
     assert load_vlm(f"{server.url}#served").generate(MESSAGES) == "2 pictures"
-    with pytest.raises(ModelError, match=r"refused \(500"):
+    with pytest.raises(ModelError, match=r"failed \(500"):
         load_vlm(server.url)
 
 
@@ -156,15 +173,86 @@ def test_labels_are_not_scored_and_the_error_says_so(server: Server) -> None:
         load_vlm(server.url).label_log_likelihoods(MESSAGES, ["walk"])
 
 
-def test_a_server_that_fails_is_told_in_one_line(server: Server) -> None:
-    with pytest.raises(ModelError, match=r"refused \(404 .*no model wrong") as refused:
-        load_vlm(f"{server.url}#wrong").generate(MESSAGES)
-    server.breaks = True
-    with pytest.raises(ModelError, match=r"cannot be reached \(.*(incomplete|closed)") as broken:
-        list(load_vlm(server.url).stream(MESSAGES))
-    with pytest.raises(ModelError, match=r"cannot be reached \(.*refused") as absent:
+def one_line_with_ways_out(error: pytest.ExceptionInfo[ModelError]) -> None:
+    message = str(error.value)
+    assert "\n" not in message and "another URL" in message and "local folder" in message
+    assert "--model cartoon" in message and error.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    ("status", "says", "tries"),
+    [
+        (400, r"refused \(400 .*planted 400", 1),
+        (401, r"wants another key \(401 .*set OPENAI_API_KEY", 1),
+        (403, r"wants another key \(403", 1),
+        (404, r"no such model or address \(404 .*check `#name`, and that the URL ends in /v1", 1),
+        (429, r"too busy \(429 .*tried 3 times\); wait", 3),
+        (500, r"failed \(500 .*tried 3 times\); see its log", 3),
+        (503, r"failed \(503 .*tried 3 times\)", 3),
+    ],
+)
+def test_each_refusal_says_what_to_do_and_only_passing_ones_are_tried_again(
+    server: Server, status: int, says: str, tries: int
+) -> None:
+    vlm = load_vlm(f"{server.url}#served")
+    server.failures = (status,) * 5
+    with pytest.raises(ModelError, match=says) as refused:
+        vlm.generate(MESSAGES)
+    one_line_with_ways_out(refused)
+    assert len(server.asked) == tries
+    server.failures = (status,) * 5
+    with pytest.raises(ModelError, match=says):
+        list(vlm.stream(MESSAGES))
+
+
+def test_a_passing_trouble_is_got_over(server: Server) -> None:
+    vlm = load_vlm(f"{server.url}#served")
+    server.failures = (429, 503)
+    assert vlm.generate(MESSAGES) == "2 pictures" and len(server.asked) == 3
+    server.failures = (503,)
+    assert "".join(vlm.stream(MESSAGES)).strip() == "2 pictures"
+    server.failures = (503,)
+    with pytest.raises(ModelError, match="tried 1 times"):
+        load_vlm(f"{server.url}#served", retries=0).generate(MESSAGES)
+
+
+def test_the_key_comes_from_the_environment(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.key = "open sesame"
+    monkeypatch.setenv("OPENAI_API_KEY", "open sesame")
+    assert load_vlm(server.url).generate(MESSAGES) == "2 pictures"
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(ModelError, match=r"wants another key \(401") as refused:
+        load_vlm(f"{server.url}#served")
+    assert "sesame" not in str(refused.value)
+
+
+def test_a_server_that_says_nothing_is_left(server: Server) -> None:
+    server.silent_seconds = 1.0
+    vlm = load_vlm(f"{server.url}#served", timeout_seconds=0.1, retries=0)
+    with pytest.raises(ModelError, match="took too long to answer") as late:
+        vlm.generate(MESSAGES)
+    one_line_with_ways_out(late)
+
+
+@pytest.mark.parametrize("breaks", ["short", "clean"])
+def test_a_server_that_dies_in_mid_stream_is_told_after_what_it_said(server: Server, breaks: str) -> None:
+    server.breaks = breaks
+    stream = load_vlm(server.url).stream(MESSAGES)
+    assert [next(stream) for _ in range(3)] == ["2", " pictures", "\n"]
+    with pytest.raises(ModelError, match="broke off in the middle of its answer") as broken:
+        next(stream)
+    assert "\n" not in str(broken.value)
+
+
+def test_an_absent_server_is_told_in_one_line() -> None:
+    with pytest.raises(ModelError, match=r"cannot be reached \(.*refused\); start it") as absent:
         load_vlm("http://127.0.0.1:9/v1#served")
-    for error in (refused, broken, absent):
-        message = str(error.value)
-        assert "\n" not in message and "another URL" in message and "local folder" in message
-        assert "--model cartoon" in message and error.value.__cause__ is not None
+    one_line_with_ways_out(absent)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("retries", -1), ("concurrency", 0), ("timeout_seconds", 0), ("retries", True)]
+)
+def test_a_number_out_of_range_is_told(option: str, value: Any) -> None:
+    with pytest.raises(OptionsError, match=f"{option} is {value}"):
+        load_vlm("http://127.0.0.1:9/v1#served", **{option: value})
