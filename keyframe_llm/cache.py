@@ -1,0 +1,192 @@
+"""What is kept on disk between runs: small sets of arrays and texts under a key, bounded in size.
+
+A key is made of a video's content and of everything the result depends on, so an entry is never out of date,
+only unused; the longest unused go first. Entries are written beside and moved into place, so that any number
+of processes may share the folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyframe_llm.errors import OptionsError
+
+__all__ = ["Entry", "Store", "cache_folder", "content_digest", "make_key", "model_identity"]
+
+Value = NDArray[Any] | str
+
+MAX_BYTES = 1_000_000_000
+FOLDER_VARIABLE = "KEYFRAME_LLM_CACHE"
+_FORMAT = 1  # raised when what is stored under a key means something else
+_SUFFIX, _UNFINISHED = ".npz", ".part"
+_ABANDONED_SECONDS = 3600.0
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stored set of values."""
+
+    path: Path
+    bytes: int
+    used: float
+    """When it was last read or written, in seconds since the epoch."""
+
+    @property
+    def kind(self) -> str:
+        """What it holds: the first part of its key, `looked`, `embedded`, `caption` or `content`."""
+        return self.path.name.partition("-")[0]
+
+
+def cache_folder() -> Path:
+    """Where entries are kept: `$KEYFRAME_LLM_CACHE`, or `keyframe_llm` in the user's cache folder."""
+    if named := os.environ.get(FOLDER_VARIABLE):
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "keyframe_llm"
+
+
+class Store:
+    """Sets of arrays and texts on disk, at most `max_bytes` of them together."""
+
+    def __init__(self, folder: Path | None = None, *, max_bytes: int = MAX_BYTES) -> None:
+        if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 1:
+            raise OptionsError(f"max_bytes is {max_bytes!r}; give a whole number of at least 1")
+        self.folder, self.max_bytes = folder or cache_folder(), max_bytes
+        self.problem: str | None = None
+        """Why nothing could be written, where that was so; the work goes on without."""
+
+    def get(self, key: str) -> dict[str, Value] | None:
+        """The values stored under a key, or None; a damaged entry is dropped and counts as none."""
+        path = self._path(key)
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                values = {name: stored[name] for name in stored.files}
+            os.utime(path)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return None
+        return {name: str(value) if value.dtype.kind == "U" else value for name, value in values.items()}
+
+    def put(self, key: str, values: Mapping[str, Value]) -> None:
+        """Store values under a key, then drop what was unused longest until the rest fits."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, name = tempfile.mkstemp(suffix=_UNFINISHED, dir=self.folder)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in values.items()}
+                    np.savez_compressed(file, **arrays)
+                Path(name).replace(self._path(key))
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+            self._make_room()
+        except OSError as error:
+            self.problem = f"nothing is kept in {self.folder} ({error.strerror or error})"
+
+    def entries(self) -> list[Entry]:
+        """All entries, the longest unused first."""
+        return sorted(self._found(_SUFFIX), key=lambda entry: entry.used)
+
+    def clear(self) -> int:
+        """Delete all entries; returns how many there were."""
+        found = self.entries()
+        for entry in [*found, *self._found(_UNFINISHED)]:
+            with contextlib.suppress(FileNotFoundError):  # another process was quicker
+                entry.path.unlink()
+        return len(found)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}{_SUFFIX}"
+
+    def _found(self, suffix: str) -> Iterator[Entry]:
+        if not self.folder.is_dir():
+            return
+        for item in os.scandir(self.folder):
+            if item.name.endswith(suffix):
+                with contextlib.suppress(FileNotFoundError):
+                    stat = item.stat()
+                    yield Entry(Path(item.path), stat.st_size, stat.st_mtime)
+
+    def _make_room(self) -> None:
+        for part in self._found(_UNFINISHED):
+            if time.time() - part.used > _ABANDONED_SECONDS:
+                part.path.unlink(missing_ok=True)
+        entries = self.entries()
+        excess = sum(entry.bytes for entry in entries) - self.max_bytes
+        for entry in entries:
+            if excess <= 0:
+                return
+            entry.path.unlink(missing_ok=True)
+            excess -= entry.bytes
+
+
+def make_key(kind: str, *parts: object) -> str:
+    """A key: what is stored, and a digest of everything it depends on (told apart by their `repr`)."""
+    return f"{kind}-{hashlib.blake2b(repr((_FORMAT, parts)).encode(), digest_size=16).hexdigest()}"
+
+
+def content_digest(path: str | Path, store: Store) -> str:
+    """A digest of a file's content; kept in the store for as long as the file's time and size stay."""
+    where = Path(path).resolve()
+    stat = where.stat()
+    key = make_key("content", str(where), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    if known := store.get(key):
+        return str(known["digest"])
+    digest = hashlib.blake2b(digest_size=16)
+    with where.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    store.put(key, {"digest": digest.hexdigest()})
+    return digest.hexdigest()
+
+
+def model_identity(name: object) -> str | None:
+    """What tells a model from every other: its name and its files as they are; None for an object.
+
+    A server's model is known by its address and name alone: what stands behind it may change unseen.
+    """
+    if not isinstance(name, str):
+        return None
+    plain = name.removeprefix("local-dir:")
+    if name == "cartoon":
+        from keyframe_llm.cartoon import encoder_path
+
+        folder = encoder_path().parent
+    else:
+        folder = Path(plain).expanduser()
+    if folder.is_dir():
+        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        states = [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+        return repr((name, str(folder.resolve()), states))
+    if "://" in name:
+        return name
+    return repr((name, _snapshot(name.removeprefix("hf-hub:"))))
+
+
+def _snapshot(repository: str) -> str:
+    """The downloaded version of a hub repository: the folder's name is its commit."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    with contextlib.suppress(HFValidationError):
+        for name in ("config.json", "open_clip_config.json"):
+            if isinstance(found := try_to_load_from_cache(repository, name), str):
+                return Path(found).parent.name
+    return ""
