@@ -51,7 +51,8 @@ class Sampled:
         """Unpack the small pictures of these samples, each (h, w, 3) RGB uint8."""
         from PIL import Image
 
-        return [np.asarray(Image.open(io.BytesIO(self.pictures[i]))) for i in indices]
+        # Copies, for torch warns of arrays it may not write to.
+        return [np.array(Image.open(io.BytesIO(self.pictures[i]))) for i in indices]
 
 
 def sample_video(

@@ -159,9 +159,9 @@ class Toolbox(Workbench):  # type: ignore[misc] # mypy knows it under another na
         """
 
         def work(seen: Seen) -> Classes:
-            found = seen.llm.classify(
-                seen.path, labels, **_window(start_seconds, end_seconds, exclude_seconds)
-            )
+            window = _window(start_seconds, end_seconds, exclude_seconds)
+            # A server tells no likelihoods of labels it did not write.
+            found = seen.llm.classify(seen.path, labels, by="answer" if self.served else "model", **window)
             used = (self.model, self.encoder)
             result = seen.result(found.selection, include_images=include_images, used=used)
             shares = {label: round(share, 4) for label, share in found.probabilities.items()}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
+import weakref
 from collections import OrderedDict
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from threading import Lock
 from typing import Protocol
 
@@ -57,8 +59,10 @@ class FolderPictures:
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self._latest: OrderedDict[Path, None] = OrderedDict()
         self._lock = Lock()
-        self._own = TemporaryDirectory(prefix="keyframe-llm-") if folder is None else None
-        self._folder = Path(self._own.name if self._own else folder or ".").resolve()
+        self._private = folder is None
+        self._folder = Path(mkdtemp(prefix="keyframe-llm-") if folder is None else folder).resolve()
+        if self._private:
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -70,7 +74,7 @@ class FolderPictures:
         """Write a picture; returns its absolute path."""
         path = self._folder / _file_name(picture)
         path.write_bytes(picture)
-        if self._own is not None:
+        if self._private:
             self._forget_all_but_latest(path)
         return str(path)
 

@@ -117,5 +117,8 @@ class Classes(Keyframes):
     """The likeliest class, and how likely each is."""
 
     label: str
-    probabilities: Annotated[dict[str, float], Field(description="Of each label; they sum to 1.")]
+    probabilities: Annotated[
+        dict[str, float],
+        Field(description="Of each label; they sum to 1. Empty where the model can only name its choice."),
+    ]
     model: str

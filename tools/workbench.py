@@ -87,6 +87,7 @@ class Workbench:
         """
         encoder = encoder or ("cartoon" if model == "cartoon" else DEFAULT_ENCODER)
         self.model, self.encoder = _public_name(model), _public_name(encoder)
+        self.served = isinstance(model, str) and model.startswith(("http://", "https://"))
         self.limits, self.url_hosts = limits or Limits(), tuple(host.lower() for host in url_hosts)
         self.pictures: Pictures = pictures or FolderPictures()
         self.roots = Roots(roots)
