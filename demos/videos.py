@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -11,10 +11,40 @@ from keyframe_llm.cartoon.film import write_clip
 from keyframe_llm.cartoon.language import caption
 from keyframe_llm.cartoon.world import Clip, Scene, Shot
 
-__all__ = ["DEMO_QUESTION", "demo_clips", "demo_video", "draw"]
+__all__ = ["DEMO_QUESTION", "EXAMPLES", "Example", "demo_clips", "demo_video", "draw"]
 
 DEMO_QUESTION = "What is the robot in purple doing?"
 """Its answer lies in two seconds of `hidden_event.mp4`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A bundled video as the chat page offers it."""
+
+    title: str
+    poster_seconds: float
+    questions: tuple[str, ...]
+    """What the embedded models can be asked about it."""
+
+
+EXAMPLES = {
+    "hidden_event.mp4": Example(
+        "A minute, and two seconds that matter",
+        31.5,
+        (DEMO_QUESTION, "Who is on the beach?", "What does the woman in yellow do?"),
+    ),
+    "three_scenes.mp4": Example(
+        "Three scenes",
+        3.0,
+        ("What is the woman in orange doing?", "Who is in the desert?", "Who plays the guitar?"),
+    ),
+    "one_walk.mp4": Example(
+        "One walk",
+        3.0,
+        ("What does the man in green do?", "Where is the man in green?", "Which way does the man go?"),
+    ),
+}
+"""File name → how it is shown."""
 
 _MAN = Scene("man", "red", "park", "read", "dog", 1, 11)
 _WOMAN = Scene("woman", "yellow", "kitchen", "guitar", "cat", 1, 5)

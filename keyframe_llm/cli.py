@@ -107,6 +107,12 @@ def _demo(asked: argparse.Namespace) -> None:
     _show_answer(asked, answer)
 
 
+def _chat(asked: argparse.Namespace) -> None:
+    from keyframe_llm.demos.chat import run
+
+    run(asked)
+
+
 def _mcp(asked: argparse.Namespace) -> None:
     from keyframe_llm.tools.serve import run
 
@@ -238,7 +244,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     _command(commands, "demo", _demo, "the whole job on a bundled video, offline", video=False, caption=False)
     _mcp_arguments(commands.add_parser("mcp", help="serve the tools to agents", description=_MCP_SUMMARY))
+    _chat_arguments(commands.add_parser("chat", help="chat with videos in the browser", description=_CHAT))
     return parser
+
+
+_CHAT = "Serve a page to chat with videos on. --model and --encoder given twice or more are offered to choose."
+
+
+def _chat_arguments(chat: argparse.ArgumentParser) -> None:
+    chat.set_defaults(run=_chat)
+    chat.add_argument("--model", action="append", metavar="NAME", help="Video-LLM (default cartoon, embedded)")
+    chat.add_argument("--encoder", action="append", metavar="NAME", help="encoder (default: fits the model)")
+    chat.add_argument("--host", default="127.0.0.1", help="address to bind to (default 127.0.0.1)")
+    chat.add_argument("--port", type=int, metavar="N", help="port (default: the first free one from 7860)")
+    chat.add_argument("--auth", action="append", metavar="NAME:PASSWORD", help="who may come in; repeatable")
+    chat.add_argument("--share", action="store_true", help="make a public link through Gradio's servers")
 
 
 _MCP_SUMMARY = "Serve the tools to agents over the Model Context Protocol: stdio, or HTTP with --http."

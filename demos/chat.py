@@ -1,0 +1,105 @@
+"""`keyframe-llm chat`: start the chat page. Gradio is imported here alone, with nothing sent to anybody."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from keyframe_llm.errors import ModelError, OptionsError
+from keyframe_llm.selector import DEFAULT_ENCODER
+
+if TYPE_CHECKING:
+    from keyframe_llm.demos.models import Models
+
+__all__ = ["LARGEST_UPLOAD", "run", "serving"]
+
+LARGEST_UPLOAD = "500mb"
+_MISSING = "the chat page needs gradio, which is not installed: `pip install 'keyframe-llm[demo]'`"
+
+
+def run(asked: argparse.Namespace) -> None:
+    """Serve the page until it is interrupted; `asked` is what the command line was given."""
+    from keyframe_llm.demos.models import Models
+
+    names = asked.model or ["cartoon"]
+    encoders = asked.encoder or ["cartoon" if names[0] == "cartoon" else DEFAULT_ENCODER]
+    auth = [_account(text) for text in asked.auth or []]
+    if asked.share and not auth:
+        print("keyframe-llm: warning: whoever has the link can use the page; add --auth", file=sys.stderr)
+    signal.signal(signal.SIGTERM, _end)
+    place = {"host": asked.host, "port": asked.port}
+    with serving(Models(names, encoders), **place, auth=auth, share=asked.share) as addresses:
+        print("Chat with a video:", *addresses, flush=True)
+        print("Ctrl+C ends it; what was uploaded is removed then.", file=sys.stderr)
+        while True:
+            time.sleep(3600)
+
+
+@contextmanager
+def serving(
+    models: Models,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    auth: Sequence[tuple[str, str]] = (),
+    share: bool = False,
+) -> Iterator[list[str]]:
+    """Serve the page while inside; gives its addresses. Uploads lie in a folder that is removed at the end.
+
+    Without a `port` the first free one from 7860 is taken. Raises `OptionsError` where it cannot be had and
+    `ModelError` where gradio is not installed.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="keyframe-llm-chat-")).resolve()
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    try:
+        from keyframe_llm.demos import look
+        from keyframe_llm.demos.page import build
+
+        page = build(models, folder)
+        page.queue(default_concurrency_limit=16)
+        _, local, public = page.launch(
+            server_name=host,
+            server_port=port,
+            auth=list(auth) or None,
+            share=share,
+            prevent_thread_lock=True,
+            quiet=True,
+            max_file_size=LARGEST_UPLOAD,
+            ssr_mode=False,
+            run_history=False,
+            footer_links=["api"],
+            theme=look.theme(),
+            css=look.style(),
+            js=look.script(),
+        )
+        try:
+            yield [address for address in (local, public) if address]
+        finally:
+            page.close(verbose=False)
+    except ModuleNotFoundError as error:
+        raise (ModelError(_MISSING) if error.name == "gradio" else error) from error
+    except OSError as error:
+        raise OptionsError(f"cannot serve on {host}, port {port}: {error}; give another --port") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _account(text: str) -> tuple[str, str]:
+    name, colon, password = text.partition(":")
+    if not (name and colon and password):
+        raise OptionsError("--auth is not of the form NAME:PASSWORD; give for example --auth ann:secret")
+    return name, password
+
+
+def _end(signal_number: int, frame: object) -> NoReturn:
+    raise SystemExit(0)

@@ -1,0 +1,57 @@
+"""How the chat page looks, and what it does without the server: the theme, `page.css` and `page.js`.
+
+Only fonts that the reader's system has: the page asks no other machine for anything.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+__all__ = ["script", "style", "theme"]
+
+_FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "sans-serif"]
+_MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+
+
+def style() -> str:
+    """The style sheet."""
+    return _text("page.css")
+
+
+def script() -> str:
+    """The script: jump to a second, follow the player, read off the curve."""
+    return _text("page.js")
+
+
+def _text(name: str) -> str:
+    return (resources.files("keyframe_llm.demos") / name).read_text(encoding="utf-8")
+
+
+def theme() -> Any:
+    """Warm paper by day, warm black by night, one accent."""
+    import gradio as gr
+
+    base = gr.themes.Base(
+        primary_hue="orange", neutral_hue="stone", radius_size="lg", font=_FONTS, font_mono=_MONO
+    )
+    return base.set(
+        body_background_fill="#faf8f5",
+        body_background_fill_dark="#161412",
+        background_fill_primary="#ffffff",
+        background_fill_primary_dark="#1f1c19",
+        background_fill_secondary="#f6f3ee",
+        background_fill_secondary_dark="#25211d",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="#1f1c19",
+        block_border_color="#e9e3da",
+        block_border_color_dark="#37312b",
+        border_color_primary="#e0d9ce",
+        border_color_primary_dark="#3d3630",
+        block_label_text_weight="600",
+        block_title_text_weight="600",
+        button_primary_background_fill="#b84a00",
+        button_primary_background_fill_hover="#d55e00",
+        button_primary_background_fill_dark="#d55e00",
+        button_primary_text_color="#ffffff",
+    )

@@ -1,0 +1,209 @@
+"""The chat page: what lies where, and which handler hears it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from keyframe_llm.demos.api import Endpoints, uploads_only
+from keyframe_llm.demos.handlers import Desk
+from keyframe_llm.demos.models import Models
+from keyframe_llm.demos.videos import EXAMPLES, demo_video
+from keyframe_llm.demos.visitors import Visitors
+from PIL import Image
+
+from keyframe_llm.cartoon.language import ACTION_LABELS
+from keyframe_llm.video import open_video
+
+__all__ = ["build"]
+
+_BANNER = (
+    "<b>The embedded models are in use.</b> They know one drawn world (four kinds of people, eleven actions, "
+    "six places) and short questions about it; on other footage their words mean nothing. For real videos: "
+    "<code>keyframe-llm chat --model Qwen/Qwen2.5-VL-7B-Instruct</code>"
+)
+_OTHER_LABELS = ("run", "jump", "eat", "drink", "dance", "cook", "talk", "drive a car", "ride a bike")
+_DAY = 86_400
+
+
+def build(models: Models, folder: Path) -> gr.Blocks:
+    """Lay out the page. `folder` is Gradio's own for uploads; sessions and examples live in it."""
+    visitors = Visitors(models, folder)
+    desk = Desk(visitors, _examples(folder))
+    with gr.Blocks(
+        title="Chat with a video", analytics_enabled=False, delete_cache=(3600, _DAY), fill_width=True
+    ) as page:
+        gr.HTML(_head(models), elem_id="kf-head")
+        with gr.Row(elem_id="kf-main"):
+            with gr.Column(scale=5, min_width=330):
+                notice = gr.HTML(elem_id="kf-notice")
+                start, upload, examples = _start(desk)
+                side = _video_side()
+            with gr.Column(scale=6, min_width=330), gr.Tabs():
+                with gr.Tab("Chat"):
+                    chat, box = _chat()
+                with gr.Tab("Classify"):
+                    labels, classify, result = _classify()
+                with gr.Tab("Settings"):
+                    settings = _settings(models)
+        opened = [start, side["column"], side["player"], chat, result]
+        looked = [notice, side["status"], side["moments"], side["caption"], box]
+        said = [chat, side["moments"], side["status"], notice, box]
+        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+        def watch(event: Any) -> None:
+            event = event.then(desk.watched, settings, looked, **private)
+            event.then(desk.seen, None, [start, side["column"], upload], **private)
+
+        watch(upload.upload(desk.opened, upload, opened, **private))
+        for name, button in examples.items():
+            watch(button.click(_named(desk, name), None, opened, **private))
+        left = [notice, side["status"], side["moments"], side["caption"], box]
+        side["another"].click(desk.closed, None, [*opened, upload, *left], **private)
+        side["caption"].submit(desk.captioned, [side["caption"], *settings], looked, **private)
+        box.submit(desk.asked, [box, *settings], said, **private)
+        box.stop(desk.stopped, None, None, queue=False, **private)
+        chat.example_select(_chosen_question, None, box, **private).then(
+            desk.asked, [box, *settings], said, **private
+        )
+        chat.retry(desk.again, settings, said, **private)
+        chat.undo(desk.undone, settings, said, **private)
+        chat.clear(desk.cleared, settings, said, **private)
+        classify.click(desk.classified, [labels, *settings], [result, notice], **private)
+        Endpoints(visitors).add()
+        page.unload(desk.left)
+    return page
+
+
+def _head(models: Models) -> str:
+    lead = "Drop a video, see which moments matter in it, and ask. Every answer shows the frames it rests on."
+    embedded = "cartoon" in (models.model_names[0], models.encoder_names[0])
+    banner = f'<p class="kf-banner">{_BANNER}</p>' if embedded else ""
+    return f"<h1>Chat with a video</h1><p>{escape(lead)}</p>{banner}"
+
+
+def _start(desk: Desk) -> tuple[Any, Any, dict[str, Any]]:
+    with gr.Column(elem_id="kf-start") as start:
+        upload = uploads_only(
+            gr.File(
+                label="Video", file_types=["video", ".mkv", ".ts", ".gif"], elem_id="kf-upload", height=190
+            )
+        )
+        gr.HTML("or begin with one of these", elem_id="kf-or")
+        with gr.Row(elem_id="kf-examples"):
+            buttons = {
+                name: gr.Button(example.title, icon=desk.examples[name].with_suffix(".jpg"))
+                for name, example in EXAMPLES.items()
+            }
+    return start, upload, buttons
+
+
+def _video_side() -> dict[str, Any]:
+    with gr.Column(visible=False, elem_id="kf-side") as column:
+        player = gr.HTML(elem_id="kf-player")
+        moments = gr.HTML(elem_id="kf-moments")
+        status = gr.HTML(elem_id="kf-status")
+        caption = gr.Textbox(
+            label="Caption",
+            info="Written by the model. Change it and press Enter: the frames follow.",
+            max_lines=4,
+            submit_btn=False,
+            elem_id="kf-caption",
+        )
+        another = gr.Button("Take another video", size="sm", elem_id="kf-another")
+    parts = {"player": player, "status": status, "moments": moments, "caption": caption}
+    return {"column": column, "another": another, **parts}
+
+
+def _chat() -> tuple[Any, Any]:
+    chat = gr.Chatbot(
+        show_label=False,
+        height="min(68vh, 680px)",
+        min_height=340,
+        layout="bubble",
+        buttons=["copy"],
+        feedback_options=None,
+        placeholder="What would you like to know?",
+        elem_id="kf-chat",
+    )
+    box = gr.Textbox(
+        show_label=False,
+        label="Question",
+        placeholder="First drop a video, or take an example",
+        submit_btn=True,
+        interactive=False,
+        max_lines=4,
+        max_length=2000,
+        elem_id="kf-question",
+    )
+    return chat, box
+
+
+def _classify() -> tuple[Any, Any, Any]:
+    labels = gr.Dropdown(
+        label="Labels",
+        info="Choose from the list or type your own, Enter after each; several at once with commas.",
+        choices=[*ACTION_LABELS.values(), *_OTHER_LABELS],
+        value=list(ACTION_LABELS.values()),
+        multiselect=True,
+        allow_custom_value=True,
+        elem_id="kf-labels",
+    )
+    button = gr.Button("Which action does the video show?", variant="primary", elem_id="kf-classify")
+    return labels, button, gr.HTML(elem_id="kf-result")
+
+
+def _settings(models: Models) -> list[Any]:
+    """The controls, in the order of the fields of `Settings`."""
+    frames = gr.Slider(1, 8, 3, step=1, label="Key frames", info="At most this many are shown to the model.")
+    guide = gr.Radio(
+        [("The question", "question"), ("The caption", "caption"), ("Both", "both")],
+        value="question",
+        label="What chooses the frames for a question",
+    )
+    with gr.Row():
+        weights = [
+            gr.Slider(0, 1, 1, step=0.05, label=label, info=info, min_width=150)
+            for label, info in (
+                ("Semantic weight", "how well a frame fits the text"),
+                ("Temporal weight", "how well it stands for the video"),
+                ("Drop weight", "what would be lost without it"),
+            )
+        ]
+    compare = gr.Checkbox(
+        label="Compare with uniform sampling",
+        info="Shows what the model would have seen without key frames, and what it would have said.",
+        elem_id="kf-compare",
+    )
+    model = gr.Dropdown(models.model_names, label="Video-LLM", interactive=len(models.model_names) > 1)
+    encoder = gr.Dropdown(models.encoder_names, label="Encoder", interactive=len(models.encoder_names) > 1)
+    return [model, encoder, frames, guide, *weights, compare]
+
+
+def _named(desk: Desk, name: str) -> Any:
+    def example(request: gr.Request) -> Sequence[Any]:
+        shown: list[Any] = desk.example(name, request)
+        return shown
+
+    return example
+
+
+def _chosen_question(event: gr.SelectData) -> str:
+    return str(event.value["text"])
+
+
+def _examples(folder: Path) -> dict[str, Path]:
+    """Copy the bundled clips to where they may be played from, each with a picture of it."""
+    there = folder / "examples"
+    there.mkdir(parents=True, exist_ok=True)
+    paths = {}
+    for name, example in EXAMPLES.items():
+        paths[name] = Path(shutil.copy2(demo_video(name), there / name))
+        with open_video(paths[name]) as decoder:
+            image = Image.fromarray(decoder.decode_at([example.poster_seconds]).images[0])
+        image.save(paths[name].with_suffix(".jpg"), quality=88)
+    return paths
