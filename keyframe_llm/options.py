@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from keyframe_llm.errors import OptionsError
 
-__all__ = ["Backend", "Guide", "Pooling", "Proposer", "SelectOptions", "Task"]
+__all__ = ["Backend", "Guide", "Method", "Pooling", "Proposer", "SelectOptions", "Task"]
 
 Backend = Literal["pyav", "decord"]
 Guide = Literal["auto", "caption", "question", "both"]
+Method = Literal["moments", "paper"]
 Pooling = Literal["mean", "text"]
 Proposer = Literal["stacfp", "ufp", "scfp"]
 Task = Literal["retrieval", "classification", "summary", "question"]
@@ -42,7 +43,12 @@ class SelectOptions:
     """γ_time of STACFP, 0–50: the weight of time against colour; the paper's range is 5–20."""
     k_max: int | None = None
     """At most this many proposals, at least 2; None follows the video's length."""
-    weights: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)
+    method: Method = "moments"
+    """`moments`: up to `max_images` frames are proposed and scored, and looks already chosen wait; `paper`:
+    one frame for each cluster, as published."""
+    max_images: int = 128
+    """With a text, propose and embed about this many frames, 1–20,000; more only where `k_max` is larger."""
+    weights: tuple[float, float, float] = (0.5, 0.0, 0.5)
     """α, β, γ of equation 1 (semantic, temporal, drop): each 0–1, together 1."""
     pooling: Pooling = "mean"
     """How frames make the video embedding: their `mean`, or `text`-guided attention."""
@@ -59,11 +65,22 @@ class SelectOptions:
     seed: int = 0
     """Seed of the clustering; the same seed gives the same frames."""
 
+    @classmethod
+    def paper(cls, **changes: Any) -> SelectOptions:
+        """The method as published: one frame for each cluster, S + T + D in equal parts, no gap."""
+        published: dict[str, Any] = {
+            "method": "paper",
+            "weights": (1 / 3, 1 / 3, 1 / 3),
+            "min_gap_seconds": 0.0,
+        }
+        return cls(**(published | changes))
+
     def __post_init__(self) -> None:
         _whole("max_frames", self.max_frames, 1, 64)
         _within("fps", self.fps, 0.0, 60.0, above=True)
         _whole("max_samples", self.max_samples, 2, 20_000)
         _within("gamma_time", self.gamma_time, 0.0, 50.0)
+        _whole("max_images", self.max_images, 1, 20_000)
         if self.k_max is not None:
             _whole("k_max", self.k_max, 2, 10_000)
         if self.threshold is not None:
@@ -71,6 +88,7 @@ class SelectOptions:
         if self.min_gap_seconds is not None:
             _within("min_gap_seconds", self.min_gap_seconds, 0.0, math.inf)
         _one_of("proposer", self.proposer, get_args(Proposer))
+        _one_of("method", self.method, get_args(Method))
         _one_of("pooling", self.pooling, get_args(Pooling))
         _one_of("guide", self.guide, get_args(Guide))
         _one_of("backend", self.backend, get_args(Backend))

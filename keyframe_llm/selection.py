@@ -32,6 +32,9 @@ STRICTNESS: dict[Task, float] = {
 # Neighbours must not fill the budget: an 8 s gap finds most moments in long videos; short videos get less.
 LONGEST_GAP_SECONDS = 8.0
 _GAPS_PER_VIDEO = 20
+# Embeddings of all pictures share a direction that says nothing; what is left after taking it away has a
+# cosine near 1 for one place seen twice and near 0 for two places, whichever the encoder.
+LOOK_ALIKE = 0.5
 _SAME_SECONDS = 0.051  # a time rounded to a tenth still names its frame
 # In a summary, look counts three times as much as time: a short shot of its own look comes before the far end
 # of a long one, and an unbroken shot is still spread over its length.
@@ -58,10 +61,14 @@ def select(
     and lies at least `min_gap_seconds` (None: `default_gap(duration_seconds)`) from all kept ones, up to the
     budget.
 
-    With `task="summary"` and `features`, (K, D) histograms or embeddings, each choice is instead the frame
-    that adds most coverage, Σ_j sizes_j · max over kept i of likeness(i, j), where likeness is three parts
-    cosine and one part nearness in time: near copies never stand for a whole video. `sizes` (K,) is how many
-    sampled frames each proposal stands for. `threshold` then holds only where it is given.
+    With `features`, (K, D) histograms or embeddings, a frame that looks like a kept one (cosine of at least
+    `LOOK_ALIKE` once the mean is taken away) waits until no other is left: a look that comes back, or a
+    second moment of the same place, must not fill the budget before other moments had their turn.
+
+    With `task="summary"` and `features`, each choice is instead the frame that adds most coverage,
+    Σ_j sizes_j · max over kept i of likeness(i, j), where likeness is three parts cosine and one part
+    nearness in time: near copies never stand for a whole video. `sizes` (K,) is how many sampled frames each
+    proposal stands for. `threshold` then holds only where it is given.
 
     `exclude_seconds` are times of frames already seen: what lies nearer to them than the gap is not chosen,
     and what they show counts as covered.
@@ -78,10 +85,13 @@ def select(
     added = _added_coverage(features, sizes, times) if covering and features is not None else None
     allowed = _unseen(times, exclude_seconds, gap)
     seen = np.flatnonzero(~allowed).tolist()
+    alike = None if covering or features is None else _look_alike(features, times)
     floor = _floor(total[allowed], task, threshold, covering=covering)
     chosen: list[int] = []
     while len(chosen) < max_frames:
-        worth = np.where(allowed, total if added is None else added([*seen, *chosen]), -np.inf)
+        fresh = allowed if alike is None else allowed & ~alike[chosen].any(axis=0)
+        worth = total if added is None else added([*seen, *chosen])
+        worth = np.where(fresh if fresh.any() else allowed, worth, -np.inf)
         best = int(np.argmax(worth))
         if worth[best] == -np.inf:
             break
@@ -140,13 +150,10 @@ def _added_coverage(
     features: ArrayLike, sizes: ArrayLike | None, times: NDArray[np.float64]
 ) -> Callable[[list[int]], NDArray[np.float64]]:
     """Return a function: kept frames → (K,) the coverage that each frame would add."""
-    rows = np.asarray(features, np.float64)
-    if rows.ndim != 2 or len(rows) != len(times) or not np.all(np.isfinite(rows)):
-        raise OptionsError(f"features are {rows.shape}; give ({len(times)}, D) finite numbers")
+    rows = _directions(features, times)
     share = np.ones(len(rows)) if sizes is None else np.asarray(sizes, np.float64)
     if share.shape != times.shape or not np.all(np.isfinite(share)) or np.any(share < 0):
         raise OptionsError(f"sizes are {sizes!r}; give {len(times)} numbers of frames")
-    rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     apart = np.abs(times[:, None] - times) / max(times[-1] - times[0], 1e-9)
     # Looks are compared on the video's own scale: a car on an empty road changes few of its colours.
     unlike = np.sqrt(np.maximum(2 - 2 * rows @ rows.T, 0.0))
@@ -170,6 +177,20 @@ def _unseen(times: NDArray[np.float64], exclude_seconds: Sequence[float], gap: f
             "exclude fewer, or look at a narrower or another window (start_seconds, end_seconds)"
         )
     return unseen
+
+
+def _look_alike(features: ArrayLike, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(K, K): whether two frames look the same."""
+    rows = _directions(features, times)
+    rows = _directions(rows - rows.mean(axis=0), times)
+    return np.asarray(rows @ rows.T >= LOOK_ALIKE)
+
+
+def _directions(features: ArrayLike, times: NDArray[np.float64]) -> NDArray[np.float64]:
+    rows = np.asarray(features, np.float64)
+    if rows.ndim != 2 or len(rows) != len(times) or not np.all(np.isfinite(rows)):
+        raise OptionsError(f"features are {rows.shape}; give ({len(times)}, D) finite numbers")
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
 
 
 def _floor(total: NDArray[np.float64], task: Task, threshold: float | None, *, covering: bool) -> float:

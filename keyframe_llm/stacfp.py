@@ -30,7 +30,7 @@ from keyframe_llm.clustering import best_clustering, representatives, silhouette
 from keyframe_llm.data import Proposals
 from keyframe_llm.errors import OptionsError
 
-__all__ = ["color_histogram", "scfp", "silhouette", "stacfp", "ufp"]
+__all__ = ["color_histogram", "scfp", "silhouette", "stacfp", "ufp", "usual_k_max"]
 
 Array = NDArray[np.floating]
 Labels = NDArray[np.intp]
@@ -155,8 +155,18 @@ def _checked(
 def _limit(k_max: int | None, span: float, n: int) -> int:
     """The most proposals: a clustering of fewer than two frames a cluster says nothing."""
     if k_max is None:
-        k_max = min(math.ceil(10 + span / 4), MOST_PROPOSALS)
+        k_max = _usual(span)
     return max(1, min(k_max, n if n < 4 else n // 2))
+
+
+def usual_k_max(seconds: ArrayLike) -> int:
+    """The most proposals of a video sampled at these (N,) times: 10 and one for every 4 s, up to 400."""
+    times = np.asarray(seconds, np.float64)
+    return _usual(float(times[-1] - times[0]))
+
+
+def _usual(span: float) -> int:
+    return min(math.ceil(10 + span / 4), MOST_PROPOSALS)
 
 
 def _length(times: NDArray[np.float64], part: slice) -> float:

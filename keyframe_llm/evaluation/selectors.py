@@ -16,9 +16,11 @@ from keyframe_llm.data import Proposals
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.evaluation import blind, guided
 from keyframe_llm.evaluation.footage import Footage, Picks
-from keyframe_llm.keyscore import keyscore
+from keyframe_llm.keyscore import appearance_score, keyscore
+from keyframe_llm.moments import with_more_frames
+from keyframe_llm.options import SelectOptions
 from keyframe_llm.selection import select
-from keyframe_llm.stacfp import stacfp
+from keyframe_llm.stacfp import stacfp, usual_k_max
 
 __all__ = ["BLIND", "DRAWN", "KEYSCORE_WEIGHTS", "SELECTORS", "Footage", "Selector", "choose", "proposals"]
 
@@ -61,7 +63,50 @@ def _keyscore_row(parts: str) -> Selector:
     return row
 
 
+@lru_cache(maxsize=16)
+def _more_proposals(footage: Footage, seed: int) -> Proposals:
+    options = SelectOptions()
+    k_max = min(options.max_images, usual_k_max(footage.seconds))
+    found = stacfp(footage.histograms, footage.seconds, k_max=k_max, seed=seed)
+    return with_more_frames(found, footage.histograms, options.max_images)
+
+
+def shipped(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
+    """What this package does with a caption, by its defaults; it looks only at frames it would embed."""
+    query, found, options = footage.query(text), _more_proposals(footage, seed), SelectOptions()
+    rows = footage.embeddings[found.indices]
+    scores = keyscore(rows, query, weights=options.weights, pooling=options.pooling)
+    length = _span(footage)
+    best = select(scores, found.seconds, max_frames=k, duration_seconds=length, features=rows)
+    return found.indices[best]
+
+
+def shipped_without_text(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
+    """What this package does with no text, by its defaults: the frames that cover the video best."""
+    found = proposals(footage, seed)
+    rows, sizes = footage.histograms[found.indices], np.bincount(found.labels)
+    scores = appearance_score(rows, sizes)
+    best = select(
+        scores,
+        found.seconds,
+        max_frames=k,
+        duration_seconds=_span(footage),
+        task="summary",
+        features=rows,
+        sizes=sizes,
+    )
+    return found.indices[best]
+
+
+def _span(footage: Footage) -> float:
+    """Length in seconds of what was sampled, the last frame included."""
+    first, last = footage.seconds[[0, -1]]
+    return float(last - first) * len(footage) / max(1, len(footage) - 1)
+
+
 SELECTORS: Mapping[str, Selector] = {
+    "keyframe-llm": shipped,
+    "keyframe-llm no text": shipped_without_text,
     "uniform": blind.uniform,
     "uniform-centres": blind.uniform_centres,
     "random": blind.by_chance,
@@ -83,7 +128,7 @@ SELECTORS: Mapping[str, Selector] = {
 
 BLIND = frozenset(
     {"uniform", "uniform-centres", "random", "scfp", "katna", "stacfp", "histogram-difference", "vsumm"}
-    | {"keyscore T"}
+    | {"keyscore T", "keyframe-llm no text"}
 )
 """The rows that ask for no text: their frames are the same for every caption, so nothing can leak."""
 

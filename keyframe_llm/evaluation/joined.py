@@ -1,0 +1,180 @@
+"""Real footage: captioned moments of public clips, cut and joined into longer videos in many random orders.
+
+Every clip is decoded and embedded once, at the rate people sample at; a joined video is then put together
+from those samples, so hundreds of queries cost seconds. The first half of the clips is for choosing a method,
+the second, which shares no clip with it, for reporting.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyframe_llm.encoders import Encoder, preferred_image_size
+from keyframe_llm.errors import OptionsError
+from keyframe_llm.evaluation.footage import Footage, sharpness
+from keyframe_llm.evaluation.metrics import hit_at_k
+from keyframe_llm.evaluation.results import SHIPPED, Table
+from keyframe_llm.evaluation.selectors import DRAWN, SELECTORS, choose
+from keyframe_llm.stacfp import color_histogram
+from keyframe_llm.video import open_video
+
+__all__ = ["HALVES", "Joined", "Query", "join", "measure_joined", "real_encoder", "sampled_clips", "subjects"]
+
+HALVES = ("first", "second")
+STRIDE_SECONDS = 0.5
+SEGMENTS = 40
+SEGMENT_SECONDS = (2.0, 8.0)
+_COMPARED = (SHIPPED, "uniform", "top-k", "top-k-gap", "aks", "mdp3", "keyscore S+T+D")
+"""The rows whose quality is drawn against the budget; all rows are measured at three frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A caption and when what it tells can be seen."""
+
+    text: str
+    moments: tuple[tuple[float, float], ...]
+    """Seconds of the joined video."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Joined:
+    """One joined video, as samples, and all that can be asked about it."""
+
+    footage: Footage
+    queries: tuple[Query, ...]
+
+
+def subjects() -> list[dict[str, Any]]:
+    """The captioned moments inside this package: half, name, moments [file, start, end], captions."""
+    text = (resources.files("keyframe_llm.evaluation") / "data" / "joined.json").read_text(encoding="utf-8")
+    listed: list[dict[str, Any]] = json.loads(text)["subjects"]
+    return listed
+
+
+def real_encoder(root: Path) -> Encoder:
+    """The weak but real encoder that lies beside the folder of test footage.
+
+    Raises `OptionsError` where it, or the package it needs, is missing.
+    """
+    source = root.resolve().parent / "real_encoder.py"
+    if not source.is_file():
+        raise OptionsError(f"{source} is missing; give --encoder, or put the file there")
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        raise OptionsError(f"{source} needs ai-edge-litert; `pip install ai-edge-litert`, or give --encoder")
+    encoder: Encoder = _module(source).RealEncoder()
+    return encoder
+
+
+def sampled_clips(root: Path, files: Iterable[str], encoder: Encoder) -> dict[str, Footage]:
+    """Decode and embed every clip once, two frames a second."""
+    side, clips = preferred_image_size(encoder), {}
+    for name in dict.fromkeys(files):
+        with open_video(root / name) as decoder:
+            frames = list(decoder.sample(STRIDE_SECONDS, short_side=side))
+        images = [image for _, image in frames]
+        clips[name] = Footage(
+            np.asarray(encoder.embed_images(images), np.float64),
+            np.array([second for second, _ in frames]),
+            np.concatenate([color_histogram(image[::2, ::2]) for image in images]),
+            np.array([sharpness(image[None])[0] for image in images]),
+        )
+    return clips
+
+
+def join(clips: dict[str, Footage], half: str, seed: int) -> Joined:
+    """Join 40 cuts of 2–8 s: every subject of the half once, then some again and again, as footage does."""
+    rng = np.random.default_rng([7, seed])
+    cast = [subject for subject in subjects() if subject["half"] == half]
+    often = rng.dirichlet(np.full(len(cast), 0.7))
+    more = rng.choice(len(cast), size=SEGMENTS - len(cast), p=often)
+    parts: list[tuple[str, NDArray[np.intp]]] = []
+    shown: dict[int, list[tuple[float, float]]] = {}
+    now = 0.0
+    for i in rng.permutation(np.concatenate([np.arange(len(cast)), more])):
+        name, start, end = cast[i]["moments"][int(rng.integers(len(cast[i]["moments"])))]
+        cut = _cut(rng, clips[name].seconds, start, end)
+        parts.append((name, cut))
+        shown.setdefault(int(i), []).append((now, now + STRIDE_SECONDS * (len(cut) - 1)))
+        now += STRIDE_SECONDS * len(cut)
+    queries = [Query(text, tuple(shown[i])) for i, s in enumerate(cast) for text in s["captions"]]
+    return Joined(_put_together(clips, parts), tuple(queries))
+
+
+def measure_joined(
+    root: Path, encoder: Encoder, *, joins: int, budgets: Sequence[int], halves: Sequence[str] = HALVES
+) -> list[Table]:
+    """hit@k of every selector on both halves; the budgets beyond 3 only for the rows people compare."""
+    listed = subjects()
+    clips = sampled_clips(root, (moment[0] for s in listed for moment in s["moments"]), encoder)
+    texts = [text for subject in listed for text in subject["captions"]]
+    vectors = dict(zip(texts, np.asarray(encoder.embed_texts(texts), np.float64), strict=True))
+    tables = []
+    for half in halves:
+        table = Table(f"Real footage, {half} half", "hit@k", _note(half, joins))
+        for seed in range(joins):
+            _measure_one(table, join(clips, half, seed), vectors, budgets, seed)
+        tables.append(table)
+    return tables
+
+
+def _measure_one(
+    table: Table, joined: Joined, vectors: dict[str, Any], budgets: Sequence[int], seed: int
+) -> None:
+    film = joined.footage
+    for name in SELECTORS:
+        for budget in budgets if name in _COMPARED else [3]:
+            row = table.row(name, budget)
+            for query in joined.queries:
+                # Lots are drawn anew for every query; the mean over hundreds of them is the row's.
+                lot = seed * 1000 + len(row.values) if name in DRAWN else seed
+                found = film.seconds[choose(name, film, vectors[query.text], k=budget, seed=lot)]
+                hit = hit_at_k([found], [query.moments], budget)[0]
+                row.add(f"join {seed}: {query.text}", query.text, hit, found)
+
+
+def _note(half: str, joins: int) -> str:
+    use = "on which the method was chosen" if half == "first" else "unseen while the method was chosen"
+    return (
+        f"{joins} joined videos of 40 cuts of the {half} half of the clips, {use}. A hit is a frame inside a "
+        "moment the caption tells of. Intervals draw captions, each with all its videos."
+    )
+
+
+def _cut(
+    rng: np.random.Generator, seconds: NDArray[np.float64], start: float, end: float
+) -> NDArray[np.intp]:
+    """The samples of 2–8 s at a random place of a moment; all of a shorter one, at least one sample."""
+    length = min(float(rng.uniform(*SEGMENT_SECONDS)), end - start)
+    begin = start + rng.random() * max(0.0, end - start - length)
+    inside = np.flatnonzero((seconds >= begin - 1e-6) & (seconds <= begin + length))
+    return inside if len(inside) else np.abs(seconds - begin).argmin(keepdims=True)
+
+
+def _put_together(clips: dict[str, Footage], parts: Sequence[tuple[str, NDArray[np.intp]]]) -> Footage:
+    def column(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(clips[clip], name)[cut] for clip, cut in parts])
+
+    rows = column("embeddings")
+    return Footage(rows, STRIDE_SECONDS * np.arange(len(rows)), column("histograms"), column("sharpness"))
+
+
+def _module(source: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("real_encoder", source)
+    if spec is None or spec.loader is None:
+        raise OptionsError(f"{source} cannot be loaded; give --encoder")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["real_encoder"] = module
+    spec.loader.exec_module(module)
+    return module
