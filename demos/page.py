@@ -39,11 +39,11 @@ def build(models: Models, folder: Path) -> gr.Blocks:
     ) as page:
         gr.HTML(_head(models), elem_id="kf-head")
         with gr.Row(elem_id="kf-main"):
-            with gr.Column(scale=5, min_width=330):
+            with gr.Column(scale=5, min_width=330, elem_id="kf-left"):
                 notice = gr.HTML(elem_id="kf-notice")
                 start, upload, examples = _start(desk)
                 side = _video_side()
-            with gr.Column(scale=6, min_width=330), gr.Tabs():
+            with gr.Column(scale=6, min_width=330, elem_id="kf-right"), gr.Tabs():
                 with gr.Tab("Chat"):
                     chat, box = _chat()
                 with gr.Tab("Classify"):

@@ -72,13 +72,14 @@ def _waiting(session: Session) -> str:
 def _facts(turn: Turn) -> list[str]:
     assert turn.selection is not None
     count, (_, visual) = len(turn.selection.frames), turn.tokens
-    facts = [f"{count} of {turn.selection.sampled_frames} frames looked at were shown to the model"]
+    plural = "frame" if count == 1 else "frames"
+    facts = [f"rests on {count} {plural} of {turn.selection.sampled_frames} looked at"]
     if visual:
-        facts.append(f"{visual:,} image tokens; 8 uniform frames would cost {visual * 8 // count:,}")
+        facts.append(f"{visual:,} image tokens, not the {visual * 8 // count:,} of 8 uniform frames")
     chosen = turn.selection.timings["total"] - turn.selection.timings["caption"]
     facts.append(f"chosen in {chosen:.1f} s, answered in {turn.answer_seconds:.1f} s")
     if turn.saved_seconds >= 0.1:
-        facts.append(f"{turn.saved_seconds:.1f} s saved: the video was not looked through again")
+        facts.append(f"{turn.saved_seconds:.1f} s saved: nothing was looked at twice")
     return facts
 
 

@@ -119,6 +119,12 @@ def _mcp(asked: argparse.Namespace) -> None:
     run(asked)
 
 
+def _cache(asked: argparse.Namespace) -> None:
+    from keyframe_llm.cache_report import run
+
+    run(asked)
+
+
 def _show_answer(asked: argparse.Namespace, answer: Any) -> None:
     more = {
         "question": answer.question,
@@ -204,6 +210,7 @@ def _llm(asked: argparse.Namespace) -> KeyframeLLM:
         options=SelectOptions(**given),
         progress=_Bar(asked.quiet),
         device=asked.device,
+        cache=not asked.no_cache,
     )
 
 
@@ -243,17 +250,24 @@ def _parser() -> argparse.ArgumentParser:
         "--top", type=int, metavar="N", help="how many labels to tell (default 5; all as JSON)"
     )
     _command(commands, "demo", _demo, "the whole job on a bundled video, offline", video=False, caption=False)
+    summary = "show what is kept of videos on disk, or clear it"
+    cache = commands.add_parser("cache", help=summary, description=summary)
+    cache.set_defaults(run=_cache)
+    cache.add_argument("--clear", action="store_true", help="delete all of it")
+    cache.add_argument("--json", action="store_true", help="print one JSON object")
     _mcp_arguments(commands.add_parser("mcp", help="serve the tools to agents", description=_MCP_SUMMARY))
     _chat_arguments(commands.add_parser("chat", help="chat with videos in the browser", description=_CHAT))
     return parser
 
 
-_CHAT = "Serve a page to chat with videos on. --model and --encoder given twice or more are offered to choose."
+_CHAT = (
+    "Serve a page to chat with videos on. --model and --encoder given twice or more are offered to choose."
+)
 
 
 def _chat_arguments(chat: argparse.ArgumentParser) -> None:
     chat.set_defaults(run=_chat)
-    chat.add_argument("--model", action="append", metavar="NAME", help="Video-LLM (default cartoon, embedded)")
+    chat.add_argument("--model", action="append", metavar="NAME", help="Video-LLM (default: cartoon)")
     chat.add_argument("--encoder", action="append", metavar="NAME", help="encoder (default: fits the model)")
     chat.add_argument("--host", default="127.0.0.1", help="address to bind to (default 127.0.0.1)")
     chat.add_argument("--port", type=int, metavar="N", help="port (default: the first free one from 7860)")
@@ -311,6 +325,7 @@ def _command(
     command.add_argument("--out", type=Path, metavar="DIR", help="write frames, contact sheet and score plot")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    command.add_argument("--no-cache", action="store_true", help="keep nothing on disk, and use nothing kept")
     command.add_argument("--device", help="where models run: cpu, cuda, mps (default: the best there is)")
     _selection_arguments(command.add_argument_group("selection"))
     return command
