@@ -6,7 +6,6 @@ import http.client
 import ipaddress
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -89,6 +88,7 @@ class _PinnedHTTP(http.client.HTTPConnection):
         super().__init__(target.host, target.port, timeout=min(seconds, _CONNECT_SECONDS))
         self.target = target
         self.wire: socket.socket | None = None
+        self.was_cut = False
 
     def connect(self) -> None:
         """Connect to the address that was checked."""
@@ -102,7 +102,8 @@ class _PinnedHTTP(http.client.HTTPConnection):
             secure.do_handshake()
 
     def cut(self) -> None:
-        """End whatever is being sent or read."""
+        """End whatever is being sent or read; to its reader that looks like the end of the answer."""
+        self.was_cut = True
         if self.wire is not None:
             with suppress(OSError):  # closed already
                 self.wire.shutdown(socket.SHUT_RDWR)
@@ -113,7 +114,6 @@ def download(target: Target, path: Path, limits: Limits, check: Callable[[], Non
 
     Raises `ToolError` for a redirect, any status but 200, and more bytes or time than `limits` allow.
     """
-    began = time.monotonic()
     connection = _PinnedHTTP(target, limits.download_seconds)
     # Slow headers are cut off as well: the clock closes the socket, whoever is reading from it.
     clock = Timer(limits.download_seconds, connection.cut)
@@ -121,10 +121,13 @@ def download(target: Target, path: Path, limits: Limits, check: Callable[[], Non
     clock.start()
     try:
         connection.request("GET", target.path, headers={"Accept-Encoding": "identity"})
-        _save(connection.getresponse(), path, limits, check)
+        with connection.getresponse() as response:
+            _save(response, path, limits, check)
+        if connection.was_cut:
+            raise TimeoutError
     except (OSError, http.client.HTTPException) as error:
-        late = time.monotonic() - began >= limits.download_seconds
-        why = f"took over {limits.download_seconds:g} s" if late else f"failed ({type(error).__name__})"
+        late = f"took over {limits.download_seconds:g} s"
+        why = late if connection.was_cut else f"failed ({type(error).__name__})"
         raise ToolError(
             f"the download from {target.host} {why}; try a smaller video or another one"
         ) from None
