@@ -204,10 +204,11 @@ class _Bar:
 def _llm(asked: argparse.Namespace) -> KeyframeLLM:
     names = {field.name for field in fields(SelectOptions)}
     given = {name: value for name, value in vars(asked).items() if name in names and value is not None}
+    options = SelectOptions.paper(**given) if asked.preset == "paper" else SelectOptions(**given)
     return KeyframeLLM(
         asked.model or DEFAULT_MODEL,
         asked.encoder or ("cartoon" if asked.model == "cartoon" else DEFAULT_ENCODER),
-        options=SelectOptions(**given),
+        options=options,
         progress=_Bar(asked.quiet),
         device=asked.device,
         cache=not asked.no_cache,
@@ -257,6 +258,9 @@ def _parser() -> argparse.ArgumentParser:
     cache.add_argument("--json", action="store_true", help="print one JSON object")
     _mcp_arguments(commands.add_parser("mcp", help="serve the tools to agents", description=_MCP_SUMMARY))
     _chat_arguments(commands.add_parser("chat", help="chat with videos in the browser", description=_CHAT))
+    from keyframe_llm.evaluation.runner import EVAL, add_arguments
+
+    add_arguments(commands.add_parser("eval", help="measure selectors side by side", description=EVAL))
     return parser
 
 
@@ -343,6 +347,7 @@ def _selection_arguments(group: Any) -> None:
         ("k-max", whole, "at most this many proposals (default: follows the video)"),
         ("threshold", number, "keep proposals scoring at least this, 0–1 (default: adaptive)"),
         ("min-gap-seconds", number, "least distance between key frames (default: follows the video)"),
+        ("max-images", whole, "embed about this many frames of a video at most (default 128)"),
         ("seed", whole, "seed of the clustering (default 0)"),
         ("weights", ("S,T,D", _weights), "semantic, temporal and drop weight, summing to 1"),
     ]
@@ -356,6 +361,7 @@ def _selection_arguments(group: Any) -> None:
         ("backend", Backend),
     ):
         group.add_argument(f"--{name}", choices=get_args(allowed))
+    group.add_argument("--preset", choices=["paper"], help="the method exactly as published")
 
 
 def _quiet_libraries() -> None:

@@ -1,0 +1,150 @@
+"""`keyframe-llm eval`: which selector to trust, on footage that is at hand, with intervals.
+
+With no arguments: the drawn world, joined real footage and real CLIP features, where their folder is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from keyframe_llm import __version__
+from keyframe_llm.encoders import Encoder, load_encoder
+from keyframe_llm.errors import OptionsError
+from keyframe_llm.evaluation.results import Results, Table, markdown, plot, write_json
+
+__all__ = ["DATA_VARIABLE", "EVAL", "PARTS", "add_arguments", "run"]
+
+DATA_VARIABLE = "KEYFRAME_LLM_TEST_DATA"
+EVAL = (
+    "Measure selectors side by side: on drawn clips, on joined real footage and real features, or on a data "
+    "set you have (--dataset), or show them on one video (--video). Markdown goes to stdout."
+)
+PARTS = ("drawn", "joined", "features")
+_BUDGETS = (1, 2, 3, 5, 8)
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Declare what `keyframe-llm eval` takes."""
+    command.set_defaults(run=run)
+    command.add_argument(
+        "--on", choices=PARTS, action="append", help="a part of the default run; may be repeated"
+    )
+    command.add_argument("--data", type=Path, help=f"folder of real footage (default ${DATA_VARIABLE})")
+    command.add_argument("--dataset", metavar="NAME", help="a data set you have, see docs/evaluation.md")
+    command.add_argument("--root", type=Path, metavar="DIR", help="where the data set lies")
+    command.add_argument("--split", type=int, help="official split of hmdb51 and ucf101")
+    command.add_argument("--limit", type=int, metavar="N", help="the first N samples of the data set alone")
+    command.add_argument("--video", metavar="VIDEO", help="compare the selectors on one video")
+    command.add_argument("--caption", metavar="TEXT", help="what the frames of --video should show")
+    command.add_argument("--encoder", help="image-text encoder (default: the one that belongs to each part)")
+    command.add_argument("--model", help="Video-LLM that answers a data set's questions")
+    command.add_argument("--max-frames", type=int, default=3, metavar="N", help="frames on the page (3)")
+    command.add_argument("--clips", type=int, default=60, help="drawn clips to ask about (60)")
+    command.add_argument("--joins", type=int, default=12, help="joined videos for each half (12)")
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="PATH",
+        help="folder for results.json and quality.png; with --video a page",
+    )
+    command.add_argument("--device", help="where models run: cpu, cuda, mps (default: the best there is)")
+
+
+def run(asked: argparse.Namespace) -> None:
+    """Measure what was asked for; Markdown goes to stdout, progress to stderr."""
+    if asked.video:
+        from keyframe_llm.evaluation.page import write_page
+
+        _told(
+            write_page(asked.video, asked.caption, asked.encoder, asked.out, asked.max_frames, asked.device)
+        )
+        return
+    settings = {"version": __version__, "python": platform.python_version(), "encoder": asked.encoder}
+    settings |= {"clips": asked.clips, "joins": asked.joins, "bootstrap": "2000 resamples, seed 0, 95 %"}
+    results = Results(settings)
+    for name, measure in _work(asked):
+        began = time.perf_counter()
+        _told(f"measuring: {name} …")
+        tables = measure()
+        for table in tables:
+            print(markdown(table), flush=True)
+        results.tables += tables
+        settings[f"seconds on {name}"] = round(time.perf_counter() - began, 1)
+        _told(f"measured: {name}, {settings[f'seconds on {name}']:.0f} s")
+    if asked.out:
+        write_json(results, asked.out / "results.json")
+        plot(results.tables, asked.out / "quality.png")
+        _told(f"written to {asked.out}")
+
+
+def _work(asked: argparse.Namespace) -> list[tuple[str, Callable[[], list[Table]]]]:
+    if asked.dataset:
+        return [(asked.dataset, lambda: _dataset(asked))]
+    data = asked.data or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
+    parts = asked.on or PARTS
+    work: list[tuple[str, Callable[[], list[Table]]]] = []
+    if "drawn" in parts:
+        work.append(("drawn", lambda: _drawn(asked)))
+    for name, measure in (("joined", _joined), ("features", _features)):
+        if name not in parts:
+            continue
+        if data is None and asked.on:
+            raise OptionsError(f"{name} needs real footage; give --data, or set {DATA_VARIABLE}")
+        if data is None:
+            _told(f"left out: {name}; give --data with real footage, or set {DATA_VARIABLE}")
+        else:
+            folder = data
+            work.append((name, lambda measure=measure, folder=folder: measure(asked, folder)))  # type: ignore[misc]
+    return work
+
+
+def _drawn(asked: argparse.Namespace) -> list[Table]:
+    from keyframe_llm.evaluation import drawn
+    from keyframe_llm.vlm import load_vlm
+
+    encoder, model = load_encoder("cartoon", asked.device), load_vlm("cartoon")
+    return [
+        *drawn.measure_answers(encoder, model, clips=asked.clips, budgets=_BUDGETS),
+        *drawn.measure_retrieval(encoder, model, clips=asked.clips),
+        *drawn.measure_actions(encoder, clips=asked.clips),
+    ]
+
+
+def _joined(asked: argparse.Namespace, data: Path) -> list[Table]:
+    from keyframe_llm.evaluation.joined import measure_joined, real_encoder
+
+    encoder = load_encoder(asked.encoder, asked.device) if asked.encoder else real_encoder(data)
+    return measure_joined(data, encoder, joins=asked.joins, budgets=_BUDGETS)
+
+
+def _features(asked: argparse.Namespace, data: Path) -> list[Table]:
+    from keyframe_llm.evaluation.features import measure_features
+
+    return measure_features(data / "embeddings")
+
+
+def _dataset(asked: argparse.Namespace) -> list[Table]:
+    from keyframe_llm.evaluation.benchmark import measure_dataset
+    from keyframe_llm.evaluation.datasets import load_dataset
+
+    if asked.root is None:
+        raise OptionsError(f"{asked.dataset} needs --root, the folder where its files lie")
+    dataset = load_dataset(asked.dataset, asked.root, split=asked.split)
+    encoder: Encoder = load_encoder(asked.encoder or _default_encoder(), asked.device)
+    return measure_dataset(dataset, encoder, limit=asked.limit, model=asked.model)
+
+
+def _default_encoder() -> str:
+    from keyframe_llm.selector import DEFAULT_ENCODER
+
+    return DEFAULT_ENCODER
+
+
+def _told(text: str) -> None:
+    print(f"keyframe-llm eval: {text}", file=sys.stderr, flush=True)
