@@ -72,7 +72,7 @@ class Store:
         """The values stored under a key, or None; a damaged entry is dropped and counts as none."""
         path = self._path(key)
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 values = {name: stored[name] for name in stored.files}
             os.utime(path)
         except FileNotFoundError:
@@ -118,11 +118,10 @@ class Store:
     def _found(self, suffix: str) -> Iterator[Entry]:
         if not self.folder.is_dir():
             return
-        for item in os.scandir(self.folder):
-            if item.name.endswith(suffix):
-                with contextlib.suppress(FileNotFoundError):
-                    stat = item.stat()
-                    yield Entry(Path(item.path), stat.st_size, stat.st_mtime)
+        for path in self.folder.glob(f"*{suffix}"):
+            with contextlib.suppress(FileNotFoundError):
+                stat = path.stat()
+                yield Entry(path, stat.st_size, stat.st_mtime)
 
     def _make_room(self) -> None:
         for part in self._found(_UNFINISHED):

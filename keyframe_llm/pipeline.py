@@ -10,6 +10,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.cache import Store, model_identity
 from keyframe_llm.classification import (
     By,
     Classification,
@@ -27,6 +28,7 @@ from keyframe_llm.options import SelectOptions
 from keyframe_llm.prompting import frame_messages, prompt
 from keyframe_llm.sampling import Progress
 from keyframe_llm.selector import DEFAULT_ENCODER, Selector, VideoPath, video_key, with_overrides
+from keyframe_llm.video.source import check_path
 from keyframe_llm.vlm import VLM, Normalise, load_vlm
 
 __all__ = ["DEFAULT_ENCODER", "DEFAULT_MODEL", "Answer", "Caption", "Classification", "KeyframeLLM"]
@@ -67,7 +69,9 @@ class KeyframeLLM:
 
     `model` and `encoder` are names or objects (see `load_vlm`, `load_encoder`); they are loaded when first
     needed, so selecting with no text loads neither. `options` hold for every call that does not override
-    them by keyword. `progress(stage, share)` is told what goes on. `model_options` go to `load_vlm`.
+    them by keyword. `progress(stage, share)` is told what goes on. `cache` keeps on disk, in the user's cache
+    folder or a `Store` of yours, what the next question about a video can use: its proposals, embeddings
+    and caption. `model_options` go to `load_vlm`.
     """
 
     def __init__(
@@ -78,12 +82,14 @@ class KeyframeLLM:
         options: SelectOptions | None = None,
         progress: Progress | None = None,
         device: str | None = None,
+        cache: bool | Store = True,
         **model_options: Any,
     ) -> None:
         self.options = options or SelectOptions()
         self._model, self._model_options = model, model_options
         self._loaded: VLM | None = None
-        self._selector = Selector(encoder, device=device, progress=progress)
+        store = cache if isinstance(cache, Store) else Store() if cache else None
+        self._selector = Selector(encoder, device=device, progress=progress, store=store)
         self._progress = self._selector.progress
         self._captions: dict[tuple[Any, ...], str] = {}
         self._embedded_labels: tuple[tuple[Any, ...], NDArray[np.float64]] | None = None
@@ -249,10 +255,21 @@ class KeyframeLLM:
         key = (*video_key(video, options), options.max_frames)
         if key not in self._captions:
             plain = replace(options, guide="auto", task=None, threshold=None, exclude_seconds=())
-            self._captions[key] = self._describe(self._selector.select(video, plain, expect_text=True))
+            self._captions[key] = self._kept_caption(video, plain)
             while len(self._captions) > _REMEMBERED_CAPTIONS:
                 self._captions.pop(next(iter(self._captions)))
         return self._captions[key]
+
+    def _kept_caption(self, video: VideoPath, options: SelectOptions) -> str:
+        """The caption an earlier run left on disk, or a new one, which is left there."""
+        recall, identity = self._selector.recall, model_identity(self._model)
+        path = check_path(video)
+        stored = recall.key("caption", path, identity, options, prompt("caption")) if identity else None
+        text = recall.text(stored)
+        if text is None:
+            text = self._describe(self._selector.select(video, options, expect_text=True))
+            recall.keep_text(stored, text)
+        return text
 
 
 def _with_caption_time(selection: Selection, spent: float) -> Selection:

@@ -48,14 +48,18 @@ class Recall:
         """Keep what a look found; its pictures are not kept."""
         self._put(key, _packed(*look))
 
-    def embeddings(self, key: str | None, encoder: object) -> NDArray[np.float32] | None:
-        """(K, D) the embeddings of the frames a text is scored on; None too for an encoder without a name."""
-        values = self._get(_embedded_key(key, encoder))
+    def embeddings(
+        self, key: str | None, encoder: object, indices: NDArray[np.intp]
+    ) -> NDArray[np.float32] | None:
+        """(K, D) the embeddings of these K samples of a look; None too for an encoder without a name."""
+        values = self._get(_embedded_key(key, encoder, indices))
         return None if values is None else np.asarray(values["rows"], np.float32)
 
-    def keep_embeddings(self, key: str | None, encoder: object, rows: NDArray[np.float32]) -> None:
+    def keep_embeddings(
+        self, key: str | None, encoder: object, indices: NDArray[np.intp], rows: NDArray[np.float32]
+    ) -> None:
         """Keep embeddings, where the encoder has a name to know it by."""
-        self._put(_embedded_key(key, encoder), {"rows": rows})
+        self._put(_embedded_key(key, encoder, indices), {"rows": rows})
 
     def text(self, key: str | None) -> str | None:
         """A text kept under this key."""
@@ -74,9 +78,9 @@ class Recall:
             self._store.put(key, values)
 
 
-def _embedded_key(key: str | None, encoder: object) -> str | None:
+def _embedded_key(key: str | None, encoder: object, indices: NDArray[np.intp]) -> str | None:
     identity = None if key is None else model_identity(encoder)
-    return None if identity is None else make_key("embedded", key, identity)
+    return None if identity is None else make_key("embedded", key, identity, indices.tolist())
 
 
 def _packed(

@@ -15,14 +15,17 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.cache import Store
 from keyframe_llm.data import CaptionSource, Proposals, Scores, Selection, VideoInfo
 from keyframe_llm.encoders import Encoder, load_encoder, preferred_image_size
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.keyscore import appearance_score, keyscore
+from keyframe_llm.moments import with_more_frames
 from keyframe_llm.options import SelectOptions
+from keyframe_llm.recall import Recall
 from keyframe_llm.sampling import Progress, Sampled, sample_video
 from keyframe_llm.selection import select
-from keyframe_llm.stacfp import scfp, stacfp, ufp
+from keyframe_llm.stacfp import scfp, stacfp, ufp, usual_k_max
 from keyframe_llm.video import Decoder, open_video
 
 __all__ = ["DEFAULT_ENCODER", "Selector", "VideoPath", "select_keyframes", "video_key", "with_overrides"]
@@ -35,7 +38,10 @@ T = TypeVar("T")
 
 _REMEMBERED_VIDEOS = 4
 _STAGES = ("decode", "propose", "caption", "embed", "score", "total")
-_PROPOSING = ("fps", "max_samples", "start_seconds", "end_seconds", "proposer", "gamma_time", "k_max")
+_PROPOSING = (
+    *("fps", "max_samples", "start_seconds", "end_seconds", "proposer", "gamma_time", "k_max"),
+    *("method", "max_images"),
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -47,7 +53,11 @@ class _Watched:
     proposals: Proposals
     warnings: tuple[str, ...]
     timings: dict[str, float]
+    candidates: Proposals
+    """What a text is scored on: the proposals, and more frames of each where the method asks for them."""
     embeddings: NDArray[np.float32] | None = None
+    key: str | None = None
+    """What it is kept under on disk, where anything is."""
 
     def can_be_scored(self) -> bool:
         return self.embeddings is not None or bool(self.sampled.pictures)
@@ -66,8 +76,10 @@ class Selector:
         *,
         device: str | None = None,
         progress: Progress | None = None,
+        store: Store | None = None,
     ) -> None:
         self._encoder, self._device = encoder, device
+        self.recall = Recall(store)
         self._loaded: Encoder | None = None
         self._watched: dict[tuple[Any, ...], _Watched] = {}
         self.progress = progress or _silent
@@ -104,17 +116,19 @@ class Selector:
         texts = _guiding_texts(caption, question, options)
         with open_video(video, options.backend) as decoder:
             watched, timings = self._watch(decoder, options, pictures=bool(texts) or expect_text)
+            proposals = watched.candidates if texts else watched.proposals
             scores = self._score(watched, texts, options, timings)
-            chosen = _choose(watched, scores, texts, options, question)
-            times = watched.proposals.seconds[chosen].tolist()
+            chosen = _choose(watched, proposals, scores, texts, options, question)
+            times = proposals.seconds[chosen].tolist()
             frames = _timed(timings, "decode", decoder.decode_at, times)
-            warnings = tuple(dict.fromkeys([*watched.warnings, *decoder.warnings]))
+            told = [*watched.warnings, *decoder.warnings, *self.recall.problem]
+            warnings = tuple(dict.fromkeys(told))
         self.progress("done", 1.0)
         timings["total"] = time.perf_counter() - began
         return Selection(
             video=watched.info,
             frames=frames,
-            proposals=watched.proposals,
+            proposals=proposals,
             scores=scores,
             chosen=chosen,
             caption=caption,
@@ -134,16 +148,47 @@ class Selector:
         timings: dict[str, float] = {}
         if known is None or (pictures and not known.can_be_scored()):
             side = preferred_image_size(self.encoder) if pictures else None
-            sampled = sample_video(decoder, options, picture_side=side, progress=self.progress)
-            timings["decode"] = sampled.decode_seconds
-            self.progress("propose", 0.0)
-            proposals = known.proposals if known else _timed(timings, "propose", _propose, sampled, options)
-            info = _complete(decoder.info, sampled)
-            known = _Watched(info, sampled, proposals, tuple(decoder.warnings), timings)
+            stored = self.recall.key("looked", decoder.info.path, side, *_looking(options))
+            recalled = self._recalled(stored, decoder.info.path, options, pictures=pictures)
+            known = recalled or self._look(decoder, options, side, known, timings, stored)
         self._watched[key] = known
         while len(self._watched) > _REMEMBERED_VIDEOS:
             self._watched.pop(next(iter(self._watched)))
         return known, timings
+
+    def _look(
+        self,
+        decoder: Decoder,
+        options: SelectOptions,
+        side: int | None,
+        known: _Watched | None,
+        timings: dict[str, float],
+        key: str | None,
+    ) -> _Watched:
+        """Decode once, thinly, and propose, unless that is `known` and only the pictures are wanted."""
+        sampled = sample_video(decoder, options, picture_side=side, progress=self.progress)
+        timings["decode"] = sampled.decode_seconds
+        self.progress("propose", 0.0)
+        proposals = known.proposals if known else _timed(timings, "propose", _propose, sampled, options)
+        info, warnings = _complete(decoder.info, sampled), tuple(decoder.warnings)
+        self.recall.keep_look(key, (info, sampled, proposals, warnings))
+        return _Watched(
+            info, sampled, proposals, warnings, timings, _candidates(proposals, sampled, options), key=key
+        )
+
+    def _recalled(
+        self, key: str | None, path: str, options: SelectOptions, *, pictures: bool
+    ) -> _Watched | None:
+        """What an earlier run left of this video, if it is enough."""
+        look = self.recall.look(key, path)
+        if look is None:
+            return None
+        info, sampled, proposals, warnings = look
+        candidates = _candidates(proposals, sampled, options)
+        rows = self.recall.embeddings(key, self._encoder, candidates.indices) if pictures else None
+        if pictures and rows is None:
+            return None
+        return _Watched(info, sampled, proposals, warnings, {}, candidates, rows, key)
 
     def _score(
         self, watched: _Watched, texts: Sequence[str], options: SelectOptions, timings: dict[str, float]
@@ -153,9 +198,12 @@ class Selector:
             return appearance_score(watched.sampled.histograms[watched.proposals.indices], sizes)
         self.progress("embed", 0.0)
         if watched.embeddings is None:
-            images = watched.sampled.images(watched.proposals.indices)
+            images = watched.sampled.images(watched.candidates.indices)
             watched.embeddings = _timed(timings, "embed", self.encoder.embed_images, images)
             watched.sampled = replace(watched.sampled, pictures=())
+            self.recall.keep_embeddings(
+                watched.key, self._encoder, watched.candidates.indices, watched.embeddings
+            )
         rows = _timed(timings, "embed", self.encoder.embed_texts, list(texts))
         return _timed(
             timings,
@@ -175,17 +223,20 @@ def select_keyframes(
     question: str | None = None,
     encoder: str | Encoder = DEFAULT_ENCODER,
     progress: Progress | None = None,
+    cache: bool = False,
     **options: Any,
 ) -> Selection:
     """Choose the two or three frames of a video that matter to a text, or to the video itself.
 
     `encoder` is used only where there is a caption or a question: a name, or any object with
     `embed_images(images) -> (N, D)` and `embed_texts(texts) -> (N, D)`. With neither text, the frames that
-    represent the video best by their colours are taken. `options` are the fields of `SelectOptions`. Raises
+    represent the video best by their colours are taken. `cache` keeps on disk what a next call about the same
+    video can use, as `KeyframeLLM` and the command do. `options` are the fields of `SelectOptions`. Raises
     `VideoError`, `ModelError`, `OptionsError`.
     """
     chosen = with_overrides(SelectOptions(), options)
-    return Selector(encoder, progress=progress).select(video, chosen, caption=caption, question=question)
+    selector = Selector(encoder, progress=progress, store=Store() if cache else None)
+    return selector.select(video, chosen, caption=caption, question=question)
 
 
 def video_key(video: VideoPath, options: SelectOptions) -> tuple[Any, ...]:
@@ -193,7 +244,11 @@ def video_key(video: VideoPath, options: SelectOptions) -> tuple[Any, ...]:
     path = Path(fspath(video)).resolve()
     stat = path.stat() if path.exists() else None
     seen = (stat.st_mtime_ns, stat.st_size) if stat else ()
-    return (str(path), *seen, *(getattr(options, name) for name in (*_PROPOSING, "backend", "seed")))
+    return (str(path), *seen, *_looking(options))
+
+
+def _looking(options: SelectOptions) -> tuple[Any, ...]:
+    return tuple(getattr(options, name) for name in (*_PROPOSING, "backend", "seed"))
 
 
 def with_overrides(base: SelectOptions, overrides: dict[str, Any]) -> SelectOptions:
@@ -226,21 +281,40 @@ def _propose(sampled: Sampled, options: SelectOptions) -> Proposals:
         return ufp(sampled.seconds)
     if options.proposer == "scfp":
         return scfp(sampled.histograms, sampled.seconds, k_max=options.k_max, seed=options.seed)
+    k_max = options.k_max
+    if k_max is None and _dense(options):
+        k_max = max(2, min(options.max_images, usual_k_max(sampled.seconds)))
     return stacfp(
         sampled.histograms,
         sampled.seconds,
         gamma_time=options.gamma_time,
-        k_max=options.k_max,
+        k_max=k_max,
         seed=options.seed,
     )
 
 
+def _candidates(proposals: Proposals, sampled: Sampled, options: SelectOptions) -> Proposals:
+    """What a text is scored on: with the paper's method the proposals, else more frames beside them."""
+    if not _dense(options):
+        return proposals
+    return with_more_frames(proposals, sampled.histograms, options.max_images, gamma_time=options.gamma_time)
+
+
+def _dense(options: SelectOptions) -> bool:
+    return options.method == "moments" and options.proposer == "stacfp"
+
+
 def _choose(
-    watched: _Watched, scores: Scores, texts: Sequence[str], options: SelectOptions, question: str | None
+    watched: _Watched,
+    proposals: Proposals,
+    scores: Scores,
+    texts: Sequence[str],
+    options: SelectOptions,
+    question: str | None,
 ) -> NDArray[np.intp]:
-    proposals = watched.proposals
     task = (options.task or ("question" if question else "retrieval")) if texts else "summary"
     covering = task == "summary"
+    looks = watched.embeddings if options.method == "moments" else None
     return select(
         scores,
         proposals.seconds,
@@ -249,7 +323,7 @@ def _choose(
         task=task,
         threshold=options.threshold,
         min_gap_seconds=options.min_gap_seconds,
-        features=watched.sampled.histograms[proposals.indices] if covering else None,
+        features=watched.sampled.histograms[proposals.indices] if covering else looks,
         sizes=np.bincount(proposals.labels) if covering else None,
         exclude_seconds=options.exclude_seconds,
     )

@@ -37,3 +37,11 @@ def videos() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the cache on disk: an empty one for every test, so that none finds another's results."""
+    folder = tmp_path_factory.mktemp("cache") / "keyframe_llm"
+    monkeypatch.setenv("KEYFRAME_LLM_CACHE", str(folder))
+    return folder
