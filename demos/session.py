@@ -114,6 +114,7 @@ class Session:
         with self.working:
             self.forget()
             self.video = video
+            self._stop.clear()
 
     def forget(self) -> None:
         """Go back to before there was a video."""
@@ -154,7 +155,7 @@ class Session:
         """Answer a question from frames chosen for it, knowing what was said before."""
         video, llm = self._video(), self._llm(settings)
         turn = Turn(_checked_text("question", question))
-        earlier = [said for said in self.turns if said.answer and said.state == "done"]
+        earlier = [said for said in self.turns if said.answer and said.state != "failed"]
         self.turns.append(turn)
         self._changed()
         try:

@@ -1,0 +1,324 @@
+"""The chat page without a browser: what is kept apart, what is said to the model, and the endpoints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from keyframe_llm.demos.models import Models, SharedModel
+from keyframe_llm.demos.session import Session, Settings, Turn, conversation, guiding_text
+from keyframe_llm.demos.videos import DEMO_QUESTION, demo_video
+from keyframe_llm.demos.views import clock, linked_times, moments
+from keyframe_llm.demos.visitors import Visitors
+from numpy.typing import NDArray
+from PIL import Image
+
+from keyframe_llm import KeyframeLLM, OptionsError
+from keyframe_llm.data import Frames
+
+
+class Colours:
+    """An encoder of the caller's own: a picture is its mean colour, a text about the robot is purple."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def embed_images(self, images: Sequence[NDArray[np.uint8]], /) -> NDArray[np.float32]:
+        self.seen += len(images)
+        return np.stack([np.asarray(image, np.float32).mean((0, 1)) / 255 for image in images])
+
+    def embed_texts(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        purple, sand = (0.6, 0.3, 0.7), (0.9, 0.5, 0.2)
+        return np.array([purple if "robot" in text else sand for text in texts], np.float32)
+
+
+class Listener:
+    """A Video-LLM of the caller's own: remembers what it was shown and answers with the count of words."""
+
+    def __init__(self) -> None:
+        self.heard: list[list[dict[str, Any]]] = []
+
+    def generate(self, messages: list[dict[str, Any]], *, max_new_tokens: int = 128) -> str:
+        self.heard.append(messages)
+        return f"answer {len(self.heard)}"
+
+    def stream(self, messages: list[dict[str, Any]], *, max_new_tokens: int = 128) -> Iterator[str]:
+        yield from self.generate(messages).partition(" ")
+
+    def generate_batch(self, conversations: Sequence[Any], *, max_new_tokens: int = 128) -> list[str]:
+        return [self.generate(messages) for messages in conversations]
+
+    def label_log_likelihoods(
+        self, messages: Any, labels: Sequence[str], *, normalise: str = "mean"
+    ) -> NDArray[np.float64]:
+        return -np.array([len(label) for label in labels], np.float64)
+
+    def count_tokens(self, messages: Any) -> tuple[int, int]:
+        return 100, 27
+
+
+SETTINGS = Settings("Listener", "Colours")
+
+
+@pytest.fixture
+def talk() -> Iterator[SimpleNamespace]:
+    """A session about the bundled minute, with models whose senses can be asked afterwards."""
+    model, encoder = Listener(), Colours()
+    session = Session(Models([model], [encoder]))
+    session.open(demo_video())
+    yield SimpleNamespace(session=session, model=model, encoder=encoder)
+
+
+def pictures(message: dict[str, Any]) -> int:
+    return sum(part["type"] == "image" for part in message["content"])
+
+
+def texts(message: dict[str, Any]) -> list[str]:
+    return [part["text"] for part in message["content"] if part["type"] == "text"]
+
+
+def test_a_follow_up_is_told_what_was_said_and_shown_the_frames_of_its_own_question(
+    talk: SimpleNamespace,
+) -> None:
+    talk.session.ask(DEMO_QUESTION, SETTINGS)
+    talk.session.ask("Where is it?", SETTINGS)
+    first, second = talk.model.heard
+    assert [m["role"] for m in first] == ["user"]
+    assert [m["role"] for m in second] == ["user", "assistant", "user"]
+    assert DEMO_QUESTION in texts(second[0])[-1] and texts(second[1]) == ["answer 1"]
+    assert texts(second[2]) == ["Where is it?"] and pictures(second[2]) == 0
+    last = talk.session.turns[-1].selection
+    assert pictures(second[0]) == len(last.frames)
+    assert any(31.0 <= second < 32.5 for second in last.seconds)  # "it" is the robot, of whom these are
+
+
+def test_a_question_that_stands_by_itself_is_looked_for_by_itself() -> None:
+    said = [Turn("What is the robot doing?", "flies a kite")]
+    assert guiding_text("Where is it?", said) == "What is the robot doing? Where is it?"
+    assert guiding_text("And the child?", said) == "What is the robot doing? And the child?"
+    assert guiding_text("What does the woman in yellow do?", said) == "What does the woman in yellow do?"
+    assert guiding_text("Where is it?", []) == "Where is it?"
+
+
+def test_no_more_than_three_earlier_turns_are_told() -> None:
+    frames = Frames(np.zeros((1, 8, 8, 3), np.uint8), np.array([1.0]))
+    told = conversation(frames, [Turn(f"q{i}", f"a{i}") for i in range(9)], "now")
+    assert [texts(m)[-1] for m in told[1:]] == ["a6", "q7", "a7", "q8", "a8", "now"]
+    assert texts(told[0])[0] == "[1.0s]" and texts(told[0])[1].endswith("q6")
+
+
+def test_the_second_question_looks_at_no_picture_again(talk: SimpleNamespace) -> None:
+    talk.session.watch(SETTINGS)
+    seen = talk.encoder.seen
+    assert seen > 0 and talk.session.caption == "answer 1"
+    talk.session.ask(DEMO_QUESTION, SETTINGS)
+    talk.session.ask("Who is on the beach?", SETTINGS)
+    assert talk.encoder.seen == seen
+    assert talk.session.turns[-1].selection.timings["propose"] == 0.0
+    assert talk.session.turns[-1].saved_seconds > 0
+
+
+def test_an_edited_caption_guides_the_frames(talk: SimpleNamespace) -> None:
+    talk.session.watch(SETTINGS)
+    before = talk.session.overview.seconds
+    talk.session.guide_by_caption("a robot", SETTINGS)
+    assert any(31.0 <= second < 32.5 for second in talk.session.overview.seconds)
+    assert list(before) != list(talk.session.overview.seconds)
+    assert talk.session.overview.caption == "a robot"
+
+
+def test_comparing_shows_uniform_frames_and_what_the_model_says_to_them(talk: SimpleNamespace) -> None:
+    chosen = Settings("Listener", "Colours", frames=2, compare=True)
+    talk.session.ask(DEMO_QUESTION, chosen)
+    turn = talk.session.turns[0]
+    count = len(turn.selection.frames)
+    np.testing.assert_allclose(turn.uniform.seconds, (np.arange(count) + 0.5) / count * 60, atol=0.1)
+    assert (turn.answer, turn.uniform_answer) == ("answer 1", "answer 2")
+
+
+def test_a_new_video_starts_anew(talk: SimpleNamespace) -> None:
+    talk.session.watch(SETTINGS)
+    talk.session.ask(DEMO_QUESTION, SETTINGS)
+    talk.session.open(demo_video("one_walk.mp4"))
+    assert (talk.session.turns, talk.session.caption, talk.session.overview) == ([], "", None)
+    talk.session.ask("And then?", SETTINGS)
+    assert len(talk.model.heard[-1]) == 1
+    assert talk.session.turns[0].selection.video.duration_seconds == pytest.approx(6.0, abs=0.2)
+
+
+def test_weights_are_brought_to_a_sum_of_one_and_none_at_all_is_a_mistake() -> None:
+    assert Settings("m", "e", semantic=1.0, temporal=0.0, drop=1.0).options()["weights"] == (0.5, 0.0, 0.5)
+    with pytest.raises(OptionsError, match="all three weights are 0"):
+        Settings("m", "e", semantic=0, temporal=0, drop=0).options()
+
+
+def test_only_models_on_offer_can_be_chosen(talk: SimpleNamespace) -> None:
+    with pytest.raises(OptionsError, match="this page offers Listener"):
+        talk.session.ask("What?", Settings("/etc", "Colours"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.04, "0.0 s"), (31.46, "31.5 s"), (59.96, "1:00.0"), (125.25, "2:05.2"), (3725, "1:02:05")],
+)
+def test_times_read_as_on_a_player(seconds: float, told: str) -> None:
+    assert clock(seconds) == told
+
+
+def test_only_times_that_are_the_frames_own_become_links() -> None:
+    frames = Frames(np.zeros((2, 8, 8, 3), np.uint8), np.array([10.04, 31.5]))
+    told = linked_times("at 10.0 seconds and 31.5s, not at 20 seconds, nor in 3 steps", frames)
+    assert told == "at [10.0 seconds](#t=10.040) and [31.5s](#t=31.500), not at 20 seconds, nor in 3 steps"
+
+
+def test_the_curve_has_its_picks_where_their_seconds_are() -> None:
+    found = KeyframeLLM(Listener(), Colours()).select(demo_video(), caption="a robot <b>", max_frames=3)
+    drawn = moments(found, "for “a robot <b>”")
+    picks = re.findall(r'class="kf-pick" data-second="([\d.]+)".*?left:([\d.]+)%;top:([\d.]+)%', drawn)
+    assert [float(second) for second, _, _ in picks] == pytest.approx(found.seconds.tolist(), abs=0.001)
+    for (second, left, top), score in zip(picks, found.scores.total[found.chosen], strict=True):
+        assert float(left) == pytest.approx(100 * float(second) / 60, abs=0.1)
+        assert float(top) == pytest.approx(100 * (1 - score) * 100 / 116, abs=0.2)
+    assert drawn.count("data:image/jpeg") == len(found.frames) and "<b>”" not in drawn
+
+
+def test_what_somebody_brought_is_theirs_alone_and_goes_with_them(tmp_path: Path) -> None:
+    visitors = Visitors(Models([Listener()], [Colours()]), tmp_path)
+    upload = tmp_path / "upload" / "v.mp4"
+    upload.parent.mkdir()
+    upload.write_bytes(demo_video("one_walk.mp4").read_bytes())
+    ann, bob = visitors.bring("ann", upload), visitors.bring("bob", upload)
+    assert ann != bob and visitors.session("ann") is not visitors.session("bob")
+    visitors.leave("ann")
+    assert not ann.exists() and upload.exists() and bob.exists()
+    visitors.leave("bob")
+    assert not upload.exists() and not bob.exists()
+
+
+def test_two_people_asking_at_once_are_answered_as_if_alone(checkpoint: Any) -> None:
+    model = SharedModel(str(checkpoint("qwen2_5_vl")))
+    rng = np.random.default_rng(0)
+    asked = [
+        conversation(Frames(rng.integers(0, 255, (n, 56, 84, 3), np.uint8), np.arange(n) * 1.0), [], text)
+        for n, text in ((1, "what?"), (3, "where is the man in red?"))
+    ]
+    alone = [model.generate(messages, max_new_tokens=12) for messages in asked]
+    together: dict[int, str] = {}
+
+    def ask(i: int) -> None:
+        together[i] = "".join(model.stream(asked[i], max_new_tokens=12)).strip()
+
+    threads = [Thread(target=ask, args=(i,)) for i in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [together[0], together[1]] == alone
+
+
+def test_the_command_refuses_a_password_without_a_name() -> None:
+    from keyframe_llm.demos.chat import run
+
+    asked = argparse.Namespace(
+        model=None, encoder=None, host="127.0.0.1", port=None, share=False, auth=["ann"]
+    )
+    with pytest.raises(OptionsError, match="NAME:PASSWORD"):
+        run(asked)
+
+
+# The endpoints, through the client people use ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    """A client of a page that is really served."""
+    pytest.importorskip("gradio", reason="gradio is not installed (the `demo` extra)")
+    from gradio_client import Client
+    from keyframe_llm.demos.chat import serving
+
+    with serving(Models([Listener()], [Colours()])) as addresses:
+        with_client = Client(addresses[0], verbose=False)
+        yield with_client
+        with_client.close()
+
+
+def uploads(client: Any) -> list[Path]:
+    import os
+
+    folder = Path(os.environ["GRADIO_TEMP_DIR"])
+    kept = ("examples", "results-")
+    return [p for p in folder.rglob("*.mp4") if not p.relative_to(folder).parts[0].startswith(kept)]
+
+
+def test_ask_returns_the_answer_and_files_that_open(client: Any) -> None:
+    from gradio_client import handle_file
+
+    answer, files, details = client.predict(
+        video=handle_file(demo_video()), question=DEMO_QUESTION, max_frames=2, api_name="/ask"
+    )
+    assert answer.startswith("answer") and details["answer"] == answer
+    frames = [path for path in files if path.endswith(".jpg")]
+    assert len(frames) == len(details["keyframes"]) <= 2
+    for path, keyframe in zip(frames, details["keyframes"], strict=True):
+        assert Image.open(path).size == (480, 360) and Path(path).name == keyframe["image"]
+    assert {Path(path).name for path in files} >= {"selection.json", "contact_sheet.png", "scores.png"}
+    told = json.loads(next(Path(path) for path in files if path.endswith(".json")).read_text())
+    assert told["video"]["path"] == details["video"]["path"] == "hidden_event.mp4"
+    assert uploads(client) == []
+
+
+def test_select_and_classify_return_files_too(client: Any) -> None:
+    from gradio_client import handle_file
+
+    video = handle_file(demo_video("one_walk.mp4"))
+    files, details = client.predict(video=video, api_name="/select")
+    assert len([path for path in files if path.endswith(".jpg")]) == len(details["keyframes"])
+    label, files, details = client.predict(video=video, labels="walking, run", api_name="/classify")
+    assert label == "run" and sum(details["probabilities"].values()) == pytest.approx(1.0)
+    assert len(files) == len(details["keyframes"]) + 3
+
+
+def test_no_other_file_and_no_address_is_read(client: Any, tmp_path: Path) -> None:
+    from gradio_client.exceptions import AppError
+
+    secret = tmp_path / "secret.mp4"
+    secret.write_bytes(demo_video("one_walk.mp4").read_bytes())
+    for path in (str(secret), "http://127.0.0.1:9/video.mp4", "file:///etc/passwd"):
+        told = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        with pytest.raises(AppError) as refused:
+            client.predict(video=told, question="What?", api_name="/ask")
+        assert "answer" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("damaged.mp4", b"\0\0\0\x18ftypmp42" + bytes(500), "damaged.mp4"),
+        ("empty.mp4", b"", "empty"),
+    ],
+)
+def test_a_bad_upload_gets_a_plain_message(
+    client: Any, tmp_path: Path, name: str, content: bytes, says: str
+) -> None:
+    from gradio_client import handle_file
+    from gradio_client.exceptions import AppError
+
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(AppError, match=says) as refused:
+        client.predict(video=handle_file(tmp_path / name), question="What?", api_name="/ask")
+    assert "keyframe-llm-chat-" not in str(refused.value) and "Traceback" not in str(refused.value)
+    assert uploads(client) == []
+
+
+def test_the_endpoints_are_documented_and_the_pages_own_are_not_for_programs(client: Any) -> None:
+    told = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(told) == {"/select", "/ask", "/classify"}
+    assert "Answer a question about an uploaded video" in str(told["/ask"])

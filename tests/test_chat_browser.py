@@ -1,0 +1,284 @@
+"""The chat page as it is really served, in a real browser: headless Chromium, driven by playwright."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytest
+from keyframe_llm.demos.models import Models
+from keyframe_llm.demos.videos import demo_video
+from numpy.typing import NDArray
+
+pytest.importorskip("gradio", reason="gradio is not installed (the `demo` extra)")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed (the `dev` extra)"
+)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium is installed (apt-get install chromium)"
+)
+
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--mute-audio",
+]
+PATIENCE = 90_000.0  # milliseconds; only ever waited for where something is wrong
+
+
+class Brightness:
+    """An encoder of the caller's own: a picture and a text are what they have of bright and dark."""
+
+    def embed_images(self, images: Sequence[NDArray[np.uint8]], /) -> NDArray[np.float32]:
+        return np.array([[np.mean(i), 255 - np.mean(i)] for i in images], np.float32)
+
+    def embed_texts(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        return np.array([[0.2, 1.0] if "dark" in text else [1.0, 0.2] for text in texts], np.float32)
+
+
+class Talker:
+    """A Video-LLM of the caller's own that says how much it was told, or talks until it is stopped."""
+
+    def generate(self, messages: list[dict[str, Any]], *, max_new_tokens: int = 128) -> str:
+        first = messages[0]["content"][0]["text"].strip("[]s")
+        return f"I was told {len(messages)} messages; the first frame is at {first} seconds."
+
+    def stream(self, messages: list[dict[str, Any]], *, max_new_tokens: int = 128) -> Iterator[str]:
+        if "forever" not in messages[-1]["content"][-1]["text"]:
+            yield from re.findall(r"\S+\s*", self.generate(messages))
+            return
+        for word in range(100_000):
+            Event().wait(0.02)
+            yield f"word{word} "
+
+    def generate_batch(self, conversations: Sequence[Any], *, max_new_tokens: int = 128) -> list[str]:
+        return [self.generate(messages) for messages in conversations]
+
+    def label_log_likelihoods(
+        self, messages: Any, labels: Sequence[str], *, normalise: str = "mean"
+    ) -> NDArray[np.float64]:
+        return np.array([0.0 if label == "walk" else -2.0 for label in labels])
+
+    def count_tokens(self, messages: Any) -> tuple[int, int]:
+        return 100, 27
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    from keyframe_llm.demos.chat import serving
+
+    with serving(Models([Talker()], [Brightness()])) as addresses:
+        yield addresses[0]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=QUIET)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Any]:
+    """`visit(width)` opens the page in a browser of its own; whatever asks another machine fails the test."""
+    contexts, asked = [], []
+
+    def open_page(width: int = 1280, **options: Any) -> Any:
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address)
+        page.wait_for_selector("#kf-examples button")
+        page.wait_for_load_state("networkidle")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+
+
+@pytest.fixture(scope="module")
+def real_video() -> Path:
+    """A small real video where there are some, else a bundled drawn one."""
+    data = os.environ.get("KEYFRAME_LLM_TEST_DATA")
+    found = sorted(Path(data).glob("real/*.mp4"), key=lambda path: path.stat().st_size) if data else []
+    return found[0] if found else demo_video("three_scenes.mp4")
+
+
+def upload(page: Any, path: Path) -> None:
+    page.set_input_files("#kf-upload input[type=file]", str(path))
+
+
+def ready(page: Any) -> None:
+    """Wait until the video was looked at and questions can be asked."""
+    page.wait_for_selector("#kf-moments .kf-frame")
+    page.wait_for_selector("#kf-question textarea:not([disabled])")
+
+
+def ask(page: Any, question: str, answers: int) -> None:
+    page.fill("#kf-question textarea", question)
+    page.press("#kf-question textarea", "Enter")
+    page.wait_for_function(f"document.querySelectorAll('#kf-chat .kf-facts').length == {answers}")
+
+
+def player_seconds(page: Any) -> float:
+    page.wait_for_function("!document.querySelector('#kf-player video').seeking")
+    return float(page.evaluate("document.querySelector('#kf-player video').currentTime"))
+
+
+def said(page: Any) -> str:
+    return str(page.inner_text("#kf-chat"))
+
+
+def test_a_person_uploads_a_video_asks_twice_and_jumps_to_what_the_answer_rests_on(
+    visit: Any, real_video: Path
+) -> None:
+    page = visit()
+    upload(page, real_video)
+    ready(page)
+    assert real_video.name in page.inner_text("#kf-player")
+    assert page.input_value("#kf-caption textarea").startswith("I was told 1 messages")
+    ask(page, "Where is it bright?", 1)
+    assert "I was told 1 messages" in said(page)
+    ask(page, "And is it dark then?", 2)
+    assert "I was told 3 messages" in said(page)
+    assert "nothing was looked at twice" in said(page) or "rests on" in said(page)
+    frame = page.locator("#kf-chat .kf-frame").last
+    assert frame.locator("img").evaluate("image => image.naturalWidth") > 50
+    frame.click()
+    assert player_seconds(page) == pytest.approx(float(frame.get_attribute("data-second")), abs=0.05)
+    link = page.locator('#kf-chat a[href*="#t="]').last
+    link.click()
+    second = float(str(link.get_attribute("href")).split("#t=")[1])
+    assert player_seconds(page) == pytest.approx(second, abs=0.05)
+
+
+def test_the_curve_is_a_timeline_to_click_on(visit: Any) -> None:
+    page = visit()
+    page.locator("#kf-examples button").nth(2).click()
+    ready(page)
+    box = page.locator(".kf-plot").bounding_box()
+    page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.9 * box["height"])
+    assert player_seconds(page) == pytest.approx(3.0, abs=0.1)
+    page.wait_for_function("document.querySelector('.kf-playhead').style.left.startsWith('50')")
+    pick = page.locator(".kf-pick").first
+    pick.click()
+    assert player_seconds(page) == pytest.approx(float(pick.get_attribute("data-second")), abs=0.05)
+    assert page.locator(".kf-plot path.kf-semantic").is_visible()
+    page.locator(".kf-legend .kf-semantic").click()
+    assert not page.locator(".kf-plot path.kf-semantic").is_visible()
+
+
+def test_an_answer_is_stopped_retried_taken_back_and_cleared(visit: Any) -> None:
+    page = visit()
+    page.locator("#kf-examples button").nth(2).click()
+    ready(page)
+    page.fill("#kf-question textarea", "Talk forever")
+    page.press("#kf-question textarea", "Enter")
+    page.wait_for_function("document.querySelector('#kf-chat').innerText.includes('word3')")
+    page.locator("#kf-question .stop-button").click()
+    page.wait_for_function("document.querySelector('#kf-chat').innerText.includes('stopped')")
+    page.wait_for_selector("#kf-question .submit-button")
+    ask(page, "Is it bright?", 2)
+    page.locator('#kf-chat [aria-label="Retry"]').last.click()
+    page.wait_for_function("document.querySelectorAll('#kf-chat .kf-facts').length == 1")
+    page.wait_for_function("document.querySelectorAll('#kf-chat .kf-facts').length == 2")
+    page.wait_for_selector('#kf-chat [aria-label="Undo"]')
+    page.locator('#kf-chat [aria-label="Undo"]').last.click()
+    page.wait_for_function("document.querySelectorAll('#kf-chat .kf-facts').length == 1")
+    assert page.input_value("#kf-question textarea") == "Is it bright?"
+    page.locator('#kf-chat [aria-label="Clear"]').click()
+    page.wait_for_function("document.querySelectorAll('#kf-chat .kf-facts').length == 0")
+
+
+def test_a_damaged_file_gets_a_plain_message_and_the_page_goes_on(visit: Any, tmp_path: Path) -> None:
+    damaged = tmp_path / "broken.mp4"
+    damaged.write_bytes(b"\0\0\0\x18ftypmp42" + bytes(1000))
+    page = visit()
+    upload(page, damaged)
+    page.wait_for_selector(".kf-trouble")
+    told = page.inner_text(".kf-trouble")
+    assert "broken.mp4" in told and "/" not in told and "Traceback" not in told
+    page.wait_for_selector("#kf-examples button")
+    page.locator("#kf-examples button").nth(2).click()
+    ready(page)
+    assert page.locator(".kf-trouble").count() == 0
+    ask(page, "Is it bright?", 1)
+
+
+def test_labels_are_judged_in_a_tab_of_their_own(visit: Any) -> None:
+    page = visit()
+    page.locator("#kf-examples button").nth(2).click()
+    ready(page)
+    page.get_by_role("tab", name="Classify").click()
+    page.locator("#kf-labels input").fill("juggle")
+    page.press("#kf-labels input", "Enter")
+    page.locator("#kf-classify").click()
+    page.wait_for_selector("#kf-result .kf-label")
+    bars = page.locator("#kf-result .kf-label").all_inner_texts()
+    assert bars[0].startswith("walk") and any(bar.startswith("juggle") for bar in bars)
+    page.get_by_role("tab", name="Chat").click()
+    ask(page, "Is it bright?", 1)
+
+
+def test_uniform_sampling_stands_beside_it_when_asked_for(visit: Any) -> None:
+    page = visit()
+    page.locator("#kf-examples button").nth(1).click()
+    ready(page)
+    page.get_by_role("tab", name="Settings").click()
+    page.locator("#kf-compare input").check()
+    page.get_by_role("tab", name="Chat").click()
+    ask(page, "Is it bright?", 1)
+    page.wait_for_function("document.querySelector('#kf-chat').innerText.includes('uniform frames instead')")
+    assert page.locator("#kf-chat .kf-uniform .kf-frame").count() >= 1
+
+
+def test_two_browsers_do_not_see_each_other_and_uploads_go_with_them(visit: Any, tmp_path: Path) -> None:
+    folder = Path(os.environ["GRADIO_TEMP_DIR"])
+    shutil.copy(demo_video("one_walk.mp4"), tmp_path / "ann.mp4")
+    shutil.copy(demo_video("three_scenes.mp4"), tmp_path / "bob.mp4")
+    ann, bob = visit(), visit(width=390)
+    upload(ann, tmp_path / "ann.mp4")
+    upload(bob, tmp_path / "bob.mp4")
+    ready(ann)
+    ready(bob)
+    ask(ann, "Is ann here?", 1)
+    ask(bob, "Is bob here?", 1)
+    assert "bob" not in ann.inner_text("body") and "ann" not in bob.inner_text("body").replace("channel", "")
+    assert len(list(folder.rglob("ann.mp4"))) == 2  # as it came, and as hers
+    ann.context.close()
+    for _ in range(600):
+        if not list(folder.rglob("ann.mp4")):
+            break
+        bob.wait_for_timeout(50)
+    assert list(folder.rglob("ann.mp4")) == [] and list(folder.rglob("bob.mp4")) != []
+    ask(bob, "Is bob still here?", 2)
+    bob.locator("#kf-another").click()
+    bob.wait_for_selector("#kf-examples button")
+    assert list(folder.rglob("bob.mp4")) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_narrow_screen_needs_no_scrolling_sideways(visit: Any, scheme: str) -> None:
+    page = visit(width=390, color_scheme=scheme)
+    page.locator("#kf-examples button").nth(2).click()
+    ready(page)
+    ask(page, "Is it bright?", 1)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    player, chat = (page.locator(name).bounding_box() for name in ("#kf-player", "#kf-chat"))
+    assert player["y"] < chat["y"] and chat["width"] > 300
