@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from keyframe_llm.errors import ModelError, OptionsError
 from keyframe_llm.selector import DEFAULT_ENCODER
@@ -62,15 +62,30 @@ def serving(
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
+        page, addresses = _launched(models, folder, host, port, list(auth), share)
+        try:
+            yield addresses
+        finally:
+            page.close(verbose=False)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _launched(
+    models: Models, folder: Path, host: str, port: int | None, auth: list[tuple[str, str]], share: bool
+) -> tuple[Any, list[str]]:
+    try:
         from keyframe_llm.demos import look
         from keyframe_llm.demos.page import build
-
-        page = build(models, folder)
-        page.queue(default_concurrency_limit=16)
+    except ModuleNotFoundError as error:
+        raise (ModelError(_MISSING) if error.name == "gradio" else error) from error
+    page = build(models, folder)
+    page.queue(default_concurrency_limit=16)
+    try:
         _, local, public = page.launch(
             server_name=host,
             server_port=port,
-            auth=list(auth) or None,
+            auth=auth or None,
             share=share,
             prevent_thread_lock=True,
             quiet=True,
@@ -82,16 +97,9 @@ def serving(
             css=look.style(),
             js=look.script(),
         )
-        try:
-            yield [address for address in (local, public) if address]
-        finally:
-            page.close(verbose=False)
-    except ModuleNotFoundError as error:
-        raise (ModelError(_MISSING) if error.name == "gradio" else error) from error
     except OSError as error:
-        raise OptionsError(f"cannot serve on {host}, port {port}: {error}; give another --port") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        raise OptionsError(f"cannot serve on {host}, port {port} ({error}); give another --port") from error
+    return page, [address for address in (local, public) if address]
 
 
 def _account(text: str) -> tuple[str, str]:

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 from keyframe_llm.demos.models import Models, SharedModel
 from keyframe_llm.demos.session import Session, Settings, Turn, conversation, guiding_text
-from keyframe_llm.demos.videos import DEMO_QUESTION, demo_video
+from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
 from keyframe_llm.demos.views import clock, linked_times, moments
 from keyframe_llm.demos.visitors import Visitors
 from numpy.typing import NDArray
 from PIL import Image
 
 from keyframe_llm import KeyframeLLM, OptionsError
+from keyframe_llm.cartoon.film import write_clip
 from keyframe_llm.data import Frames
 
 
@@ -68,13 +69,21 @@ class Listener:
 SETTINGS = Settings("Listener", "Colours")
 
 
+@pytest.fixture(scope="module")
+def minute(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled minute drawn small: a robot is shown from 30.5 to 32.5 seconds."""
+    path = tmp_path_factory.mktemp("minute") / "minute.mp4"
+    write_clip(demo_clips()["hidden_event.mp4"], path, width=160, height=120, fps=4)
+    return path
+
+
 @pytest.fixture
-def talk() -> Iterator[SimpleNamespace]:
-    """A session about the bundled minute, with models whose senses can be asked afterwards."""
+def talk(minute: Path) -> SimpleNamespace:
+    """A session about the minute, with models whose senses can be asked afterwards."""
     model, encoder = Listener(), Colours()
     session = Session(Models([model], [encoder]))
-    session.open(demo_video())
-    yield SimpleNamespace(session=session, model=model, encoder=encoder)
+    session.open(minute)
+    return SimpleNamespace(session=session, model=model, encoder=encoder)
 
 
 def pictures(message: dict[str, Any]) -> int:
@@ -97,7 +106,7 @@ def test_a_follow_up_is_told_what_was_said_and_shown_the_frames_of_its_own_quest
     assert texts(second[2]) == ["Where is it?"] and pictures(second[2]) == 0
     last = talk.session.turns[-1].selection
     assert pictures(second[0]) == len(last.frames)
-    assert any(31.0 <= second < 32.5 for second in last.seconds)  # "it" is the robot, of whom these are
+    assert any(30.5 <= second < 32.5 for second in last.seconds)  # "it" is the robot, of whom these are
 
 
 def test_a_question_that_stands_by_itself_is_looked_for_by_itself() -> None:
@@ -130,7 +139,7 @@ def test_an_edited_caption_guides_the_frames(talk: SimpleNamespace) -> None:
     talk.session.watch(SETTINGS)
     before = talk.session.overview.seconds
     talk.session.guide_by_caption("a robot", SETTINGS)
-    assert any(31.0 <= second < 32.5 for second in talk.session.overview.seconds)
+    assert any(30.5 <= second < 32.5 for second in talk.session.overview.seconds)
     assert list(before) != list(talk.session.overview.seconds)
     assert talk.session.overview.caption == "a robot"
 
@@ -179,8 +188,8 @@ def test_only_times_that_are_the_frames_own_become_links() -> None:
     assert told == "at [10.0 seconds](#t=10.040) and [31.5s](#t=31.500), not at 20 seconds, nor in 3 steps"
 
 
-def test_the_curve_has_its_picks_where_their_seconds_are() -> None:
-    found = KeyframeLLM(Listener(), Colours()).select(demo_video(), caption="a robot <b>", max_frames=3)
+def test_the_curve_has_its_picks_where_their_seconds_are(minute: Path) -> None:
+    found = KeyframeLLM(Listener(), Colours()).select(minute, caption="a robot <b>", max_frames=3)
     drawn = moments(found, "for “a robot <b>”")
     picks = re.findall(r'class="kf-pick" data-second="([\d.]+)".*?left:([\d.]+)%;top:([\d.]+)%', drawn)
     assert [float(second) for second, _, _ in picks] == pytest.approx(found.seconds.tolist(), abs=0.001)
@@ -245,7 +254,7 @@ def client() -> Iterator[Any]:
     from keyframe_llm.demos.chat import serving
 
     with serving(Models([Listener()], [Colours()])) as addresses:
-        with_client = Client(addresses[0], verbose=False)
+        with_client = Client(addresses[0], verbose=False, httpx_kwargs={"timeout": 120})
         yield with_client
         with_client.close()
 
