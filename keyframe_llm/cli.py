@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -132,6 +132,7 @@ def _show_answer(asked: argparse.Namespace, answer: Any) -> None:
         "model": answer.model,
         "prompt_tokens": answer.prompt_tokens,
         "visual_tokens": answer.visual_tokens,
+        "default_sampling": answer.default_sampling and asdict(answer.default_sampling),
     }
     _show(asked, answer.selection, more, headline=answer.text)
 

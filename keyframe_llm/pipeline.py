@@ -20,6 +20,7 @@ from keyframe_llm.classification import (
     encoder_shares,
     likelihood_shares,
 )
+from keyframe_llm.cost import SamplingCost, default_cost
 from keyframe_llm.data import Selection
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.errors import OptionsError
@@ -59,6 +60,8 @@ class Answer:
     model: str
     prompt_tokens: int
     visual_tokens: int
+    default_sampling: SamplingCost | None = None
+    """What the same prompt would cost with two frames a second; None where the length is not known."""
 
     def __str__(self) -> str:
         return self.text
@@ -159,8 +162,7 @@ class KeyframeLLM:
         selection, messages = self._asked(video, question, caption, overrides)
         self._progress("answer", 0.0)
         text = self.model.generate(messages, max_new_tokens=max_new_tokens)
-        prompt_tokens, visual_tokens = self.model.count_tokens(messages)
-        return Answer(question, text, selection, self._name, prompt_tokens, visual_tokens)
+        return self._answer(question, text, selection, messages)
 
     def stream(
         self,
@@ -180,7 +182,7 @@ class KeyframeLLM:
         asked = [self._asked(video, question, None, overrides) for question in questions]
         texts = self.model.generate_batch([messages for _, messages in asked])
         return [
-            Answer(question, text, selection, self._name, *self.model.count_tokens(messages))
+            self._answer(question, text, selection, messages)
             for question, text, (selection, messages) in zip(questions, texts, asked, strict=True)
         ]
 
@@ -237,6 +239,19 @@ class KeyframeLLM:
     @property
     def _name(self) -> str:
         return self._model if isinstance(self._model, str) else type(self._model).__name__
+
+    def _answer(
+        self, question: str, text: str, selection: Selection, messages: list[dict[str, Any]]
+    ) -> Answer:
+        prompt_tokens, visual_tokens = self.model.count_tokens(messages)
+        cost = default_cost(
+            selection.video,
+            self.model,
+            keyframes=len(selection.frames),
+            prompt_tokens=prompt_tokens,
+            visual_tokens=visual_tokens,
+        )
+        return Answer(question, text, selection, self._name, prompt_tokens, visual_tokens, cost)
 
     def _asked(
         self, video: VideoPath, question: str, caption: str | None, overrides: dict[str, Any]

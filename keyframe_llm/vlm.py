@@ -191,6 +191,19 @@ class TransformersVLM:
         image_id = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
         return len(ids), int((ids == image_id).sum()) if image_id is not None else 0
 
+    @property
+    def video_grid(self) -> tuple[int, int, int | None] | None:
+        """What a video token covers: pixels a side, and frames; and the most pixels of a picture, if bounded.
+
+        None where the model's processor does not cut a video into such patches.
+        """
+        video = getattr(self._processor, "video_processor", None)
+        sizes = [getattr(video, name, None) for name in ("patch_size", "merge_size", "temporal_patch_size")]
+        if not all(isinstance(size, int) and size > 0 for size in sizes):
+            return None
+        patch, merge, fused = sizes
+        return patch * merge, fused, dict(self._processor_kwargs.get("size") or {}).get("longest_edge")
+
     def _inputs(self, conversations: Sequence[Messages]) -> Any:
         inputs = self._processor.apply_chat_template(
             list(conversations),
