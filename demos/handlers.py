@@ -17,6 +17,7 @@ from keyframe_llm.errors import KeyframeError, OptionsError
 
 __all__ = ["GENERAL_QUESTIONS", "Desk", "plain_error"]
 
+_NO_VIDEO = "First drop a video, or take an example"
 GENERAL_QUESTIONS = ("What happens in the video?", "Who is in it?", "Where is this?")
 
 
@@ -57,7 +58,7 @@ class Desk:
         self.visitors.put_away(str(request.session_hash))
         shown = (gr.Column(visible=True), gr.Column(visible=False))
         chat = gr.Chatbot(value=[], examples=None)
-        box = gr.Textbox(interactive=False, placeholder="First drop a video, or take an example")
+        box = gr.Textbox(interactive=False, placeholder=_NO_VIDEO)
         return [*shown, "", chat, "", None, "", "", "", "", box]
 
     def watched(self, request: gr.Request, *settings: Any) -> Iterator[list[Any]]:
@@ -139,9 +140,8 @@ class Desk:
     def _video_side(self, session: Session, settings: Settings, *, ready: bool) -> list[Any]:
         caption = gr.Textbox(value=session.caption, interactive=ready)
         there = ready and session.overview is not None
-        box = gr.Textbox(
-            interactive=there, placeholder="Ask about the video" if there else "One moment, looking …"
-        )
+        hint = "Ask about the video" if there else _NO_VIDEO if ready else "One moment, looking …"
+        box = gr.Textbox(interactive=there, placeholder=hint)
         notice = told.notice(session, settings)
         return [notice, told.status(session), told.moments(session), caption, box]
 
@@ -164,5 +164,4 @@ def _worked(session: Session, job: Callable[[], None]) -> Iterator[None]:
 
 def plain_error(error: KeyframeError, title: str = "That did not work") -> gr.Error:
     """Turn an error into the message a page or an API client is shown."""
-    text = str(error)
-    return gr.Error(text[:1].upper() + text[1:], title=title, print_exception=False)
+    return gr.Error(views.sentence(str(error)), title=title, print_exception=False)

@@ -136,8 +136,7 @@ def player(video: Path) -> str:
 
 def _without_path(text: str, video: Path | None) -> str:
     """Name the video as the person knows it, not by where the server keeps it."""
-    text = text.replace(str(video), video.name) if video is not None else text
-    return text[:1].upper() + text[1:]
+    return str(views.sentence(text.replace(str(video), video.name) if video is not None else text))
 
 
 def _html(value: str) -> dict[str, Any]:

@@ -19,7 +19,18 @@ from PIL import Image
 
 from keyframe_llm.data import Frames, Selection
 
-__all__ = ["bars", "clock", "linked_times", "moments", "picture", "stages", "strip", "timeline"]
+__all__ = [
+    "bars",
+    "clock",
+    "frame_scores",
+    "linked_times",
+    "moments",
+    "picture",
+    "sentence",
+    "stages",
+    "strip",
+    "timeline",
+]
 
 _THUMBNAIL = (416, 234)
 """Pixels; twice what is shown, for dense screens."""
@@ -37,6 +48,11 @@ def clock(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes}:{rest / 10:04.1f}"
     return f"{minutes // 60}:{minutes % 60:02d}:{rest // 10:02d}"
+
+
+def sentence(text: str) -> str:
+    """Begin with a capital letter, unless it is a file's name that stands first."""
+    return text[:1].upper() + text[1:] if re.match(r"[a-z]+\s", text) else text
 
 
 def picture(image: NDArray[np.uint8], size: tuple[int, int] = _THUMBNAIL) -> str:
