@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from keyframe_llm.cartoon.drawing import draw_frame
 from keyframe_llm.cartoon.evaluate import UNSEEN
@@ -196,25 +196,20 @@ def _rank(
 ) -> None:
     """Rank all videos for every text by its similarity with the mean of the chosen frames."""
     likeness = np.empty((len(queries), len(films)))
-    chosen: dict[tuple[int, int], Picks] = {}
+    shown: dict[int, list[Picks]] = {}
     for v, film in enumerate(films):
-        for q in range(len(queries)):
-            known = chosen.get((v, -1))
-            if known is None or setting == "per pair" or (setting != "leak-free" and owner[q] == v):
-                # In the paper's setting a video with three captions is looked at once, through its first.
-                guide: ArrayLike = written[v] if setting == "leak-free" else queries[q]
-                if setting == "the paper's setting":
-                    guide = queries[int(np.argmax(owner == v))]
-                known = choose(name, film, guide, k=budget, seed=v)
-                chosen[v, -1] = known
-            if owner[q] == v:
-                chosen[v, q] = known
-            pooled = film.embeddings[known].mean(axis=0)
-            likeness[q, v] = queries[q] @ pooled / max(float(np.linalg.norm(pooled)), 1e-12)
+        # In the paper's setting a video with three captions is looked at once, through its first.
+        first = queries[[int(np.argmax(owner == v))]]
+        guides = {"per pair": queries, "leak-free": written[[v]]}.get(setting, first)
+        picks = [choose(name, film, guide, k=budget, seed=v) for guide in guides]
+        shown[v] = picks if len(picks) == len(queries) else picks * len(queries)
+        pooled = np.stack([film.embeddings[frames].mean(axis=0) for frames in shown[v]])
+        pooled /= np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
+        likeness[:, v] = (queries * pooled).sum(axis=1)
     places = ranks(likeness, owner[:, None] == np.arange(len(films)))
     for q, place in enumerate(places):
         v = int(owner[q])
-        times = films[v].seconds[chosen[v, q]]
+        times = films[v].seconds[shown[v][q]]
         table.row(name, budget).add(f"clip {v}: {texts[q]}", str(v), place == 1, times)
 
 

@@ -1,0 +1,175 @@
+"""`keyframe-llm eval`: truth planted in joined footage, the shipped row, what is written."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keyframe_llm import SelectOptions, select_keyframes
+from keyframe_llm.cartoon.film import write_clip
+from keyframe_llm.cartoon.world import random_clip
+from keyframe_llm.cli import main
+from keyframe_llm.encoders import load_encoder
+from keyframe_llm.evaluation import joined
+from keyframe_llm.evaluation.drawn import drawn_clip, measure_actions, watched
+from keyframe_llm.evaluation.footage import Footage
+from keyframe_llm.evaluation.page import film_of
+from keyframe_llm.evaluation.results import SHIPPED, Results, Table, markdown, plot, write_json
+from keyframe_llm.evaluation.selectors import SELECTORS, choose
+
+NAMED = os.environ.get("KEYFRAME_LLM_TEST_DATA")
+
+
+def planted() -> dict[str, Footage]:
+    """Clips in which every subject is a direction of its own."""
+    listed = joined.subjects()
+    clips = {}
+    for name in {moment[0] for s in listed for moment in s["moments"]}:
+        seconds = np.arange(0, 150, 0.5)
+        rows = np.full((len(seconds), len(listed) + 1), 1e-3)
+        for i, subject in enumerate(listed):
+            for file, start, end in subject["moments"]:
+                if file == name:
+                    rows[(seconds >= start - 0.5) & (seconds <= end + 0.5), i] = 1.0
+        clips[name] = Footage(rows, seconds, rows, np.ones(len(seconds)))
+    return clips
+
+
+def test_the_halves_share_no_clip_and_every_half_asks_much() -> None:
+    files = {
+        half: {m[0] for s in joined.subjects() if s["half"] == half for m in s["moments"]}
+        for half in joined.HALVES
+    }
+    assert not files["first"] & files["second"]
+    for half in joined.HALVES:
+        assert sum(len(s["captions"]) for s in joined.subjects() if s["half"] == half) >= 20
+
+
+@pytest.mark.parametrize("half", joined.HALVES)
+def test_a_joined_video_shows_what_its_captions_tell_when_they_say(half: str) -> None:
+    listed, clips = joined.subjects(), planted()
+    made = joined.join(clips, half, seed=3)
+    assert len(made.queries) == sum(len(s["captions"]) for s in listed if s["half"] == half)
+    for query in made.queries:
+        (subject,) = [i for i, s in enumerate(listed) if query.text in s["captions"] and s["half"] == half]
+        inside = np.zeros(len(made.footage), bool)
+        for start, end in query.moments:
+            inside |= (made.footage.seconds >= start) & (made.footage.seconds <= end)
+        assert inside.any()
+        assert (made.footage.embeddings[inside, subject] > 0.1).all()
+
+
+def test_the_same_seed_joins_the_same_video_and_another_one_another() -> None:
+    clips = planted()
+    one, again, other = (joined.join(clips, "first", seed) for seed in (1, 1, 2))
+    assert np.array_equal(one.footage.embeddings, again.footage.embeddings)
+    assert one.footage.embeddings.shape != other.footage.embeddings.shape or not np.array_equal(
+        one.footage.embeddings, other.footage.embeddings
+    )
+
+
+def test_the_shipped_row_chooses_what_the_package_chooses(tmp_path: Path) -> None:
+    encoder = load_encoder("cartoon")
+    rng = np.random.default_rng(4)
+    clip = random_clip(rng, scenes=5, seconds=40, event=True)
+    write_clip(clip, tmp_path / "clip.mp4", fps=6)
+    text = f"a {clip.scenes[2].subject} in {clip.scenes[2].colour}"
+    found = select_keyframes(tmp_path / "clip.mp4", caption=text, encoder=encoder)
+    film, _ = film_of(tmp_path / "clip.mp4", encoder, SelectOptions())
+    query = encoder.embed_texts([text])[0]
+    assert film.seconds[choose(SHIPPED, film, query, k=3)].tolist() == found.seconds.tolist()
+    plain = select_keyframes(tmp_path / "clip.mp4")
+    assert film.seconds[choose(f"{SHIPPED} no text", film, k=3)].tolist() == plain.seconds.tolist()
+
+
+def test_drawn_clips_hide_a_short_event_that_the_question_asks_about() -> None:
+    for seed in range(5):
+        clip, question = drawn_clip(seed)
+        assert clip.event is not None and question.scene is clip.scenes[clip.event]
+        assert 1.6 <= question.scene.end - question.scene.start <= 3.0
+        assert clip.duration_seconds > 50
+
+
+def test_drawn_events_are_found_by_the_embedded_encoder() -> None:
+    encoder = load_encoder("cartoon")
+    accuracy, _ = measure_actions(encoder, clips=2)
+    assert set(accuracy.rows) == {(name, 3) for name in SELECTORS}
+    clip, question = drawn_clip(0)
+    film = watched(clip, encoder)
+    times = film.seconds[choose(SHIPPED, film, encoder.embed_texts([question.text])[0], k=3)]
+    assert any(clip.shot(float(second)).scene is question.scene for second in times)
+
+
+def test_results_are_written_with_every_frame_and_read_as_they_were(tmp_path: Path) -> None:
+    table = Table("A table", "hit@k", "A note.")
+    for budget in (1, 2, 3):
+        for i in range(10):
+            table.row(SHIPPED, budget).add(f"s{i}", f"g{i // 2}", i < 5 + budget, [0.5, float(i)][:budget])
+            table.row("uniform", budget).add(f"s{i}", f"g{i // 2}", i < 4, [1.0])
+    write_json(Results({"seed": 0}, [table]), tmp_path / "out" / "results.json")
+    told = json.loads((tmp_path / "out" / "results.json").read_text())
+    (row,) = [r for r in told["tables"][0]["rows"] if r["selector"] == SHIPPED and r["budget"] == 3]
+    assert row["value"] == 0.8 and row["groups"] == 5 and row["low"] <= 0.8 <= row["high"]
+    assert row["seconds"][9] == [0.5, 9.0] and row["samples"][9] == "s9"
+    lines = markdown(table, 3).splitlines()
+    assert lines[6].startswith(f"| **{SHIPPED}** | 0.800 |") and lines[7].startswith("| uniform | 0.400 |")
+    assert table.ahead_of(SHIPPED, 3, "uniform").value == pytest.approx(0.4)
+    plot([table], tmp_path / "quality.png")
+    assert (tmp_path / "quality.png").stat().st_size > 5000
+
+
+def test_the_page_shows_every_selector_in_one_file(tmp_path: Path) -> None:
+    write_clip(random_clip(np.random.default_rng(0), scenes=3, seconds=9), tmp_path / "v.mp4", fps=6)
+    page = tmp_path / "page.html"
+    asked = ["eval", "--video", str(tmp_path / "v.mp4"), "--caption", "a man in <red>"]
+    assert main([*asked, "--encoder", "cartoon", "--out", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert all(f'<div class="name">{name}</div>' in text for name in SELECTORS)
+    assert "a man in &lt;red&gt;" in text and 'src="data:image/jpeg;base64,' in text
+    assert "http" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--on", "joined"], "needs real footage"),
+        (["--on", "joined", "--data", "nowhere"], "real_encoder.py is missing"),
+        (["--dataset", "msvd"], "needs --root"),
+        (["--dataset", "msvd", "--root", "nowhere"], "download"),
+        (["--dataset", "pets", "--root", "."], "choose one of msrvtt-1ka"),
+        (["--video", "v.mp4"], "give --caption"),
+        (["--video", "v.mp4", "--caption", "a dog", "--out", "folder"], "such as comparison.html"),
+    ],
+)
+def test_a_mistake_costs_one_line(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KEYFRAME_LLM_TEST_DATA", raising=False)
+    assert main(["eval", *arguments]) == 2
+    assert says in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_folder_of_ones_own_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(2):
+        clip = random_clip(np.random.default_rng(seed), scenes=2, seconds=8)
+        write_clip(clip, tmp_path / f"{seed}.mp4", fps=6)
+        scene = clip.scenes[0]
+        (tmp_path / f"{seed}.txt").write_text(f"a {scene.subject} in {scene.colour}\n", encoding="utf-8")
+    assert main(["eval", "--dataset", "own", "--root", str(tmp_path), "--encoder", "cartoon"]) == 0
+    told = capsys.readouterr().out
+    assert "retrieval, per pair" in told and "retrieval, leak-free" in told and "| uniform |" in told
+
+
+@pytest.mark.skipif(NAMED is None, reason="KEYFRAME_LLM_TEST_DATA names no folder of videos")
+def test_real_features_are_measured_and_guided_rows_find_their_moment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", "--on", "features", "--out", str(tmp_path)]) == 0
+    (table,) = json.loads((tmp_path / "results.json").read_text())["tables"]
+    value = {row["selector"]: row["value"] for row in table["rows"]}
+    assert value["top-k"] > 0.8 > value["uniform"]
+    assert "### Real CLIP features" in capsys.readouterr().out
