@@ -180,6 +180,11 @@ class Workers:
         self._inside: set[Call] = set()
         self._lock = Lock()
 
+    @property
+    def inside(self) -> int:
+        """How many calls are waiting or worked on."""
+        return len(self._inside)
+
     def submit(self, call: Call, work: Callable[[], T]) -> Future[T]:
         """Work on a call when its turn comes; raises `ToolError` where too many are waiting."""
         with self._lock:

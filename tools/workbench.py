@@ -94,6 +94,12 @@ class Workbench:
         vlm, eyes = SharedVLM(model, **model_options), SharedEncoder(encoder, device)
         self._workers = Workers(lambda: KeyframeLLM(vlm, eyes, progress=report), self.limits)
 
+    @property
+    def calls_inside(self) -> int:
+        """How many calls are waiting or worked on."""
+        count: int = self._workers.inside
+        return count
+
     def close(self) -> None:
         """Take no more calls."""
         self._workers.close()

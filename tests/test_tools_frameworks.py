@@ -1,0 +1,177 @@
+"""Agents of the real frameworks, on scripted models, call the tools on a bundled video and use the result."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from keyframe_llm.demos.videos import demo_video
+from PIL import Image
+
+pytest.importorskip("pydantic", reason="pydantic is not installed (the `agents` extra)")
+
+from keyframe_llm.tools import Toolbox
+
+CLIPS = demo_video().parent
+LOOK = {"video": "three_scenes.mp4", "start_seconds": 6.5, "end_seconds": 10.5, "max_frames": 2}
+
+
+@pytest.fixture
+def toolbox() -> Iterator[Toolbox]:
+    with Toolbox(roots=[CLIPS]) as made:
+        yield made
+
+
+def first_second(text: str) -> float:
+    """What a model reads off a result: the time of the first key frame."""
+    found = re.search(r"""["']seconds["']: ([\d.]+)""", text)
+    assert found is not None, text
+    return float(found[1])
+
+
+def check(answer: str) -> None:
+    assert 6.5 <= float(answer) <= 10.5
+
+
+def imported(name: str, reason: str) -> Any:
+    """Import a library whose own imports warn, or skip."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip(name, reason=reason)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:smolagents")
+def test_smolagents(toolbox: Toolbox) -> None:
+    smolagents = imported("smolagents", "smolagents is not installed")
+    from keyframe_llm.tools.smolagents import smolagents_tools
+
+    seen: list[Any] = []
+
+    class Scripted(smolagents.Model):  # type: ignore[misc, name-defined]
+        def generate(self, messages: Any, tools_to_call_from: Any = None, **_: Any) -> Any:
+            seen.append(tools_to_call_from)
+            last = messages[-1]
+            text = "".join(part.get("text", "") for part in last.content)
+            call = ("select_keyframes", LOOK)
+            if "seconds" in text and len(seen) > 1:
+                call = ("final_answer", {"answer": str(first_second(text))})
+            function = smolagents.models.ChatMessageToolCallFunction(name=call[0], arguments=call[1])
+            made = smolagents.models.ChatMessageToolCall(
+                id=f"c{len(seen)}", type="function", function=function
+            )
+            return smolagents.ChatMessage(role="assistant", content="", tool_calls=[made])
+
+    agent = smolagents.ToolCallingAgent(
+        tools=smolagents_tools(toolbox), model=Scripted(), verbosity_level=0, max_steps=3
+    )
+    check(agent.run("When is it?"))
+    assert {tool.name for tool in seen[0]} >= {"describe_video", "select_keyframes", "ask_video"}
+    assert len(seen) == 2
+
+
+def test_smolagents_code_agents_get_objects_and_open_pictures(toolbox: Toolbox) -> None:
+    smolagents = imported("smolagents", "smolagents is not installed")
+    from keyframe_llm.tools.smolagents import smolagents_tools
+
+    class Scripted(smolagents.Model):  # type: ignore[misc, name-defined]
+        def generate(self, messages: Any, **_: Any) -> Any:
+            code = (
+                'told = select_keyframes(video="three_scenes.mp4", start_seconds=6.5, end_seconds=10.5)\n'
+                'final_answer(told["keyframes"][0])'
+            )
+            return smolagents.ChatMessage(
+                role="assistant", content=f"Thought: look.\n<code>\n{code}\n</code>"
+            )
+
+    agent = smolagents.CodeAgent(
+        tools=smolagents_tools(toolbox), model=Scripted(), verbosity_level=0, max_steps=2
+    )
+    frame = agent.run("When is it?")
+    check(str(frame["seconds"]))
+    assert toolbox.pictures.read(frame["image"]).startswith(b"\xff\xd8")
+
+
+def test_langchain_and_langgraph(toolbox: Toolbox) -> None:
+    imported("langgraph", "langgraph is not installed")
+    agents = imported("langchain.agents", "langchain is not installed")
+    from keyframe_llm.tools.langchain import langchain_tools
+    from langchain_core.language_models.chat_models import BaseChatModel
+    from langchain_core.messages import AIMessage
+    from langchain_core.outputs import ChatGeneration, ChatResult
+
+    bound: list[str] = []
+
+    class Scripted(BaseChatModel):
+        @property
+        def _llm_type(self) -> str:
+            return "scripted"
+
+        def bind_tools(self, tools: Any, **_: Any) -> Any:
+            bound.extend(tool.name for tool in tools)
+            return self
+
+        def _generate(self, messages: Any, *_: Any, **__: Any) -> ChatResult:
+            said = [message for message in messages if message.type == "tool"]
+            asked = [{**LOOK, "video": "nope.mp4"}, LOOK]
+            if len(said) < 2:
+                call = {"name": "select_keyframes", "args": asked[len(said)], "id": f"c{len(said)}"}
+                message = AIMessage(content="", tool_calls=[call])
+            else:
+                message = AIMessage(content=str(first_second(said[1].content[0]["text"])))
+            return ChatResult(generations=[ChatGeneration(message=message)])
+
+    agent = agents.create_agent(Scripted(), langchain_tools(toolbox))
+    messages = agent.invoke({"messages": [("user", "When is it?")]})["messages"]
+    check(messages[-1].content)
+    missing, found = (message for message in messages if message.type == "tool")
+    assert missing.status == "error" and "three_scenes.mp4" in missing.content
+    assert found.artifact == json.loads(found.content[0]["text"])
+    pictures = [block for block in found.content if block["type"] == "image"]
+    assert len(pictures) == len(found.artifact["keyframes"])
+    assert Image.open(io.BytesIO(base64.b64decode(pictures[0]["base64"]))).size == (480, 360)
+    assert bound[:2] == ["describe_video", "select_keyframes"]
+
+
+@pytest.mark.filterwarnings("ignore")  # qwen_agent and what it imports warn of their own pasts
+def test_qwen_agent(toolbox: Toolbox) -> None:
+    imported("soundfile", "soundfile is not installed (qwen-agent needs it)")
+    imported("qwen_agent.agents", "qwen-agent is not installed")
+    from keyframe_llm.tools.qwen_agent import qwen_agent_tools
+    from qwen_agent.agents import FnCallAgent
+    from qwen_agent.llm.base import BaseChatModel
+    from qwen_agent.llm.schema import FunctionCall, Message
+
+    offered: list[Any] = []
+    shown: list[Any] = []
+
+    class Scripted(BaseChatModel):
+        support_multimodal_input = support_multimodal_output = True
+
+        def chat(self, messages: Any, functions: Any = None, **_: Any) -> Iterator[list[Message]]:
+            offered.append([function["name"] for function in functions])
+            last = messages[-1]
+            if last.role == "function":
+                shown.extend(last.content)
+                text = next(item.text for item in last.content if item.text)
+                yield [Message("assistant", str(first_second(text)))]
+            else:
+                call = FunctionCall("select_keyframes", json.dumps(LOOK))
+                yield [Message("assistant", "", function_call=call)]
+
+        def _chat_with_functions(self, *_: Any, **__: Any) -> Any:
+            raise NotImplementedError
+
+        _chat_stream = _chat_no_stream = _chat_with_functions
+
+    agent = FnCallAgent(llm=Scripted({"model": "scripted"}), function_list=qwen_agent_tools(toolbox))
+    (*_, said) = agent.run([Message("user", "When is it?")])
+    check(said[-1]["content"])
+    assert offered[0][:2] == ["describe_video", "select_keyframes"]
+    assert next(item.image[:23] for item in shown if item.image) == "data:image/jpeg;base64,"
+    assert "nope.mp4" in qwen_agent_tools(toolbox)[1].call({"video": "nope.mp4"})
