@@ -98,13 +98,14 @@ def _demo(asked: argparse.Namespace) -> None:
     asked.model = asked.encoder = "cartoon"
     llm = _llm(asked)
     video = str(demo_video())
-    said = llm.caption(video)
-    answer = llm.ask(video, DEMO_QUESTION, caption=said.text)
+    caption = llm.select(video, generate_caption=True).caption
+    # The question is about two seconds that the caption does not know of: it alone guides the selection.
+    answer = llm.ask(video, DEMO_QUESTION, caption=caption, guide="question")
     if not asked.json:
         print(f"video     {video}")
-        print(f"caption   {said.text}")
+        print(f"caption   {caption}")
         print(f"question  {DEMO_QUESTION}")
-    _show_answer(asked, answer)
+    _show_answer(asked, answer, {"caption_source": "generated"})
 
 
 def _chat(asked: argparse.Namespace) -> None:
@@ -125,8 +126,8 @@ def _cache(asked: argparse.Namespace) -> None:
     run(asked)
 
 
-def _show_answer(asked: argparse.Namespace, answer: Any) -> None:
-    more = {
+def _show_answer(asked: argparse.Namespace, answer: Any, more: dict[str, Any] | None = None) -> None:
+    told = {
         "question": answer.question,
         "answer": answer.text,
         "model": answer.model,
@@ -134,7 +135,7 @@ def _show_answer(asked: argparse.Namespace, answer: Any) -> None:
         "visual_tokens": answer.visual_tokens,
         "default_sampling": answer.default_sampling and asdict(answer.default_sampling),
     }
-    _show(asked, answer.selection, more, headline=answer.text)
+    _show(asked, answer.selection, {**told, **(more or {})}, headline=answer.text)
 
 
 # Output ------------------------------------------------------------------------------------------------
