@@ -106,9 +106,13 @@ def new_processor() -> Any:
     )
     size = {"shortest_edge": FRAME_PIXELS, "longest_edge": FRAME_PIXELS}
     return Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(patch_size=PATCH, merge_size=2, temporal_patch_size=2, size=size),
+        image_processor=Qwen2VLImageProcessor(
+            patch_size=PATCH, merge_size=2, temporal_patch_size=2, size=size
+        ),
         tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor(patch_size=PATCH, merge_size=2, temporal_patch_size=2, size=size),
+        video_processor=Qwen2VLVideoProcessor(
+            patch_size=PATCH, merge_size=2, temporal_patch_size=2, size=size
+        ),
         chat_template=_CHAT_TEMPLATE,
     )
 
