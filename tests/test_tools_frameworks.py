@@ -162,7 +162,7 @@ def test_qwen_agent(toolbox: Toolbox) -> None:
                 yield [Message("assistant", str(first_second(text)))]
             else:
                 call = FunctionCall("select_keyframes", json.dumps(LOOK))
-                yield [Message("assistant", "", function_call=call)]
+                yield [Message("assistant", "", function_call=call, extra={"function_id": "1"})]
 
         def _chat_with_functions(self, *_: Any, **__: Any) -> Any:
             raise NotImplementedError
