@@ -164,7 +164,7 @@ def train_vlm(
 
     The first part shows single scenes in a frame or two, and leaves the vision tower as it is, which costs a
     fraction of the time. `resume` goes on
-    from the weights that an interrupted training left beside the folder.
+    from a checkpoint, or from the `.partial.pt` that an interrupted training left beside the folder.
     """
     import torch
     from torch.nn.functional import cross_entropy
@@ -184,7 +184,9 @@ def train_vlm(
         return dict(inputs), _reply_labels(inputs["input_ids"], processor.tokenizer)
 
     partial = folder.with_suffix(".partial.pt")
-    if resume:
+    if resume and resume.is_dir():
+        model = type(model).from_pretrained(resume, dtype=torch.float32)
+    elif resume:
         model.load_state_dict(torch.load(resume))
     model.train()
     if eye_steps:
@@ -220,7 +222,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", choices=["clip", "vlm"], help="train one of the two models")
     parser.add_argument("--steps", type=int, help="training steps instead of the default")
     parser.add_argument("--eye-steps", type=int, help="steps of the Video-LLM's first stage")
-    parser.add_argument("--resume", type=Path, metavar="FILE", help="go on from a `.partial.pt`")
+    parser.add_argument(
+        "--resume", type=Path, metavar="FILE", help="go on from a checkpoint or a `.partial.pt`"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="threads of the training process")
     parser.add_argument("--evaluate", action="store_true", help="print figures instead of training")
