@@ -35,7 +35,7 @@ QUIET = [
     "--disable-sync",
     "--mute-audio",
 ]
-PATIENCE = 90_000.0  # milliseconds; only ever waited for where something is wrong
+PATIENCE = 180_000.0  # milliseconds; only ever waited for where something is wrong, or the machine is busy
 
 
 class Brightness:
@@ -175,7 +175,7 @@ def test_the_curve_is_a_timeline_to_click_on(visit: Any) -> None:
     box = page.locator(".kf-plot").bounding_box()
     page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.9 * box["height"])
     assert player_seconds(page) == pytest.approx(3.0, abs=0.1)
-    page.wait_for_function("document.querySelector('.kf-playhead').style.left.startsWith('50')")
+    page.wait_for_function("Math.abs(parseFloat(document.querySelector('.kf-playhead').style.left) - 50) < 2")
     pick = page.locator(".kf-pick").first
     pick.click()
     assert player_seconds(page) == pytest.approx(float(pick.get_attribute("data-second")), abs=0.05)
