@@ -122,7 +122,7 @@ def _video_side() -> dict[str, Any]:
 def _chat() -> tuple[Any, Any]:
     chat = gr.Chatbot(
         show_label=False,
-        height="min(68vh, 680px)",
+        height="min(64vh, 660px)",
         min_height=340,
         layout="bubble",
         buttons=["copy"],
