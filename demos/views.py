@@ -180,12 +180,14 @@ def bars(probabilities: Mapping[str, float], most: int = 12) -> str:
 
 
 def linked_times(text: str, frames: Frames) -> str:
-    """Make the times in an answer jump to the frame they name; a time that is no frame's stays plain."""
+    """Make the times in an answer jump to the frame they name, and say of others that no frame has them."""
 
     def link(found: re.Match[str]) -> str:
         near = np.abs(frames.seconds - float(found[1]))
         best = int(near.argmin())
         # Models are shown tenths; what they say can only be that exact.
-        return f"[{found[0]}](#t={frames.seconds[best]:.3f})" if near[best] <= 0.0501 else found[0]
+        if near[best] <= 0.0501:
+            return f"[{found[0]}](#t={frames.seconds[best]:.3f})"
+        return f"{found[0]} *(no frame it was shown has this time)*"
 
     return _TIME.sub(link, text)

@@ -185,7 +185,10 @@ def test_times_read_as_on_a_player(seconds: float, told: str) -> None:
 def test_only_times_that_are_the_frames_own_become_links() -> None:
     frames = Frames(np.zeros((2, 8, 8, 3), np.uint8), np.array([10.04, 31.5]))
     told = linked_times("at 10.0 seconds and 31.5s, not at 20 seconds, nor in 3 steps", frames)
-    assert told == "at [10.0 seconds](#t=10.040) and [31.5s](#t=31.500), not at 20 seconds, nor in 3 steps"
+    assert told.startswith(
+        "at [10.0 seconds](#t=10.040) and [31.5s](#t=31.500), not at 20 seconds *(no frame"
+    )
+    assert told.endswith(", nor in 3 steps")
 
 
 def test_the_curve_has_its_picks_where_their_seconds_are(minute: Path) -> None:
