@@ -30,7 +30,7 @@ from keyframe_llm.vlm import VLM
 __all__ = ["Answerer", "drawn_clip", "measure_actions", "measure_answers", "measure_retrieval", "watched"]
 
 STRIDE_SECONDS = 0.5
-COMPARED = (SHIPPED, "uniform", "top-k", "top-k-gap", "aks", "mdp3", "keyscore S+T+D")
+COMPARED = (SHIPPED, f"{SHIPPED} question", "uniform", "top-k", "top-k-gap", "aks", "mdp3", "keyscore S+T+D")
 _SIZE = {"width": 224, "height": 168}
 
 

@@ -18,7 +18,7 @@ from keyframe_llm.evaluation import blind, guided
 from keyframe_llm.evaluation.footage import Footage, Picks
 from keyframe_llm.keyscore import appearance_score, keyscore
 from keyframe_llm.moments import with_more_frames
-from keyframe_llm.options import SelectOptions
+from keyframe_llm.options import SelectOptions, Task
 from keyframe_llm.selection import select
 from keyframe_llm.stacfp import stacfp, usual_k_max
 
@@ -73,11 +73,20 @@ def _more_proposals(footage: Footage, seed: int) -> Proposals:
 
 def shipped(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
     """What this package does with a caption, by its defaults; it looks only at frames it would embed."""
+    return _shipped(footage, text, k, seed, "retrieval")
+
+
+def shipped_for_questions(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
+    """What this package does with a question: as with a caption, but a moment must stand out more."""
+    return _shipped(footage, text, k, seed, "question")
+
+
+def _shipped(footage: Footage, text: ArrayLike | None, k: int, seed: int, task: Task) -> Picks:
     query, found, options = footage.query(text), _more_proposals(footage, seed), SelectOptions()
     rows = footage.embeddings[found.indices]
     scores = keyscore(rows, query, weights=options.weights, pooling=options.pooling)
     length = _span(footage)
-    best = select(scores, found.seconds, max_frames=k, duration_seconds=length, features=rows)
+    best = select(scores, found.seconds, max_frames=k, duration_seconds=length, task=task, features=rows)
     return found.indices[best]
 
 
@@ -106,6 +115,7 @@ def _span(footage: Footage) -> float:
 
 SELECTORS: Mapping[str, Selector] = {
     "keyframe-llm": shipped,
+    "keyframe-llm question": shipped_for_questions,
     "keyframe-llm no text": shipped_without_text,
     "uniform": blind.uniform,
     "uniform-centres": blind.uniform_centres,
