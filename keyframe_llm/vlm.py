@@ -199,9 +199,10 @@ class TransformersVLM:
         """
         video = getattr(self._processor, "video_processor", None)
         sizes = [getattr(video, name, None) for name in ("patch_size", "merge_size", "temporal_patch_size")]
-        if not all(isinstance(size, int) and size > 0 for size in sizes):
+        whole = [size for size in sizes if isinstance(size, int) and size > 0]
+        if len(whole) < len(sizes):
             return None
-        patch, merge, fused = sizes
+        patch, merge, fused = whole
         return patch * merge, fused, dict(self._processor_kwargs.get("size") or {}).get("longest_edge")
 
     def _inputs(self, conversations: Sequence[Messages]) -> Any:
