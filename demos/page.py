@@ -169,9 +169,9 @@ def _settings(models: Models) -> list[Any]:
         weights = [
             gr.Slider(0, 1, 1, step=0.05, label=label, info=info, min_width=150)
             for label, info in (
-                ("Semantic weight", "how well a frame fits the text"),
-                ("Temporal weight", "how well it stands for the video"),
-                ("Drop weight", "what would be lost without it"),
+                ("Semantic", "Fits the text"),
+                ("Temporal", "Stands for the video"),
+                ("Drop", "Would be missed"),
             )
         ]
     compare = gr.Checkbox(
