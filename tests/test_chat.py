@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,12 @@ from PIL import Image
 from keyframe_llm import KeyframeLLM, OptionsError
 from keyframe_llm.cartoon.film import write_clip
 from keyframe_llm.data import Frames
+
+# Gradio leaves event loops and sockets of its server to the garbage collector; that is not ours to mend.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 class Colours:
@@ -260,6 +267,7 @@ def client() -> Iterator[Any]:
         with_client = Client(addresses[0], verbose=False, httpx_kwargs={"timeout": 120})
         yield with_client
         with_client.close()
+    gc.collect()
 
 
 def uploads(client: Any) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -81,6 +82,7 @@ def address() -> Iterator[str]:
 
     with serving(Models([Talker()], [Brightness()])) as addresses:
         yield addresses[0]
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
