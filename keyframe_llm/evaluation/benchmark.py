@@ -156,7 +156,8 @@ def _times(film: Footage, query: NDArray[np.float64] | None) -> Iterable[tuple[s
 
 
 def _vector(encoder: Encoder, text: str) -> NDArray[np.float64]:
-    return np.asarray(encoder.embed_texts([text]), np.float64)[0]
+    rows: NDArray[np.float64] = np.asarray(encoder.embed_texts([text]), np.float64)
+    return rows.reshape(-1)
 
 
 def _pooled(film: Footage, seconds: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -55,7 +55,8 @@ def watched(clip: Clip, encoder: Encoder) -> Footage:
     """The clip sampled twice a second, as `keyframe-llm` samples a video file."""
     times = np.arange(0, clip.duration_seconds, STRIDE_SECONDS)
     images = _pictures(clip, times)
-    return Footage(encoder.embed_images(images), times, color_histogram(images), sharpness(images))
+    rows = np.asarray(encoder.embed_images(images), np.float64)
+    return Footage(rows, times, color_histogram(images), sharpness(images))
 
 
 class Answerer:
@@ -90,7 +91,7 @@ def measure_answers(encoder: Encoder, model: VLM, *, clips: int, budgets: Sequen
             for budget in (budgets if name in COMPARED else [3])
         }
         said = Answerer(model, clip).answers(
-            [(prompt("question", question=question.text), times) for times in picks.values()]
+            [(prompt("question", question=question.text), times.tolist()) for times in picks.values()]
         )
         scored = question_accuracy(said, [question.answer] * len(said))
         for (name, budget), ok, times in zip(picks, scored, picks.values(), strict=True):
@@ -179,7 +180,7 @@ def _written(
     texts = []
     for clip, film in zip(made, films, strict=True):
         seconds = film.seconds[choose("keyframe-llm no text", film, k=3)]
-        texts += Answerer(model, clip).answers([(prompt("caption"), seconds)])
+        texts += Answerer(model, clip).answers([(prompt("caption"), seconds.tolist())])
     return np.asarray(encoder.embed_texts(texts), np.float64)
 
 

@@ -159,7 +159,7 @@ def _cut(
     length = min(float(rng.uniform(*SEGMENT_SECONDS)), end - start)
     begin = start + rng.random() * max(0.0, end - start - length)
     inside = np.flatnonzero((seconds >= begin - 1e-6) & (seconds <= begin + length))
-    return inside if len(inside) else np.abs(seconds - begin).argmin(keepdims=True)
+    return inside if len(inside) else np.array([int(np.abs(seconds - begin).argmin())], np.intp)
 
 
 def _put_together(clips: dict[str, Footage], parts: Sequence[tuple[str, NDArray[np.intp]]]) -> Footage:
@@ -167,7 +167,12 @@ def _put_together(clips: dict[str, Footage], parts: Sequence[tuple[str, NDArray[
         return np.concatenate([getattr(clips[clip], name)[cut] for clip, cut in parts])
 
     rows = column("embeddings")
-    return Footage(rows, STRIDE_SECONDS * np.arange(len(rows)), column("histograms"), column("sharpness"))
+    return Footage(
+        rows,
+        STRIDE_SECONDS * np.arange(len(rows), dtype=np.float64),
+        column("histograms"),
+        column("sharpness"),
+    )
 
 
 def _module(source: Path) -> ModuleType:
