@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 from PIL import Image
 
 from keyframe_llm import KeyframeLLM, ModelError, select_keyframes
+from keyframe_llm.cartoon import vlm_path
 from keyframe_llm.data import Frames
 from keyframe_llm.messages import jpeg
 from keyframe_llm.prompting import frame_messages
@@ -26,6 +28,9 @@ from keyframe_llm.vlm import load_vlm
 
 for package in ("openai", "fastapi", "uvicorn"):
     pytest.importorskip(package, reason=f"{package} is not installed (the `dev` extra)")
+
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "plug-in.md"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +45,7 @@ def served(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     home = tmp_path_factory.mktemp("home")
-    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(folder)]
+    command = [sys.executable, "-m", "transformers.cli.transformers", "serve"]  # loads what is asked for
     command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
     with (home / "log").open("wb") as log:
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(home)}
@@ -132,6 +137,37 @@ def test_a_request_that_the_server_cannot_serve_is_told(served: tuple[str, Any])
     address = served[0].partition("#")[0]
     with pytest.raises(ModelError, match=r"no such model or address \(404"):
         load_vlm(f"{address}/elsewhere#x", retries=0).generate(conversation())
+
+
+def blocks() -> list[str]:
+    return re.findall(
+        r"^```python\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+
+
+@pytest.mark.filterwarnings("default")  # the reader's own warnings are not what is tested
+@pytest.mark.parametrize("block", blocks(), ids=lambda block: block.splitlines()[0])
+def test_every_block_of_the_document_runs(
+    block: str, served: tuple[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = served[0].partition("#")[0]
+    code = block.replace("http://127.0.0.1:8000/v1", address).replace("served-name", str(vlm_path()))
+    exec(compile(code, str(DOCUMENT), "exec"), {})
+    said = capsys.readouterr().out
+    if 'KeyframeLLM(model="http' in block or "import openai" in block:
+        assert "flies a kite" in said
+    if "classify" in block:
+        assert said.splitlines()[0].startswith("[('Walk', ")
+    if "tokens_of_video" in block:
+        assert "60 frames, 21600 visual tokens" in said and "768 frames, 105984 visual tokens" in said
+    if "rewrite_messages" in block:
+        assert "video" not in said and "image_url" in said
+
+
+def test_three_key_frames_of_720p_cost_what_the_document_says(folder: Path) -> None:
+    images = np.zeros((3, 720, 1280, 3), np.uint8)
+    messages = frame_messages(Frames(images, np.array([1.0, 2.0, 3.0])))
+    assert load_vlm(str(folder), dtype="float32").count_tokens(messages)[1] == 2160
 
 
 def test_a_server_killed_in_mid_stream_is_told(served: tuple[str, Any]) -> None:
