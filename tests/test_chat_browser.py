@@ -22,9 +22,12 @@ playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed (the `dev` extra)"
 )
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium is installed (apt-get install chromium)"
-)
+# Gradio leaves event loops and sockets of its server to the garbage collector; that is not ours to mend.
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (apt-get install chromium)"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 QUIET = [
     "--no-sandbox",
