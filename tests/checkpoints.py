@@ -13,7 +13,9 @@ from typing import Any
 
 __all__ = [
     "clip",
+    "gemma3",
     "idefics3",
+    "internvl3",
     "llava_onevision",
     "open_clip_pe",
     "open_clip_vit",
@@ -21,6 +23,7 @@ __all__ = [
     "qwen3_vl",
     "siglip",
     "siglip2_naflex",
+    "smolvlm2",
 ]
 
 _WORDS = "a man woman dog is walking running jumping sitting in the park kitchen red blue green shirt hat and"
@@ -156,9 +159,11 @@ def _template(image: str, video: str = "") -> str:
     )
 
 
-def _chat_tokenizer(*pictures: str) -> tuple[Any, dict[str, int]]:
+def _chat_tokenizer(*pictures: str, named: dict[str, str] | None = None) -> tuple[Any, dict[str, int]]:
+    """A tokenizer in ChatML with the tokens of pictures; `named` ones are its attributes too."""
     specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *pictures]
-    tokenizer = _tokenizer(specials, pad_token="<|endoftext|>", eos_token="<|im_end|>")
+    names: dict[str, Any] = {"extra_special_tokens": named} if named else {}
+    tokenizer = _tokenizer(specials, pad_token="<|endoftext|>", eos_token="<|im_end|>", **names)
     return tokenizer, {token: tokenizer.convert_tokens_to_ids(token) for token in specials}
 
 
@@ -295,6 +300,108 @@ def llava_onevision(folder: Path) -> Path:
         num_image_tokens=16,
         vision_feature_select_strategy="full",
         chat_template=_template("<image>"),
+    )
+    processor.save_pretrained(folder)
+    return folder
+
+
+_TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+def smolvlm2(folder: Path) -> Path:
+    """SmolVLM2: 56-pixel tiles, four tokens each, the picture cut into tiles and one of the whole."""
+    from transformers import (
+        SmolVLMConfig,
+        SmolVLMForConditionalGeneration,
+        SmolVLMImageProcessor,
+        SmolVLMProcessor,
+        SmolVLMVideoProcessor,
+    )
+
+    tiles = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
+    pictures = ["<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>", *tiles]
+    tokenizer, ids = _chat_tokenizer(*pictures)
+    config = SmolVLMConfig(
+        text_config={"model_type": "llama", **_decoder(tokenizer)},
+        vision_config={**_TOWER, "image_size": 56, "patch_size": 14},
+        image_token_id=ids["<image>"],
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    _seeded(SmolVLMForConditionalGeneration, config).save_pretrained(folder)
+    sizes = {"size": {"longest_edge": 112}, "max_image_size": {"longest_edge": 56}}
+    processor = SmolVLMProcessor(
+        SmolVLMImageProcessor(**sizes),
+        tokenizer,
+        SmolVLMVideoProcessor(**sizes),
+        image_seq_len=4,
+        chat_template=_template("<image>"),
+    )
+    processor.save_pretrained(folder)
+    return folder
+
+
+def internvl3(folder: Path) -> Path:
+    """InternVL3: 56-pixel tiles of four tokens after the pixel shuffle, a Qwen2 language model."""
+    from transformers import (
+        GotOcr2ImageProcessor,
+        InternVLConfig,
+        InternVLForConditionalGeneration,
+        InternVLProcessor,
+        InternVLVideoProcessor,
+    )
+
+    names = {"start_image_token": "<img>", "end_image_token": "</img>"}
+    names |= {"context_image_token": "<IMG_CONTEXT>", "video_token": "<video>"}
+    tokenizer, ids = _chat_tokenizer(*names.values(), named=names)
+    config = InternVLConfig(
+        text_config={"model_type": "qwen2", **_decoder(tokenizer)},
+        vision_config={**_TOWER, "image_size": [56, 56], "patch_size": [14, 14]},
+        image_token_id=ids["<IMG_CONTEXT>"],
+        image_seq_length=4,
+        tie_word_embeddings=False,  # tied random weights only repeat the prompt's last token
+    )
+    _seeded(InternVLForConditionalGeneration, config).save_pretrained(folder)
+    size = {"height": 56, "width": 56}
+    processor = InternVLProcessor(
+        GotOcr2ImageProcessor(size=size, max_patches=2),
+        tokenizer,
+        InternVLVideoProcessor(size=size),
+        image_seq_length=4,
+        chat_template=_template("<IMG_CONTEXT>"),
+    )
+    processor.save_pretrained(folder)
+    return folder
+
+
+def gemma3(folder: Path) -> Path:
+    """Gemma 3: pictures squeezed to 56 × 56, four tokens each, bidirectional among themselves."""
+    from transformers import (
+        Gemma3Config,
+        Gemma3ForConditionalGeneration,
+        Gemma3ImageProcessor,
+        Gemma3Processor,
+    )
+
+    names = {
+        "boi_token": "<start_of_image>",
+        "eoi_token": "<end_of_image>",
+        "image_token": "<image_soft_token>",
+    }
+    tokenizer, ids = _chat_tokenizer(*names.values(), named=names)
+    config = Gemma3Config(
+        text_config={**_decoder(tokenizer), "head_dim": 16, "sliding_window": 512},
+        vision_config={**_TOWER, "image_size": 56, "patch_size": 14},
+        mm_tokens_per_image=4,
+        boi_token_index=ids["<start_of_image>"],
+        eoi_token_index=ids["<end_of_image>"],
+        image_token_index=ids["<image_soft_token>"],
+    )
+    _seeded(Gemma3ForConditionalGeneration, config).save_pretrained(folder)
+    processor = Gemma3Processor(
+        Gemma3ImageProcessor(size={"height": 56, "width": 56}),
+        tokenizer,
+        chat_template=_template("<start_of_image>"),
+        image_seq_length=4,
     )
     processor.save_pretrained(folder)
     return folder
