@@ -113,7 +113,8 @@ class Endpoints:
         folder = self.visitors.folder / (_RESULTS + secrets.token_urlsafe(16))
         written = save_selection(selection, folder)
         details = {**selection_dict(selection), **more}
-        details["video"]["path"] = Path(details["video"]["path"]).name
+        # Clients take whatever has a `path` for a file to fetch.
+        details["video"]["name"] = Path(details["video"].pop("path")).name
         pictures = [path for path in written.values() if path.suffix == ".jpg"]
         for keyframe, picture in zip(details["keyframes"], pictures, strict=True):
             keyframe["image"] = picture.name
