@@ -99,7 +99,7 @@ class Endpoints:
             if not video:
                 raise VideoError("no video was given; upload one with gradio_client.handle_file(path)")
             check_length(Path(video))
-            llm = KeyframeLLM(models.model(self._model), models.encoder(models.encoder_names[0]))
+            llm = KeyframeLLM(models.model(self._model), models.encoder(models.encoder_names[0]), cache=False)
             llm.options = type(llm.options)(max_frames=int(max_frames))
             selection, more = work(llm, Path(video))
         except KeyframeError as error:

@@ -244,7 +244,7 @@ class Session:
         key = (settings.model, settings.encoder)
         if key not in self._llms:
             model, encoder = self.models.model(settings.model), self.models.encoder(settings.encoder)
-            self._llms[key] = KeyframeLLM(model, encoder, progress=self.progress)
+            self._llms[key] = KeyframeLLM(model, encoder, progress=self.progress, cache=False)
         return self._llms[key]
 
     def _video(self) -> Path:

@@ -29,7 +29,6 @@ from keyframe_llm.options import SelectOptions
 from keyframe_llm.prompting import frame_messages, prompt
 from keyframe_llm.sampling import Progress
 from keyframe_llm.selector import DEFAULT_ENCODER, Selector, VideoPath, video_key, with_overrides
-from keyframe_llm.video.source import check_path
 from keyframe_llm.vlm import VLM, Normalise, load_vlm
 
 __all__ = ["DEFAULT_ENCODER", "DEFAULT_MODEL", "Answer", "Caption", "Classification", "KeyframeLLM"]
@@ -278,6 +277,8 @@ class KeyframeLLM:
     def _kept_caption(self, video: VideoPath, options: SelectOptions) -> str:
         """The caption an earlier run left on disk, or a new one, which is left there."""
         recall, identity = self._selector.recall, model_identity(self._model)
+        from keyframe_llm.video.source import check_path  # loads FFmpeg
+
         path = check_path(video)
         stored = recall.key("caption", path, identity, options, prompt("caption")) if identity else None
         text = recall.text(stored)

@@ -83,7 +83,8 @@ def open_container(path: str) -> InputContainer:
     """Open a local file, following no reference out of it. Raises `VideoError`."""
     with av_errors(path):
         # The explicit protocol keeps a colon in a file's name from being read as one.
-        return av.open(f"file:{path}", mode="r", container_options=dict(_OPTIONS), **_LENIENT)
+        opened: InputContainer = av.open(f"file:{path}", "r", container_options=dict(_OPTIONS), **_LENIENT)
+        return opened
 
 
 def video_stream(container: InputContainer, path: str) -> VideoStream:
