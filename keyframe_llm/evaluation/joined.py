@@ -145,7 +145,7 @@ def _measure_one(
 
 
 def _note(half: str, joins: int) -> str:
-    use = "on which the method was chosen" if half == "first" else "printed beside the first while the method was chosen"
+    use = "on which the method was chosen" if half == "first" else "printed beside it all the while"
     return (
         f"{joins} joined videos of 40 cuts of the {half} half of the clips, {use}. A hit is a frame inside a "
         "moment the caption tells of. Intervals draw captions, each with all its videos."
