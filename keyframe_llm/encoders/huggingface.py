@@ -42,9 +42,11 @@ class TransformersEncoder(TorchEncoder):
         self.image_size = _image_size(self._processor, config)
 
     def _images(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-        inputs = self._processor(
-            images=list(images), input_data_format="channels_last", return_tensors="pt"
-        ).to(self._device)
+        # torch takes no read-only array, which pictures out of a decoder or a buffer often are.
+        writable = [image if image.flags.writeable else image.copy() for image in map(np.asarray, images)]
+        inputs = self._processor(images=writable, input_data_format="channels_last", return_tensors="pt").to(
+            self._device
+        )
         inputs["pixel_values"] = inputs["pixel_values"].to(self._dtype)
         return _pooled(self._model.get_image_features(**inputs))
 
