@@ -25,6 +25,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 # Gradio leaves event loops and sockets of its server to the garbage collector; that is not ours to mend.
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (apt-get install chromium)"),
+    # Not dependable yet: they are run on purpose until they are.
+    pytest.mark.skipif(
+        "KEYFRAME_LLM_BROWSER_TESTS" not in os.environ, reason="KEYFRAME_LLM_BROWSER_TESTS is not set"
+    ),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
