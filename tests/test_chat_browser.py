@@ -112,7 +112,6 @@ def visit(browser: Any, address: str) -> Iterator[Any]:
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address)
         page.wait_for_selector("#kf-examples button")
-        page.wait_for_load_state("networkidle")
         return page
 
     yield open_page

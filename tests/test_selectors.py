@@ -311,7 +311,7 @@ def test_selectors_work_on_real_clip_features() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "k", "message"), [("best", 3, "choose one of uniform"), ("top-k", 0, "k is 0")]
+    ("name", "k", "message"), [("best", 3, "choose one of keyframe-llm"), ("top-k", 0, "k is 0")]
 )
 def test_what_cannot_be_chosen_is_refused(name: str, k: int, message: str) -> None:
     film, text = FOOTAGE["varied"]
