@@ -49,6 +49,7 @@ __all__ = [
     "portraits",
     "random_view",
     "same_size",
+    "view_structure",
 ]
 
 _SIZES = ((192, 144), (256, 192), (320, 240))
@@ -83,18 +84,23 @@ def filmed(rng: np.random.Generator, shot: Shot) -> NDArray[np.uint8]:
     return np.asarray(Image.open(packed))
 
 
+def view_structure(rng: np.random.Generator, *, simple: bool = False) -> tuple[Clip, list[Shot]]:
+    """Make a clip and a few shots of it, whether or not they show plainly who moves."""
+    many = 0.0 if simple else rng.random()
+    scenes = 1 if many < 0.45 else 2 if many < 0.65 else int(rng.integers(3, 7))
+    count = int(rng.choice([1, 2, 3, 4], p=[0.75, 0.25, 0, 0] if simple else [0.1, 0.2, 0.6, 0.1]))
+    length = rng.uniform(2, 8) * scenes * (rng.integers(1, 30) if rng.random() < 0.2 else 1)
+    clip = random_clip(rng, scenes=scenes, seconds=float(length))
+    return clip, random_shots(rng, clip, count)
+
+
 def random_view(rng: np.random.Generator, *, simple: bool = False) -> tuple[Clip, list[Shot]]:
     """Make a clip and the few frames of it that are shown: one scene or several, one to four frames.
 
     `simple` views show one scene in one or two frames: what to learn to see from.
     """
-    many = 0.0 if simple else rng.random()
-    scenes = 1 if many < 0.45 else 2 if many < 0.65 else int(rng.integers(3, 7))
-    count = int(rng.choice([1, 2, 3, 4], p=[0.75, 0.25, 0, 0] if simple else [0.1, 0.2, 0.6, 0.1]))
     while True:
-        length = rng.uniform(2, 8) * scenes * (rng.integers(1, 30) if rng.random() < 0.2 else 1)
-        clip = random_clip(rng, scenes=scenes, seconds=float(length))
-        shots = random_shots(rng, clip, count)
+        clip, shots = view_structure(rng, simple=simple)
         if clear_enough(shots):
             return clip, shots
 

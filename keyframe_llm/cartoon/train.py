@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from keyframe_llm.cartoon.models import new_clip, new_processor, new_vlm, save_clip, save_vlm
+from keyframe_llm.cartoon.rehearsal import GLIMPSES, Rehearsal, glimpses, rehearsals
 from keyframe_llm.cartoon.samples import PORTRAIT_CLASSES, conversations, pairs, portraits
+from keyframe_llm.cartoon.world import Scene
 
 __all__ = ["main", "train_clip", "train_vlm"]
 
@@ -30,19 +32,20 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _batches(make: Any, seed: int) -> Iterator[Any]:
-    """Run `make(rng, step)` for ever in a second process, a fresh generator each time."""
-    from torch.utils.data import DataLoader, IterableDataset
+def _batches(make: Any, seed: int, *, workers: int = 1) -> Iterator[Any]:
+    """Run `make(rng, step)` for ever in other processes, a fresh generator each time."""
+    from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
     class Stream(IterableDataset[Any]):
         def __iter__(self) -> Iterator[Any]:
             import torch
 
             torch.set_num_threads(1)
-            for step in range(10**9):
+            worker = get_worker_info()
+            for step in range(worker.id if worker else 0, 10**9, workers):
                 yield make(np.random.default_rng([seed, step]), step)
 
-    return iter(DataLoader(Stream(), batch_size=None, num_workers=1, prefetch_factor=4))
+    return iter(DataLoader(Stream(), batch_size=None, num_workers=workers, prefetch_factor=4))
 
 
 def _optimiser(model: Any, rate: float, steps: int, warmup: int) -> tuple[Any, Any]:
@@ -149,6 +152,92 @@ def _open_eyes(model: Any, processor: Any, *, steps: int, batch: int, seed: int)
             right = [float((g.argmax(1) == shown[:, i]).float().mean()) for i, g in enumerate(guesses)]
             told = " ".join(f"{share:.2f}" for share in right)
             _say(f"eye {step + 1}/{steps}: {told}, {(time.monotonic() - began) / 60:.1f} min")
+
+
+def _look_around(model: Any, processor: Any, *, scenes: int, seed: int) -> tuple[list[Scene], Any, Any]:
+    """Draw `scenes` scenes and see them: scenes, (N, GLIMPSES) seconds, (N · GLIMPSES, 12, 128) tokens."""
+    import torch
+
+    def make(rng: np.random.Generator, _: int) -> tuple[list[Scene], Any, Any, Any]:
+        drawn, seconds, images = zip(*(glimpses(rng) for _ in range(32)), strict=True)
+        pixels = processor.image_processor([image for some in images for image in some], return_tensors="pt")
+        return list(drawn), np.stack(seconds), pixels.pixel_values, pixels.image_grid_thw
+
+    known: list[Scene] = []
+    times, tokens = [], []
+    for drawn, seconds, pixels, grid in _batches(make, seed + 3, workers=2):
+        with torch.inference_mode():
+            seen = model.model.visual(pixels, grid_thw=grid).pooler_output
+        tokens.append(seen.view(len(drawn) * GLIMPSES, -1, seen.shape[-1]).half())
+        known += drawn
+        times.append(seconds)
+        if len(known) >= scenes:
+            return known, np.concatenate(times), torch.cat(tokens)
+    raise AssertionError("the stream of drawings never ends")
+
+
+def _rehearse(model: Any, processor: Any, *, steps: int, scenes: int, batch: int, seed: int) -> None:
+    """Teach the language model to look up what is asked, on frames seen once and composed anew each time."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    began = time.monotonic()
+    model.eval()
+    known, seconds, tokens = _look_around(model, processor, scenes=scenes, seed=seed)
+    _say(f"{len(known)} scenes drawn and seen, {(time.monotonic() - began) / 60:.1f} min")
+    model.train()
+    tokenizer, image_id = processor.tokenizer, model.config.image_token_id
+    language = model.model.language_model
+    grid = torch.tensor([[1, 6, 8]])
+
+    def make(rng: np.random.Generator, _: int) -> Rehearsal:
+        return rehearsals(rng, batch, known, seconds, tokenizer, tokens.shape[1])
+
+    optimiser, schedule = _optimiser(language, 1.5e-3, steps, 100)
+    began = time.monotonic()
+    for step, drawn in zip(range(steps), _batches(make, seed + 4), strict=False):
+        ids, labels, branch = (torch.from_numpy(a) for a in (drawn.ids, drawn.labels, drawn.branch))
+        sight = ids == image_id
+        embedded = language.embed_tokens(ids)
+        embedded = embedded.masked_scatter(sight[..., None], tokens[torch.from_numpy(drawn.seen)].float())
+        positions = _branch_positions(model, ids, branch, grid)
+        order = torch.arange(ids.shape[1])
+        same = (branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None])
+        mask = (same & (order[None, :] <= order[:, None]))[:, None]
+        hidden = language(
+            inputs_embeds=embedded,
+            position_ids=positions,
+            attention_mask={"full_attention": mask},
+            use_cache=False,
+        ).last_hidden_state[:, :-1]
+        target = labels[:, 1:]
+        said = target != -100
+        logits = model.lm_head(hidden[said])
+        loss = cross_entropy(logits, target[said])
+        _step(language, optimiser, schedule, loss)
+        if step % 50 == 49:
+            right = (logits.argmax(-1) == target[said]).float().mean()
+            spent = (time.monotonic() - began) / 60
+            _say(
+                f"rehearsal {step + 1}/{steps}: loss {float(loss.detach()):.4f} "
+                f"tokens right {float(right):.4f}, {spent:.1f} min"
+            )
+
+
+def _branch_positions(model: Any, ids: Any, branch: Any, grid: Any) -> Any:
+    """(3, B, L) rotary positions: those of the frames, and every branch going on from their end."""
+    import torch
+
+    image = (ids == model.config.image_token_id).int()
+    frames = (branch == 0).int()
+    shown = int((ids == model.config.vision_start_token_id).sum())
+    positions, _ = model.model.get_rope_index(ids, image, grid.expand(shown, 3), attention_mask=frames)
+    end = (positions * frames).amax((0, 2)) + 1
+    first = torch.ones_like(branch, dtype=torch.bool)
+    first[:, 1:] = branch[:, 1:] != branch[:, :-1]
+    order = torch.arange(ids.shape[1]).expand_as(ids)
+    began = torch.where(first, order, 0).cummax(1).values
+    return torch.where(frames.bool(), positions, end[:, None] + order - began)
 
 
 def train_vlm(

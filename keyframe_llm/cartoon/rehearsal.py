@@ -1,0 +1,130 @@
+"""Conversations without drawing: what teaches the Video-LLM to look up, cheaply and many times over.
+
+Drawing frames and seeing them costs more than talking about them. So frames are drawn and seen once, by a
+vision tower that has learnt to see, and then clips are composed of them for ever: other scenes together, at
+other times, asked other things. Everything asked of one clip stands behind the same frames, each question
+blind to the others, as if each were asked alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyframe_llm.cartoon.language import ACTION_LABELS, caption, clear_enough, questions
+from keyframe_llm.cartoon.samples import absent_scene, filmed, view_structure
+from keyframe_llm.cartoon.world import Scene, Shot, random_scene
+from keyframe_llm.data import Frames
+from keyframe_llm.prompting import prompt, time_label
+
+__all__ = ["GLIMPSES", "Rehearsal", "glimpses", "rehearsals"]
+
+GLIMPSES = 3
+"""Frames drawn of every scene."""
+_QUESTIONS = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rehearsal:
+    """A batch of B clips with all that is asked of each, L tokens at most."""
+
+    ids: NDArray[np.int64]
+    """(B, L)"""
+    labels: NDArray[np.int64]
+    """(B, L), -100 where the assistant does not speak"""
+    branch: NDArray[np.int64]
+    """(B, L): 0 for the frames, 1, 2, … for each thing asked, -1 for padding"""
+    prefix: NDArray[np.int64]
+    """(B,) tokens of the frames and their times"""
+    seen: NDArray[np.int64]
+    """(frames,) which drawn frame each image is, in the order of the batch"""
+
+
+def glimpses(rng: np.random.Generator) -> tuple[Scene, NDArray[np.float64], list[NDArray[np.uint8]]]:
+    """Draw a scene that lasts from second 0 to 1 at `GLIMPSES` moments, in order."""
+    scene = random_scene(rng, seconds=1.0)
+    seconds = np.sort(rng.uniform(0, 1, GLIMPSES))
+    return scene, seconds, [filmed(rng, Shot(scene, float(second))) for second in seconds]
+
+
+def _compose(
+    rng: np.random.Generator, scenes: Sequence[Scene], seconds: NDArray[np.float64]
+) -> tuple[list[Shot], list[int]]:
+    """Put drawn scenes in the places of a random clip: the shots, and which drawn frame each is."""
+    while True:
+        _, planned = view_structure(rng)
+        shots: list[Shot] = []
+        seen: list[int] = []
+        cast: set[tuple[str, str]] = set()
+        for _, run in groupby(planned, key=lambda shot: shot.scene.start):
+            there = list(run)
+            if len(there) > GLIMPSES:
+                break
+            while True:
+                drawn = int(rng.integers(len(scenes)))
+                who = (scenes[drawn].subject, scenes[drawn].colour)
+                if who not in cast:
+                    break
+            cast.add(who)
+            start, end = there[0].scene.start, there[0].scene.end
+            scene = replace(scenes[drawn], start=start, end=end)
+            chosen = np.sort(rng.permutation(GLIMPSES)[: len(there)])
+            shots += [Shot(scene, float(start + seconds[drawn, i] * (end - start))) for i in chosen]
+            seen += [drawn * GLIMPSES + int(i) for i in chosen]
+        if len(shots) == len(planned) and clear_enough(shots):
+            return shots, seen
+
+
+def _asked(rng: np.random.Generator, shots: Sequence[Shot]) -> list[tuple[str, str]]:
+    """All that is asked of a clip: its caption, its action, questions, and one about somebody absent."""
+    absent = absent_scene(rng, shots) if rng.random() < 0.7 else None
+    every = questions(rng, shots, absent=absent)
+    picked = every[:_QUESTIONS]
+    picked += [q for q in every[_QUESTIONS:] if q.scene is None or q.text.startswith("when")][:3]
+    asked = [(prompt("caption"), caption(shots))]
+    if len({shot.scene.action for shot in shots}) == 1 and rng.random() < 0.2:
+        asked.append((prompt("classify"), ACTION_LABELS[shots[0].scene.action]))
+    for question in picked:
+        bare = rng.random() < 0.3
+        text = question.text if bare else prompt("question", question=question.text)
+        asked.append((text, question.answer))
+    return asked
+
+
+def rehearsals(
+    rng: np.random.Generator,
+    count: int,
+    scenes: Sequence[Scene],
+    seconds: NDArray[np.float64],
+    tokenizer: Any,
+    image_tokens: int,
+) -> Rehearsal:
+    """Make a batch of `count` clips, composed of `scenes` drawn at `seconds` (N, GLIMPSES)."""
+    image = "<|vision_start|>" + "<|image_pad|>" * image_tokens + "<|vision_end|>"
+    rows: list[tuple[list[int], list[int], list[int]]] = []
+    prefixes, seen = [], []
+    for _ in range(count):
+        shots, frames = _compose(rng, scenes, seconds)
+        seen += frames
+        shown = "".join(time_label(shot.second) + image for shot in shots)
+        ids = list(tokenizer("<|im_start|>user\n" + shown).input_ids)
+        prefixes.append(len(ids))
+        labels, branch = [-100] * len(ids), [0] * len(ids)
+        for i, (text, reply) in enumerate(_asked(rng, shots), 1):
+            said = tokenizer(f"{text}<|im_end|>\n<|im_start|>assistant\n").input_ids
+            replied = tokenizer(f"{reply}<|im_end|>").input_ids
+            ids += said + replied
+            labels += [-100] * len(said) + replied
+            branch += [i] * (len(said) + len(replied))
+        rows.append((ids, labels, branch))
+    width = max(len(ids) for ids, _, _ in rows)
+    filled = [
+        np.array([row[part] + [fill] * (width - len(row[part])) for row in rows])
+        for part, fill in ((0, tokenizer.pad_token_id), (1, -100), (2, -1))
+    ]
+    return Rehearsal(*filled, np.array(prefixes), np.array(seen))
