@@ -2,7 +2,8 @@
 
 Every clip is decoded and embedded once, at the rate people sample at; a joined video is then put together
 from those samples, so hundreds of queries cost seconds. The first half of the clips is for choosing a method,
-the second, which shares no clip with it, for reporting.
+the second, which shares no clip with it, for reporting. The sealed part asks of the second half in words that
+were written after the method was settled, in joins that were not seen before.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from keyframe_llm.video import open_video
 
 __all__ = ["HALVES", "Joined", "Query", "join", "measure_joined", "real_encoder", "sampled_clips", "subjects"]
 
-HALVES = ("first", "second")
+HALVES = ("first", "second", "sealed")
+_SEALED_JOINS = 1000
+"""Seed of the first join of the sealed part."""
 STRIDE_SECONDS = 0.5
 SEGMENTS = 40
 SEGMENT_SECONDS = (2.0, 8.0)
@@ -57,7 +60,7 @@ class Joined:
 
 
 def subjects() -> list[dict[str, Any]]:
-    """The captioned moments inside this package: half, name, moments [file, start, end], captions."""
+    """The captioned moments inside this package: half, name, moments [file, start, end], captions, sealed."""
     text = (resources.files("keyframe_llm.evaluation") / "data" / "joined.json").read_text(encoding="utf-8")
     listed: list[dict[str, Any]] = json.loads(text)["subjects"]
     return listed
@@ -95,8 +98,9 @@ def sampled_clips(root: Path, files: Iterable[str], encoder: Encoder) -> dict[st
 
 def join(clips: dict[str, Footage], half: str, seed: int) -> Joined:
     """Join 40 cuts of 2–8 s: every subject of the half once, then some again and again, as footage does."""
-    rng = np.random.default_rng([7, seed])
-    cast = [subject for subject in subjects() if subject["half"] == half]
+    sealed = half == "sealed"
+    rng = np.random.default_rng([7, seed + sealed * _SEALED_JOINS])
+    cast = [subject for subject in subjects() if subject["half"] == ("second" if sealed else half)]
     often = rng.dirichlet(np.full(len(cast), 0.7))
     more = rng.choice(len(cast), size=SEGMENTS - len(cast), p=often)
     parts: list[tuple[str, NDArray[np.intp]]] = []
@@ -108,7 +112,8 @@ def join(clips: dict[str, Footage], half: str, seed: int) -> Joined:
         parts.append((name, cut))
         shown.setdefault(int(i), []).append((now, now + STRIDE_SECONDS * (len(cut) - 1)))
         now += STRIDE_SECONDS * len(cut)
-    queries = [Query(text, tuple(shown[i])) for i, s in enumerate(cast) for text in s["captions"]]
+    words = "sealed" if sealed else "captions"
+    queries = [Query(text, tuple(shown[i])) for i, s in enumerate(cast) for text in s.get(words, ())]
     return Joined(_put_together(clips, parts), tuple(queries))
 
 
@@ -118,11 +123,12 @@ def measure_joined(
     """hit@k of every selector on both halves; the budgets beyond 3 only for the rows people compare."""
     listed = subjects()
     clips = sampled_clips(root, (moment[0] for s in listed for moment in s["moments"]), encoder)
-    texts = [text for subject in listed for text in subject["captions"]]
+    texts = [text for s in listed for text in [*s["captions"], *s.get("sealed", ())]]
     vectors = dict(zip(texts, np.asarray(encoder.embed_texts(texts), np.float64), strict=True))
     tables = []
     for half in halves:
-        table = Table(f"Real footage, {half} half", "hit@k", _note(half, joins))
+        title = "sealed captions" if half == "sealed" else f"{half} half"
+        table = Table(f"Real footage, {title}", "hit@k", _note(half, joins))
         for seed in range(joins):
             _measure_one(table, join(clips, half, seed), vectors, budgets, seed)
         tables.append(table)
@@ -144,11 +150,17 @@ def _measure_one(
                 row.add(f"join {seed}: {query.text}", query.text, hit, found)
 
 
+_CLIPS = {
+    "first": "the first half of the clips, on which the method was chosen",
+    "second": "the second half of the clips, printed beside the first all the while",
+    "sealed": "the second half of the clips, captions and joins first used when the method was settled",
+}
+
+
 def _note(half: str, joins: int) -> str:
-    use = "on which the method was chosen" if half == "first" else "printed beside it all the while"
     return (
-        f"{joins} joined videos of 40 cuts of the {half} half of the clips, {use}. A hit is a frame inside a "
-        "moment the caption tells of. Intervals draw captions, each with all its videos."
+        f"{joins} joined videos of 40 cuts of {_CLIPS[half]}. A hit is a frame inside a moment the caption "
+        "tells of. Intervals draw captions, each with all its videos."
     )
 
 
