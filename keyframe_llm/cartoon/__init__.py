@@ -29,8 +29,8 @@ def vlm_path() -> Path:
 
 
 def is_drawn(path: str) -> bool:
-    """Whether a video file was written by `film.write_clip`."""
-    import av
+    """Whether a video file was written by `film.write_clip`. Raises `VideoError`."""
+    from keyframe_llm.video.source import open_container
 
-    with av.open(path) as container:
+    with open_container(path) as container:
         return bool(container.metadata.get("comment") == DRAWN)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from keyframe_llm.cartoon.language import ACTION_LABELS, caption, clear_enough, questions
 from keyframe_llm.cartoon.samples import absent_scene, filmed, view_structure
 from keyframe_llm.cartoon.world import Scene, Shot, random_scene
-from keyframe_llm.data import Frames
 from keyframe_llm.prompting import prompt, time_label
 
 __all__ = ["GLIMPSES", "Rehearsal", "glimpses", "rehearsals"]
