@@ -141,6 +141,40 @@ def test_conversations_put_each_frames_time_before_it() -> None:
         assert [m["role"] for m in messages] == ["user", "assistant"] * (len(messages) // 2)
 
 
+def test_what_is_rehearsed_side_by_side_is_seen_as_if_asked_alone() -> None:
+    """Oracle: every branch on its own, behind its frames, through the model's usual way."""
+    import torch
+
+    from keyframe_llm.cartoon.models import new_processor, new_vlm
+    from keyframe_llm.cartoon.rehearsal import glimpses, rehearsals
+    from keyframe_llm.cartoon.training_vlm import rehearsed
+
+    rng = np.random.default_rng(0)
+    processor = new_processor()
+    model = new_vlm(processor.tokenizer).eval()
+    scenes, seconds, images = zip(*(glimpses(rng) for _ in range(20)), strict=True)
+    shown = [np.array(image) for some in images for image in some]
+    pixels = processor.image_processor(shown, return_tensors="pt")
+    drawn = rehearsals(rng, 2, scenes, np.stack(seconds), processor.tokenizer, 12)
+    with torch.inference_mode():
+        tokens = model.model.visual(pixels.pixel_values, grid_thw=pixels.image_grid_thw).pooler_output
+        hidden = rehearsed(model, drawn, tokens.view(len(shown), 12, -1)[drawn.seen])
+        compared = 0
+        for row, (ids, branch) in enumerate(zip(drawn.ids, drawn.branch, strict=True)):
+            frames = (ids == model.config.vision_start_token_id).sum()
+            mine = [int(i) for i in drawn.seen[compared : compared + frames]]
+            compared += frames
+            for number in range(1, branch.max() + 1):
+                alone = torch.from_numpy(ids[(branch == 0) | (branch == number)])[None]
+                inputs = processor.image_processor([shown[i] for i in mine], return_tensors="pt")
+                kinds = (alone == model.config.image_token_id).int()
+                out = model.model(input_ids=alone, mm_token_type_ids=kinds, **inputs, use_cache=False)
+                asked = int((branch == number).sum())
+                together = hidden[row][torch.from_numpy(branch == number)]
+                assert torch.allclose(out.last_hidden_state[0, -asked:], together, atol=1e-4)
+    assert compared == len(drawn.seen) > 0
+
+
 def test_a_written_clip_plays_back_as_drawn(tmp_path: Path) -> None:
     clip = Clip((MAN, replace(MAN, place="desert", layout=9, start=4.0, end=6.0)))
     write_clip(clip, tmp_path / "clip.mp4", fps=10)

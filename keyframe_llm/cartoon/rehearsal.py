@@ -38,8 +38,6 @@ class Rehearsal:
     """(B, L), -100 where the assistant does not speak"""
     branch: NDArray[np.int64]
     """(B, L): 0 for the frames, 1, 2, … for each thing asked, -1 for padding"""
-    prefix: NDArray[np.int64]
-    """(B,) tokens of the frames and their times"""
     seen: NDArray[np.int64]
     """(frames,) which drawn frame each image is, in the order of the batch"""
 
@@ -106,13 +104,12 @@ def rehearsals(
     """Make a batch of `count` clips, composed of `scenes` drawn at `seconds` (N, GLIMPSES)."""
     image = "<|vision_start|>" + "<|image_pad|>" * image_tokens + "<|vision_end|>"
     rows: list[tuple[list[int], list[int], list[int]]] = []
-    prefixes, seen = [], []
+    seen: list[int] = []
     for _ in range(count):
         shots, frames = _compose(rng, scenes, seconds)
         seen += frames
         shown = "".join(time_label(shot.second) + image for shot in shots)
         ids = list(tokenizer("<|im_start|>user\n" + shown).input_ids)
-        prefixes.append(len(ids))
         labels, branch = [-100] * len(ids), [0] * len(ids)
         for i, (text, reply) in enumerate(_asked(rng, shots), 1):
             said = tokenizer(f"{text}<|im_end|>\n<|im_start|>assistant\n").input_ids
@@ -122,8 +119,13 @@ def rehearsals(
             branch += [i] * (len(said) + len(replied))
         rows.append((ids, labels, branch))
     width = max(len(ids) for ids, _, _ in rows)
-    filled = [
-        np.array([row[part] + [fill] * (width - len(row[part])) for row in rows])
-        for part, fill in ((0, tokenizer.pad_token_id), (1, -100), (2, -1))
-    ]
-    return Rehearsal(*filled, np.array(prefixes), np.array(seen))
+
+    def filled(part: int, padding: int) -> NDArray[np.int64]:
+        return np.array([row[part] + [padding] * (width - len(row[part])) for row in rows], np.int64)
+
+    return Rehearsal(
+        ids=filled(0, tokenizer.pad_token_id),
+        labels=filled(1, -100),
+        branch=filled(2, -1),
+        seen=np.array(seen, np.int64),
+    )

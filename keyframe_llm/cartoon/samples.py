@@ -84,23 +84,20 @@ def filmed(rng: np.random.Generator, shot: Shot) -> NDArray[np.uint8]:
     return np.asarray(Image.open(packed))
 
 
-def view_structure(rng: np.random.Generator, *, simple: bool = False) -> tuple[Clip, list[Shot]]:
+def view_structure(rng: np.random.Generator) -> tuple[Clip, list[Shot]]:
     """Make a clip and a few shots of it, whether or not they show plainly who moves."""
-    many = 0.0 if simple else rng.random()
+    many = rng.random()
     scenes = 1 if many < 0.45 else 2 if many < 0.65 else int(rng.integers(3, 7))
-    count = int(rng.choice([1, 2, 3, 4], p=[0.75, 0.25, 0, 0] if simple else [0.1, 0.2, 0.6, 0.1]))
+    count = int(rng.choice([1, 2, 3, 4], p=[0.1, 0.2, 0.6, 0.1]))
     length = rng.uniform(2, 8) * scenes * (rng.integers(1, 30) if rng.random() < 0.2 else 1)
     clip = random_clip(rng, scenes=scenes, seconds=float(length))
     return clip, random_shots(rng, clip, count)
 
 
-def random_view(rng: np.random.Generator, *, simple: bool = False) -> tuple[Clip, list[Shot]]:
-    """Make a clip and the few frames of it that are shown: one scene or several, one to four frames.
-
-    `simple` views show one scene in one or two frames: what to learn to see from.
-    """
+def random_view(rng: np.random.Generator) -> tuple[Clip, list[Shot]]:
+    """Make a clip and the few frames of it that are shown: one scene or several, one to four frames."""
     while True:
-        clip, shots = view_structure(rng, simple=simple)
+        clip, shots = view_structure(rng)
         if clear_enough(shots):
             return clip, shots
 
@@ -136,13 +133,11 @@ def conversation(rng: np.random.Generator, shots: Sequence[Shot], turns: int = 4
     return said
 
 
-def conversations(
-    rng: np.random.Generator, count: int, *, simple: bool = False
-) -> list[list[dict[str, Any]]]:
+def conversations(rng: np.random.Generator, count: int) -> list[list[dict[str, Any]]]:
     """Make `count` whole conversations in chat format, frames first."""
     batch = []
     for _ in range(count):
-        _, shots = random_view(rng, simple=simple)
+        _, shots = random_view(rng)
         frames = Frames(
             same_size([filmed(rng, shot) for shot in shots]), np.array([shot.second for shot in shots])
         )
