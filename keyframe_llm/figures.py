@@ -69,8 +69,9 @@ def score_plot(selection: Selection) -> Image.Image:
     with warnings.catch_warnings():
         # The bundled font has no Chinese or Japanese; they show as boxes, which is no fault of the video.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        canvas.draw()  # type: ignore[no-untyped-call]
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")  # type: ignore[no-untyped-call]
+        canvas.draw()  # type: ignore[no-untyped-call]  # of matplotlib
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]  # of matplotlib
+    return Image.fromarray(pixels).convert("RGB")
 
 
 def _cell(selection: Selection, i: int) -> Image.Image:

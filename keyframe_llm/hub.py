@@ -121,7 +121,7 @@ def _check_hub(name: str, config_file: str, ways_out: str) -> None:
 
 @contextmanager
 def _one_line_errors(name: str, ways_out: str) -> Iterator[None]:
-    from huggingface_hub.errors import HTTPError, StrictDataclassError  # type: ignore[attr-defined]
+    from huggingface_hub.errors import HTTPError, StrictDataclassError  # type: ignore[attr-defined]  # re-exported
     from safetensors import SafetensorError
 
     problems = (

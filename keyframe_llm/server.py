@@ -122,7 +122,7 @@ class OpenAIVLM:
         with self._errors():
             return self._client.chat.completions.create(
                 model=self.name,
-                messages=messages,  # type: ignore[arg-type]
+                messages=messages,  # type: ignore[arg-type]  # plain dictionaries, checked by the server
                 max_tokens=max_new_tokens,
                 temperature=0.0,
                 **options,

@@ -295,7 +295,7 @@ def _area_bound(image_processor: Any, tokens: int) -> dict[str, Any]:
 def _stopper(stop: Event) -> Any:
     from transformers import StoppingCriteria
 
-    class Stopper(StoppingCriteria):  # type: ignore[misc]
+    class Stopper(StoppingCriteria):  # type: ignore[misc]  # untyped
         def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
             import torch
 

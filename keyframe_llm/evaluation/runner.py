@@ -11,6 +11,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from keyframe_llm import __version__
@@ -99,8 +100,7 @@ def _work(asked: argparse.Namespace) -> list[tuple[str, Callable[[], list[Table]
         if data is None:
             _told(f"left out: {name}; give --data with real footage, or set {DATA_VARIABLE}")
         else:
-            folder = data
-            work.append((name, lambda measure=measure, folder=folder: measure(asked, folder)))  # type: ignore[misc]
+            work.append((name, partial(measure, asked, data)))
     return work
 
 
