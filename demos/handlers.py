@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -43,105 +45,114 @@ class Desk:
     def _opened(self, path: Path, questions: tuple[str, ...], request: gr.Request) -> list[Any]:
         session = self._session(request)
         session.stop()
-        session.open(self.visitors.bring(str(request.session_hash), path))
-        assert session.video is not None
+        video = self.visitors.bring(str(request.session_hash), path)
+        session.open(video)
         chat = gr.Chatbot(value=[], examples=[{"text": question} for question in questions])
-        shown = (gr.Column(visible=False), gr.Column(visible=True))
-        return [*shown, told.player(session.video), chat, ""]
+        return [gr.update(visible=False), gr.update(visible=True), told.player(video), chat, ""]
 
     def closed(self, request: gr.Request) -> list[Any]:
         """Put the video away and go back to the beginning."""
         session = self._session(request)
-        session.stop()
-        with session.working:
+        with session.at_rest():
             session.forget()
         self.visitors.put_away(str(request.session_hash))
-        shown = (gr.Column(visible=True), gr.Column(visible=False))
+        shown = (gr.update(visible=True), gr.update(visible=False))
         chat = gr.Chatbot(value=[], examples=None)
-        box = gr.Textbox(interactive=False, placeholder=_NO_VIDEO)
+        box = gr.update(value="", interactive=False, placeholder=_NO_VIDEO, submit_btn=True, stop_btn=False)
         return [*shown, "", chat, "", None, "", "", "", "", box]
 
-    def watched(self, request: gr.Request, *settings: Any) -> Iterator[list[Any]]:
-        """Find what matters in the video; draw the frames as soon as they are there."""
+    def watched(self, request: gr.Request, *settings: Any) -> Iterator[Any]:
+        """Find what matters in the video; draw the frames as soon as they are there.
+
+        Also returns the start, the video's side and the upload: where nothing could be made of the video the
+        page goes back to its beginning, notice kept.
+        """
         session, chosen = self._session(request), Settings(*settings)
-        for _ in session.work(lambda: session.watch(chosen)):
-            yield self._video_side(session, chosen, ready=not session.stage)
+        video = session.video
 
-    def seen(self, request: gr.Request) -> list[Any]:
-        """Go back to the beginning, notice kept, where nothing could be made of the video."""
-        session = self._session(request)
-        if session.overview is not None or session.video is None:
-            return [gr.skip()] * 3
-        session.video = None
-        self.visitors.put_away(str(request.session_hash))
-        return [gr.Column(visible=True), gr.Column(visible=False), None]
+        def draw() -> list[Any]:
+            side, kept = self._video_side(session, chosen), [gr.skip()] * 3
+            if not session.stage and session.overview is None and session.video == video:
+                session.video = None
+                self.visitors.put_away(str(request.session_hash))
+                kept = [gr.update(visible=True), gr.update(visible=False), None]
+            return [*side, *kept]
 
-    def captioned(self, request: gr.Request, caption: str, *settings: Any) -> Iterator[list[Any]]:
+        yield from _worked(session, lambda: session.watch(chosen), draw)
+
+    def captioned(self, request: gr.Request, caption: str, *settings: Any) -> Iterator[Any]:
         """Choose the frames by the caption a person wrote."""
         session, chosen = self._session(request), Settings(*settings)
-        for _ in _worked(session, lambda: session.guide_by_caption(caption, chosen)):
-            yield self._video_side(session, chosen, ready=not session.stage)
+        job = partial(session.guide_by_caption, caption, chosen)
+        yield from _worked(session, job, lambda: self._video_side(session, chosen))
 
-    def asked(self, request: gr.Request, question: str, *settings: Any) -> Iterator[list[Any]]:
+    def asked(self, request: gr.Request, question: str, *settings: Any) -> Iterator[Any]:
         """Answer, word by word; the frames come first."""
-        session, chosen = self._session(request), Settings(*settings)
         if not question.strip():
-            raise gr.Error("Write a question first.", title="Nothing was asked", print_exception=False)
-        box = gr.Textbox(value="", submit_btn=False, stop_btn=True)
-        for _ in _worked(session, lambda: session.ask(question, chosen)):
-            going = bool(session.stage)
-            yield [*self._chat_side(session, chosen), box if going else _idle_box()]
-            box = gr.Textbox(submit_btn=False, stop_btn=True)
+            gr.Info("Write a question first.", title="Nothing was asked")
+            yield gr.skip()
+            return
+        session, chosen = self._session(request), Settings(*settings)
+        yield from self._talked(session, chosen, partial(session.ask, question, chosen), value="")
 
-    def again(self, request: gr.Request, *settings: Any) -> Iterator[list[Any]]:
+    def again(self, request: gr.Request, *settings: Any) -> Iterator[Any]:
         """Ask the last question once more, with the settings as they are now."""
-        session = self._session(request)
-        if session.turns and not session.stage:
-            yield from self.asked(request, session.turns.pop().question, *settings)
+        session, chosen = self._session(request), Settings(*settings)
+        if session.turns:
+            yield from self._talked(session, chosen, partial(session.ask_again, chosen))
+        else:
+            yield gr.skip()
+
+    def _talked(
+        self, session: Session, chosen: Settings, job: Callable[[], Any], **box: Any
+    ) -> Iterator[Any]:
+        """Do a job of the conversation; `box` is what changes in the question box at once."""
+
+        def draw() -> list[Any]:
+            busy = bool(session.stage)
+            told = gr.update(**box, submit_btn=not busy, stop_btn=busy)
+            box.clear()
+            return [*self._chat_side(session, chosen), told]
+
+        yield from _worked(session, job, draw)
 
     def undone(self, request: gr.Request, *settings: Any) -> list[Any]:
         """Take the last question back into the box."""
         session = self._session(request)
         if not session.turns or session.stage:
             return [gr.skip()] * 5
-        question = session.turns.pop().question
-        return [*self._chat_side(session, Settings(*settings)), gr.Textbox(value=question)]
+        question = session.take_back()
+        return [*self._chat_side(session, Settings(*settings)), gr.update(value=question)]
 
     def cleared(self, request: gr.Request, *settings: Any) -> list[Any]:
         """Forget what was said, keep the video."""
         session = self._session(request)
-        session.stop()
-        with session.working:
-            session.turns.clear()
-        return [*self._chat_side(session, Settings(*settings)), _idle_box()]
+        with session.at_rest():
+            session.clear()
+        box = gr.update(submit_btn=True, stop_btn=False)
+        return [*self._chat_side(session, Settings(*settings)), box]
 
     def stopped(self, request: gr.Request) -> None:
         """End the answer that is being written."""
         self._session(request).stop()
 
-    def classified(self, request: gr.Request, labels: list[str], *settings: Any) -> Iterator[list[Any]]:
+    def classified(self, request: gr.Request, labels: list[str], *settings: Any) -> Iterator[Any]:
         """Say which label fits the video."""
         session, chosen = self._session(request), Settings(*settings)
         names = [name.strip() for label in labels or [] for name in re.split(r"[,\n]", label)]
-        session.classified = None
-        for _ in _worked(session, lambda: session.classify(names, chosen)):
-            found = session.classified
-            if session.stage or found is None:
-                drawn = views.stages(session.stage, session.share) if session.stage else ""
-            else:
-                frames = views.strip(found.selection.frames, views.frame_scores(found.selection))
-                drawn = views.bars(found.probabilities) + "<h4>Judged by these frames</h4>" + frames
-            yield [drawn, told.notice(session, chosen)]
+        job = partial(session.classify, names, chosen)
+        yield from _worked(session, job, lambda: [told.classified(session), told.notice(session, chosen)])
 
     def left(self, request: gr.Request) -> None:
         """End the session of a tab that was closed."""
         self.visitors.leave(str(request.session_hash))
 
-    def _video_side(self, session: Session, settings: Settings, *, ready: bool) -> list[Any]:
-        caption = gr.Textbox(value=session.caption, interactive=ready)
+    def _video_side(self, session: Session, settings: Settings) -> list[Any]:
+        ready = not session.stage
+        caption = gr.update(value=session.caption, interactive=ready)
         there = ready and session.overview is not None
         hint = "Ask about the video" if there else _NO_VIDEO if ready else "One moment, looking …"
-        box = gr.Textbox(interactive=there, placeholder=hint)
+        box = gr.update(interactive=there, placeholder=hint)
         notice = told.notice(session, settings)
         return [notice, told.status(session), told.moments(session), caption, box]
 
@@ -150,16 +161,21 @@ class Desk:
         return [*drawn, told.status(session), told.notice(session, settings)]
 
 
-def _idle_box() -> Any:
-    return gr.Textbox(submit_btn=True, stop_btn=False)
+def _worked(session: Session, job: Callable[[], Any], draw: Callable[[], list[Any]]) -> Iterator[Any]:
+    """Do the job and draw what is new; where something else is going on, say so and leave that alone.
 
-
-def _worked(session: Session, job: Callable[[], None]) -> Iterator[None]:
-    """Do the job; where something else is being worked on, say so and leave that alone."""
+    What is as it was is left out: a page that gets everything at every word has no time for a click.
+    """
+    last: list[Any] = []
     try:
-        yield from session.work(job)
+        for _ in session.work(job):
+            drawn = draw()
+            same = [i < len(last) and last[i] == value for i, value in enumerate(drawn)]
+            yield [gr.skip() if known else value for known, value in zip(same, drawn, strict=True)]
+            last = drawn
     except OptionsError as error:
-        raise plain_error(error, "One thing at a time") from error
+        gr.Info(escape(views.sentence(str(error)), quote=False), title="One thing at a time")
+        yield gr.skip()
 
 
 def plain_error(error: KeyframeError, title: str = "That did not work") -> gr.Error:

@@ -52,20 +52,21 @@ def build(models: Models, folder: Path) -> gr.Blocks:
                     settings = _settings(models)
         opened = [start, side["column"], side["player"], chat, result]
         looked = [notice, side["status"], side["moments"], side["caption"], box]
+        kept = [start, side["column"], upload]
         said = [chat, side["moments"], side["status"], notice, box]
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
         def watch(event: Any) -> None:
-            event = event.then(desk.watched, settings, looked, **private)
-            event.then(desk.seen, None, [start, side["column"], upload], **private)
+            event.then(desk.watched, settings, [*looked, *kept], **private)
 
         watch(upload.upload(desk.opened, upload, opened, **private))
         for name, button in examples.items():
             watch(button.click(_named(desk, name), None, opened, **private))
-        left = [notice, side["status"], side["moments"], side["caption"], box]
-        side["another"].click(desk.closed, None, [*opened, upload, *left], **private)
+        side["another"].click(desk.closed, None, [*opened, upload, *looked], **private)
         side["caption"].submit(desk.captioned, [side["caption"], *settings], looked, **private)
-        box.submit(desk.asked, [box, *settings], said, **private)
+        # Not "once": right after an answer's last word its event is not over for the page, and the next
+        # question would be dropped unheard.
+        box.submit(desk.asked, [box, *settings], said, trigger_mode="multiple", **private)
         box.stop(desk.stopped, None, None, queue=False, **private)
         chat.example_select(_chosen_question, None, box, **private).then(
             desk.asked, [box, *settings], said, **private

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
+import numpy as np
 from keyframe_llm.demos import views
 from keyframe_llm.demos.session import Session, Settings, Turn
+from numpy.typing import NDArray
 
-__all__ = ["messages", "moments", "notice", "player", "status"]
+from keyframe_llm.data import Selection
+
+__all__ = ["classified", "messages", "moments", "notice", "player", "session_address", "status"]
 
 _WAITING = {
     "start": "Starting …",
@@ -31,34 +36,29 @@ def messages(session: Session) -> list[dict[str, Any]]:
 def _turn(turn: Turn, session: Session) -> list[dict[str, Any]]:
     said: list[dict[str, Any]] = [{"role": "user", "content": turn.question}]
     if turn.selection is not None:
-        said.append(_html(_drawn(turn)))
+        said.append(_frames(turn, turn.selection, session))
     said += [{"role": "assistant", "content": text} for text in _texts(turn, session)]
     if turn.state in ("done", "stopped") and turn.selection is not None:
-        said.append(_html(f'<p class="kf-facts">{escape(" · ".join(_facts(turn)))}</p>'))
+        said.append(_facts(turn, turn.selection))
     return said
 
 
-def _drawn(turn: Turn) -> str:
-    assert turn.selection is not None
-    kind = "both" if turn.uniform is not None else "frames"
+def _frames(turn: Turn, selection: Selection, session: Session) -> dict[str, Any]:
+    kind = "frames" if turn.uniform is None else "both"
     if kind not in turn.drawn:
-        frames = views.strip(turn.selection.frames, views.frame_scores(turn.selection))
-        if turn.uniform is not None:
-            frames = f"<div><h4>KeyScore</h4>{frames}</div>"
-            frames += f"<div><h4>Uniform sampling</h4>{views.strip(turn.uniform, kind='uniform')}</div>"
-            frames = f'<div class="kf-versus">{frames}</div>'
-        turn.drawn[kind] = frames
-    return str(turn.drawn[kind])
+        turn.drawn[kind] = _html(views.rows(selection, session_address(session), turn.uniform))
+    message: dict[str, Any] = turn.drawn[kind]
+    return message
 
 
 def _texts(turn: Turn, session: Session) -> list[str]:
     if turn.state == "failed":
-        return [f"**That did not work:** {turn.trouble}"]
-    if not turn.answer:
+        return [f"**That did not work:** {_without_path(turn.trouble, session.video)}"]
+    if not turn.answer or turn.selection is None:
         return ["*stopped before a word was said*"] if turn.state == "stopped" else [_waiting(session)]
-    assert turn.selection is not None
-    answer = views.linked_times(turn.answer, turn.selection.frames)
-    texts = [answer + (" *— stopped*" if turn.state == "stopped" else "")]
+    texts = [views.linked_times(turn.answer, turn.selection.frames)]
+    if turn.state == "stopped":
+        texts[0] += " *— stopped*"
     if turn.uniform is not None and turn.state == "done":
         said = views.linked_times(turn.uniform_answer, turn.uniform) or "…"
         texts.append(f"*Shown the uniform frames instead, the model says:* {said}")
@@ -66,21 +66,25 @@ def _texts(turn: Turn, session: Session) -> list[str]:
 
 
 def _waiting(session: Session) -> str:
-    return f"*{_WAITING.get(session.stage, 'Choosing the frames …')}*"
+    return "*Stopping …*" if session.stopping else f"*{_WAITING.get(session.stage, 'Choosing the frames …')}*"
 
 
-def _facts(turn: Turn) -> list[str]:
-    assert turn.selection is not None
-    count, (_, visual) = len(turn.selection.frames), turn.tokens
-    plural = "frame" if count == 1 else "frames"
-    facts = [f"rests on {count} {plural} of {turn.selection.sampled_frames} looked at"]
-    if visual:
-        facts.append(f"{visual:,} image tokens, not the {visual * 8 // count:,} of 8 uniform frames")
-    chosen = turn.selection.timings["total"] - turn.selection.timings["caption"]
-    facts.append(f"chosen in {chosen:.1f} s, answered in {turn.answer_seconds:.1f} s")
-    if turn.saved_seconds >= 0.1:
-        facts.append(f"{turn.saved_seconds:.1f} s saved: nothing was looked at twice")
-    return facts
+def _facts(turn: Turn, selection: Selection) -> dict[str, Any]:
+    """What the answer cost and saved, in one line under it."""
+    if "facts" not in turn.drawn:
+        count, (_, visual) = len(selection.frames), turn.tokens
+        plural = "frame" if count == 1 else "frames"
+        facts = [f"rests on {count} {plural} of {selection.sampled_frames} looked at"]
+        if visual:
+            facts.append(f"{visual:,} image tokens, not the {visual * 8 // count:,} of 8 uniform frames")
+        chosen = selection.timings["total"] - selection.timings["caption"]
+        ended = "stopped" if turn.state == "stopped" else "answered"
+        facts.append(f"chosen in {chosen:.1f} s, {ended} in {turn.answer_seconds:.1f} s")
+        if turn.saved_seconds >= 0.1:
+            facts.append(f"{turn.saved_seconds:.1f} s saved: nothing was looked at twice")
+        turn.drawn["facts"] = _html(f'<p class="kf-facts">{escape(" · ".join(facts))}</p>')
+    message: dict[str, Any] = turn.drawn["facts"]
+    return message
 
 
 def status(session: Session) -> str:
@@ -98,21 +102,34 @@ def status(session: Session) -> str:
         told.append(f"{share:.0%} fewer than 8 uniform frames")
     if session.first_look:
         told.append(f"first look {session.first_look:.1f} s, kept for every question")
-    return str(views.stages("", 1.0, None, told))
+    return str(views.spent(session.spent, told))
 
 
 def moments(session: Session) -> str:
-    """Draw what matters: for the last question, or for the video as a whole."""
-    last = next((turn for turn in reversed(session.turns) if turn.selection is not None), None)
-    if last is not None and last.selection is not None:
-        if "moments" not in last.drawn or (last.uniform is None) == ("versus" in last.drawn["moments"]):
-            about = f"for “{last.question}”"
-            last.drawn["moments"] = views.moments(last.selection, about, last.uniform)
-        return str(last.drawn["moments"])
-    if session.overview is None:
+    """Draw what matters: for the question in view, or for the video as a whole."""
+    turn, found = session.in_view, session.overview
+    if turn is not None and turn.selection is not None:
+        about, found, uniform, drawn = f"for “{turn.question}”", turn.selection, turn.uniform, turn.drawn
+    elif found is not None:
+        about = "by the caption" if found.caption else "by their looks"
+        uniform, drawn = session.overview_uniform, session.overview_drawn
+    else:
         return ""
-    about = "by the caption" if session.overview.caption else "by their looks"
-    return str(views.moments(session.overview, about, session.overview_uniform))
+    if "moments" not in drawn:
+        drawn["moments"] = views.moments(found, about, session_address(session), uniform)
+    return str(drawn["moments"])
+
+
+def classified(session: Session) -> str:
+    """Draw how likely each label is, and the frames it was judged by."""
+    found = session.classified
+    if session.stage:
+        return str(views.stages(session.stage, session.share, last="Judge"))
+    if found is None:
+        return ""
+    scores = views.frame_scores(found.selection)
+    frames = views.strip(found.selection.frames, session_address(session), scores)
+    return f"{views.bars(found.probabilities)}<h4>Judged by these frames</h4>{frames}"
 
 
 def notice(session: Session, settings: Settings) -> str:
@@ -132,6 +149,26 @@ def player(video: Path) -> str:
         f'<video controls playsinline preload="auto" src="gradio_api/file={quote(str(video))}"></video>'
         f"<p>{escape(video.name)}</p>"
     )
+
+
+def session_address(session: Session) -> views.Address:
+    """Give pictures of a session's video an address beside the video, where nobody else finds them.
+
+    They are files, not `data:` addresses: a page is slow that gets all its pictures anew at every word.
+    """
+
+    def address(image: NDArray[np.uint8]) -> str:
+        if session.video is None:
+            return ""
+        data = views.jpeg(image)
+        path = session.video.with_name(hashlib.sha256(data).hexdigest()[:20] + ".jpg")
+        try:
+            path.write_bytes(data)
+        except FileNotFoundError:  # the video was put away meanwhile, and what is drawn is not looked at
+            return ""
+        return f"gradio_api/file={quote(str(path))}"
+
+    return address
 
 
 def _without_path(text: str, video: Path | None) -> str:

@@ -8,16 +8,19 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from keyframe_llm.demos import told
+from keyframe_llm.demos.curves import clock
+from keyframe_llm.demos.dialogue import conversation, guiding_text
 from keyframe_llm.demos.models import Models, SharedModel
-from keyframe_llm.demos.session import Session, Settings, Turn, conversation, guiding_text
+from keyframe_llm.demos.session import Session, Settings, Turn
 from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
-from keyframe_llm.demos.views import clock, linked_times, moments
+from keyframe_llm.demos.views import linked_times, moments
 from keyframe_llm.demos.visitors import Visitors
 from numpy.typing import NDArray
 from PIL import Image
@@ -170,6 +173,103 @@ def test_a_new_video_starts_anew(talk: SimpleNamespace) -> None:
     assert talk.session.turns[0].selection.video.duration_seconds == pytest.approx(6.0, abs=0.2)
 
 
+def test_an_edited_caption_shows_its_frames_also_after_a_question(talk: SimpleNamespace) -> None:
+    talk.session.watch(SETTINGS)
+    talk.session.ask("Who is on the beach?", SETTINGS)
+    assert talk.session.in_view is talk.session.turns[0]
+    talk.session.guide_by_caption("a robot", SETTINGS)
+    assert talk.session.in_view is None and talk.session.overview.caption == "a robot"
+
+
+class Chatterbox(Listener):
+    """Talks until it is stopped, and says when it has fallen silent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.silent = Event()
+
+    def stream(self, messages: list[dict[str, Any]], *, max_new_tokens: int = 128) -> Iterator[str]:
+        try:
+            for word in range(1_000_000):
+                yield f"word{word} "
+        finally:
+            self.silent.set()
+
+
+def talking(minute: Path) -> tuple[Session, Chatterbox, Settings]:
+    model = Chatterbox()
+    session = Session(Models([model], [Colours()]))
+    session.open(minute)
+    return session, model, Settings("Chatterbox", "Colours")
+
+
+def test_a_stopped_answer_is_kept_as_far_as_it_came_and_can_be_asked_again(minute: Path) -> None:
+    session, model, settings = talking(minute)
+    for _ in session.work(lambda: session.ask("What?", settings)):
+        if session.turns and "word9 " in session.turns[0].answer:
+            session.stop()
+    turn = session.turns[0]
+    assert turn.state == "stopped" and turn.answer.startswith("word0 word1 ") and model.silent.is_set()
+    assert session.stage == "" and "— stopped" in str(told.messages(session))
+    for _ in session.work(lambda: session.ask_again(settings)):
+        if "word9 " in session.turns[-1].answer:
+            session.stop()
+    assert [t.question for t in session.turns] == ["What?"] and session.turns[0] is not turn
+    assert session.take_back() == "What?" and session.turns == [] and session.in_view is None
+
+
+def test_a_new_video_ends_the_answer_about_the_last_one(minute: Path) -> None:
+    session, model, settings = talking(minute)
+    drawings = session.work(lambda: session.ask("What?", settings))
+    while not (session.turns and session.turns[0].answer):
+        next(drawings)
+    session.open(demo_video("one_walk.mp4"))
+    assert model.silent.is_set() and session.turns == []
+    list(drawings)
+    assert session.trouble == ""
+
+
+def test_a_look_that_nobody_waits_for_ends_before_its_time(talk: SimpleNamespace) -> None:
+    drawings = talk.session.work(lambda: talk.session.watch(SETTINGS))
+    next(drawings)
+    talk.session.stop()
+    list(drawings)
+    assert talk.model.heard == [] and talk.session.trouble == "" and talk.session.stage == ""
+
+
+def test_one_thing_is_done_at_a_time(talk: SimpleNamespace) -> None:
+    going, release = Event(), Event()
+
+    def wait() -> None:
+        going.set()
+        release.wait()
+
+    drawings = talk.session.work(wait)
+    begun = Thread(target=lambda: list(drawings))
+    begun.start()
+    going.wait()
+    with pytest.raises(OptionsError, match="still being worked on"):
+        next(talk.session.work(lambda: None))
+    release.set()
+    begun.join()
+    assert list(talk.session.work(lambda: None)) == [None]
+
+
+def test_pictures_lie_beside_the_video_and_go_with_it(tmp_path: Path) -> None:
+    visitors = Visitors(Models([Listener()], [Colours()]), tmp_path)
+    upload = tmp_path / "upload" / "v.mp4"
+    upload.parent.mkdir()
+    upload.write_bytes(demo_video("one_walk.mp4").read_bytes())
+    session = visitors.session("ann")
+    session.open(visitors.bring("ann", upload))
+    session.ask("What?", SETTINGS)
+    shown = re.findall(r'src="gradio_api/file=([^"]+)"', told.moments(session))
+    assert len(shown) == len(session.turns[0].selection.frames)
+    assert all(Path(path).parent == session.video.parent and Image.open(path).width <= 416 for path in shown)
+    visitors.leave("ann")
+    assert not any(Path(path).exists() for path in shown)
+
+
 def test_weights_are_brought_to_a_sum_of_one_and_none_at_all_is_a_mistake() -> None:
     assert Settings("m", "e", semantic=1.0, temporal=0.0, drop=1.0).options()["weights"] == (0.5, 0.0, 0.5)
     with pytest.raises(OptionsError, match="all three weights are 0"):
@@ -200,13 +300,13 @@ def test_only_times_that_are_the_frames_own_become_links() -> None:
 
 def test_the_curve_has_its_picks_where_their_seconds_are(minute: Path) -> None:
     found = KeyframeLLM(Listener(), Colours()).select(minute, caption="a robot <b>", max_frames=3)
-    drawn = moments(found, "for “a robot <b>”")
+    drawn = moments(found, "for “a robot <b>”", lambda image: "frame.jpg")
     picks = re.findall(r'class="kf-pick" data-second="([\d.]+)".*?left:([\d.]+)%;top:([\d.]+)%', drawn)
     assert [float(second) for second, _, _ in picks] == pytest.approx(found.seconds.tolist(), abs=0.001)
     for (second, left, top), score in zip(picks, found.scores.total[found.chosen], strict=True):
         assert float(left) == pytest.approx(100 * float(second) / 60, abs=0.1)
         assert float(top) == pytest.approx(100 * (1 - score) * 100 / 116, abs=0.2)
-    assert drawn.count("data:image/jpeg") == len(found.frames) and "<b>”" not in drawn
+    assert drawn.count('src="frame.jpg"') == len(found.frames) and "<b>”" not in drawn
 
 
 def test_what_somebody_brought_is_theirs_alone_and_goes_with_them(tmp_path: Path) -> None:
