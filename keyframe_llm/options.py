@@ -60,6 +60,8 @@ class SelectOptions:
     """Keep proposals scoring at least this, 0–1; None adapts to the task and the scores."""
     min_gap_seconds: float | None = None
     """Key frames lie at least this far apart, in seconds; None follows the video's length."""
+    max_picture_pixels: int | None = None
+    """Decode no picture of more pixels, width times height: for files of strangers. None takes any."""
     backend: Backend = "pyav"
     """Which library decodes: `pyav`, or `decord` where it is installed."""
     seed: int = 0
@@ -83,6 +85,8 @@ class SelectOptions:
         _whole("max_images", self.max_images, 1, 20_000)
         if self.k_max is not None:
             _whole("k_max", self.k_max, 2, 10_000)
+        if self.max_picture_pixels is not None:
+            _whole("max_picture_pixels", self.max_picture_pixels, 1, 1 << 31)
         if self.threshold is not None:
             _within("threshold", self.threshold, 0.0, 1.0)
         if self.min_gap_seconds is not None:

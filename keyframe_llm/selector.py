@@ -40,7 +40,7 @@ _REMEMBERED_VIDEOS = 4
 _STAGES = ("decode", "propose", "caption", "embed", "score", "total")
 _PROPOSING = (
     *("fps", "max_samples", "start_seconds", "end_seconds", "proposer", "gamma_time", "k_max"),
-    *("method", "max_images"),
+    *("method", "max_images", "max_picture_pixels"),
 )
 
 
@@ -114,7 +114,7 @@ class Selector:
         began = time.perf_counter()
         caption, question = _text("caption", caption), _text("question", question)
         texts = _guiding_texts(caption, question, options)
-        with open_video(video, options.backend) as decoder:
+        with open_video(video, options.backend, options.max_picture_pixels) as decoder:
             watched, timings = self._watch(decoder, options, pictures=bool(texts) or expect_text)
             proposals = watched.candidates if texts else watched.proposals
             scores = self._score(watched, texts, options, timings)

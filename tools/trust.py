@@ -150,7 +150,7 @@ def check_header(path: Path, limits: Limits) -> str | None:
     from keyframe_llm.video.source import av_errors, check_path, open_container, video_stream
 
     name = check_path(path)
-    with open_container(name) as container, av_errors(name):
+    with open_container(name, limits.max_pixels) as container, av_errors(name):
         shown = video_stream(container, name)
         pixels = max(stream.width * stream.height for stream in container.streams.video)
         if pixels > limits.max_pixels:

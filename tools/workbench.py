@@ -23,6 +23,7 @@ from keyframe_llm.cartoon import DRAWN, OUTSIDE_WORLD
 from keyframe_llm.data import Selection
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.errors import KeyframeError, ModelError
+from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import DEFAULT_ENCODER, DEFAULT_MODEL, KeyframeLLM
 from keyframe_llm.vlm import VLM
 
@@ -92,7 +93,8 @@ class Workbench:
         self.pictures: Pictures = pictures or FolderPictures()
         self.roots = Roots(roots)
         vlm, eyes = SharedVLM(model, **model_options), SharedEncoder(encoder, device)
-        self._workers = Workers(lambda: KeyframeLLM(vlm, eyes, progress=report), self.limits)
+        options = SelectOptions(max_picture_pixels=self.limits.max_pixels)
+        self._workers = Workers(lambda: KeyframeLLM(vlm, eyes, options=options, progress=report), self.limits)
 
     @property
     def calls_inside(self) -> int:

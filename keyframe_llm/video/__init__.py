@@ -16,17 +16,22 @@ from keyframe_llm.video.decoder import DecodePlan, Decoder
 __all__ = ["DecodePlan", "Decoder", "open_video"]
 
 
-def open_video(path: str | os.PathLike[str], backend: Backend = "pyav") -> Decoder:
+def open_video(
+    path: str | os.PathLike[str], backend: Backend = "pyav", max_pixels: int | None = None
+) -> Decoder:
     """Open a local video file. Use as a context manager, or `close()` it.
 
-    Raises `VideoError` where the file is missing, unreadable, or holds no picture that can be shown, and
-    `OptionsError` on an unknown backend.
+    `max_pixels` bounds every picture that is decoded, also where the size changes midway. Raises `VideoError`
+    where the file is missing, unreadable, or holds no picture that can be shown, and `OptionsError` on an
+    unknown backend, or one that knows no such bound.
     """
     if backend == "pyav":
         from keyframe_llm.video.pyav_backend import PyAVDecoder
 
-        return PyAVDecoder(path)
+        return PyAVDecoder(path, max_pixels)
     if backend == "decord":
+        if max_pixels is not None:
+            raise OptionsError('decord cannot bound the size of pictures; use backend="pyav"')
         from keyframe_llm.video.decord_backend import DecordDecoder
 
         return DecordDecoder(path)

@@ -30,14 +30,17 @@ ON_SCREEN_TOLERANCE_SECONDS = 0.0005
 
 
 class PyAVDecoder:
-    """A `Decoder` on PyAV. Raises `VideoError` where no frame of the file can be shown."""
+    """A `Decoder` on PyAV. Raises `VideoError` where no frame of the file can be shown.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    No picture of more than `max_pixels` is decoded, nor shown where its pixels are not square.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], max_pixels: int | None = None) -> None:
         self._path = check_path(path)
         self.warnings: list[str] = []
         self._survey: Survey | None = None
         self._cut_off = False
-        self._reader = FrameReader(self._path)
+        self._reader = FrameReader(self._path, max_pixels=max_pixels)
         self._exact = Cursor(self._reader, jump=True)
         first = self._exact.around(0.0)[0]
         if first is None:
@@ -46,6 +49,12 @@ class PyAVDecoder:
         stream = self._reader.stream
         self.geometry = Geometry.of(first.frame, stream.sample_aspect_ratio)
         width, height = self.geometry.upright
+        if max_pixels is not None and width * height > max_pixels:
+            self.close()
+            raise VideoError(
+                f"{self._path} is shown in pictures of {width * height:,} pixels, and at most "
+                f"{max_pixels:,} are allowed; use a smaller copy"
+            )
         rate = stream.average_rate
         self.info = VideoInfo(
             path=self._path,
@@ -120,7 +129,7 @@ class PyAVDecoder:
         return choose_plan(self._survey, stride, start, end)
 
     def _another(self, skip: Skip = "DEFAULT") -> FrameReader:
-        reader = FrameReader(self._path, skip)
+        reader = FrameReader(self._path, skip, self._reader.max_pixels)
         reader.origin = self._reader.origin
         return reader
 

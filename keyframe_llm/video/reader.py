@@ -13,7 +13,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from keyframe_llm.errors import VideoError
-from keyframe_llm.video.source import open_container, video_stream
+from keyframe_llm.video.source import open_container, picture_bound, video_stream
 
 __all__ = ["FrameReader", "Shot", "Skip"]
 
@@ -34,9 +34,11 @@ class Shot(NamedTuple):
 class FrameReader:
     """One open file, read forwards. Damage is counted and stepped over, as a player does."""
 
-    def __init__(self, path: str, skip: Skip = "DEFAULT") -> None:
+    def __init__(self, path: str, skip: Skip = "DEFAULT", max_pixels: int | None = None) -> None:
         self.path = path
         self.skip = skip
+        self.max_pixels = max_pixels
+        """Pictures of more pixels are not decoded, wherever in the file they come; None: all are."""
         self.origin: int | None = None
         """The timestamp that counts as 0.0 s; the first frame's where none was given."""
         self.damaged_packets = 0
@@ -50,13 +52,14 @@ class FrameReader:
         self._open()
 
     def _open(self) -> None:
-        self.container = open_container(self.path)
+        self.container = open_container(self.path, self.max_pixels)
         self.stream = video_stream(self.container, self.path)
         self.stream.thread_type = "AUTO"
         context = self.stream.codec_context
         context.skip_frame = self.skip
+        context.options = picture_bound(self.max_pixels)
         if self.skip != "DEFAULT":
-            context.options = {"skip_loop_filter": "all"}
+            context.options |= {"skip_loop_filter": "all"}
         base = self.stream.time_base
         if base is None:
             raise VideoError(f"{self.path} has no time base; convert it to MP4")
@@ -151,7 +154,8 @@ class FrameReader:
         """One line for each kind of damage met so far."""
         lines = []
         if self.damaged_packets:
-            lines.append(f"{self.path} is damaged: packets that cannot be decoded are left out")
+            bound = "" if self.max_pixels is None else f" or are of over {self.max_pixels:,} pixels"
+            lines.append(f"{self.path} is damaged: packets that cannot be decoded{bound} are left out")
         if self.backward_frames:
             lines.append(f"{self.path} has timestamps that run backwards: those frames are left out")
         if self.ended_by is not None:

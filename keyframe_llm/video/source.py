@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from keyframe_llm.errors import VideoError
 
-__all__ = ["av_errors", "check_path", "open_container", "video_stream"]
+__all__ = ["av_errors", "check_path", "open_container", "picture_bound", "video_stream"]
 
 # Containers that hold their pictures themselves. Playlists (hls, dash, concat) and picture sequences (image2)
 # are left out: they would have FFmpeg open other files, or other machines.
@@ -79,12 +79,26 @@ def _ffmpeg_reason(error: av.error.FFmpegError) -> str:
     return f"cannot be read as a video ({detail}); check it in a player, or convert it to MP4"
 
 
-def open_container(path: str) -> InputContainer:
-    """Open a local file, following no reference out of it. Raises `VideoError`."""
+def open_container(path: str, max_pixels: int | None = None) -> InputContainer:
+    """Open a local file, following no reference out of it. Raises `VideoError`.
+
+    Where a header says too little, FFmpeg decodes a little to find out; `max_pixels` bounds those pictures.
+    """
     with av_errors(path):
         # The explicit protocol keeps a colon in a file's name from being read as one.
-        opened: InputContainer = av.open(f"file:{path}", "r", container_options=dict(_OPTIONS), **_LENIENT)
+        opened: InputContainer = av.open(
+            f"file:{path}",
+            "r",
+            container_options=dict(_OPTIONS),
+            options=picture_bound(max_pixels),
+            **_LENIENT,
+        )
         return opened
+
+
+def picture_bound(max_pixels: int | None) -> dict[str, str]:
+    """The options that have FFmpeg refuse larger pictures before it makes room for them."""
+    return {} if max_pixels is None else {"max_pixels": str(max_pixels)}
 
 
 def video_stream(container: InputContainer, path: str) -> VideoStream:
