@@ -363,6 +363,13 @@ def _selection_arguments(group: Any) -> None:
         ("backend", Backend),
     ):
         group.add_argument(f"--{name}", choices=get_args(allowed))
+    group.add_argument("--hardware", metavar="KIND", help="decode on a device: cuda, vaapi, videotoolbox, …")
+    group.add_argument(
+        "--exhaustive",
+        action="store_true",
+        default=None,
+        help="look as densely at every part of a long video",
+    )
     group.add_argument("--preset", choices=["paper"], help="the method exactly as published")
 
 

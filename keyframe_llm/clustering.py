@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
+from importlib import import_module
+from threading import Thread
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyframe_llm.errors import OptionsError
 
-__all__ = ["best_clustering", "representatives", "silhouette"]
+__all__ = ["best_clustering", "load_ahead", "representatives", "silhouette"]
 
 Array = NDArray[np.floating]
 Labels = NDArray[np.intp]
@@ -19,6 +22,12 @@ Labels = NDArray[np.intp]
 _SAME = 1e-6
 # The silhouette is taken over at most this many frames, evenly spaced: 4000² distances are 64 MB in float32.
 _MOST_DISTANCES = 4000
+
+
+def load_ahead() -> None:
+    """Begin to import scikit-learn beside other work: it takes as long as reading a minute of video."""
+    if "sklearn.cluster" not in sys.modules:
+        Thread(target=import_module, args=("sklearn.cluster",), name="load scikit-learn").start()
 
 
 def silhouette(distances: ArrayLike, labels: ArrayLike) -> float:

@@ -31,6 +31,8 @@ class SelectOptions:
     """Frames looked at per second of video, above 0 and up to 60; long videos are sampled more thinly."""
     max_samples: int = 2000
     """At most this many frames looked at, 2–20,000, however long the video; a longer stride follows."""
+    exhaustive: bool = False
+    """Look as densely at every part of a long video, also where little seems to change between key frames."""
     start_seconds: float | None = None
     """Look at nothing before this second."""
     end_seconds: float | None = None
@@ -65,6 +67,8 @@ class SelectOptions:
     backend: Backend = "pyav"
     """Which library decodes: `pyav`, or `decord` where it is installed."""
     seed: int = 0
+    hardware: str | None = None
+    """Kind of device that decodes: `cuda`, `vaapi`, `qsv`, `videotoolbox`, …; None: the processor."""
     """Seed of the clustering; the same seed gives the same frames."""
 
     @classmethod

@@ -1,15 +1,16 @@
 """Pass 1: stream a video once; keep the colour histograms and, where asked, small pictures.
 
 Memory is bounded by the number of samples, not by the length of the video: when there are too many, every
-second one is dropped and the stride doubles.
+second one is dropped and the stride doubles; or, of a thin look, those most like the one before them.
 """
 
 from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,15 +65,15 @@ def sample_video(
     """
     window = _window(decoder.info, options)
     stride = _stride(window, options)
-    plan = decoder.plan(stride)
+    look: dict[str, Any] = {
+        "start_seconds": window[0],
+        "end_seconds": window[1],
+        "busy_stride_seconds": None if options.exhaustive else min(stride, 1 / options.fps),
+    }
     began = time.perf_counter()
-    thinner = _Thinner(options.max_samples)
-    frames = decoder.sample(
-        stride,
-        short_side=max(picture_side or 0, HISTOGRAM_SIDE),
-        start_seconds=window[0],
-        end_seconds=window[1],
-    )
+    plan = decoder.plan(stride, **look)
+    thinner = _Thinner(options.max_samples, evenly=plan.mode != "busy")
+    frames = decoder.sample(stride, short_side=max(picture_side or 0, HISTOGRAM_SIDE), **look)
     spent = 0.0
     for second, image in frames:
         decoded = time.perf_counter()
@@ -130,10 +131,10 @@ def _packed(image: NDArray[np.uint8]) -> bytes:
 
 
 class _Thinner:
-    """Keeps at most `limit` samples of a stream of unknown length, evenly spread."""
+    """Keeps at most `limit` samples of a stream of unknown length: evenly spread, or those that differ."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit, self.every, self.seen = limit, 1, 0
+    def __init__(self, limit: int, *, evenly: bool = True) -> None:
+        self.limit, self.evenly, self.every, self.seen = limit, evenly, 1, 0
         self.seconds: list[float] = []
         self.histograms: list[NDArray[np.float32]] = []
         self.pictures: list[bytes | None] = []
@@ -145,10 +146,25 @@ class _Thinner:
 
     def keep(self, second: float, histogram: NDArray[np.float32], picture: bytes | None) -> None:
         if len(self.seconds) == self.limit:
-            del self.seconds[1::2], self.histograms[1::2], self.pictures[1::2]
-            self.every *= 2
+            self._drop(range(1, self.limit, 2) if self.evenly else self._repeats())
+            self.every *= 2 if self.evenly else 1
             if (self.seen - 1) % self.every:
                 return
         self.seconds.append(second)
         self.histograms.append(histogram)
         self.pictures.append(picture)
+
+    def _drop(self, indices: Sequence[int]) -> None:
+        for i in sorted(indices, reverse=True):
+            del self.seconds[i], self.histograms[i], self.pictures[i]
+
+    def _repeats(self) -> list[int]:
+        """Up to a quarter of the samples: those most like the one before, but no two in a row."""
+        steps = np.linalg.norm(np.diff(np.concatenate(self.histograms), axis=0), axis=1)
+        dropped: set[int] = set()
+        for i in (np.argsort(steps, kind="stable") + 1).tolist():
+            if len(dropped) >= max(1, self.limit // 4):
+                break
+            if i - 1 not in dropped and i + 1 not in dropped:
+                dropped.add(i)
+        return list(dropped)

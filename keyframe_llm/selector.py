@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.cache import Store
+from keyframe_llm.clustering import load_ahead
 from keyframe_llm.data import CaptionSource, Proposals, Scores, Selection, VideoInfo
 from keyframe_llm.encoders import Encoder, load_encoder, preferred_image_size
 from keyframe_llm.errors import OptionsError
@@ -40,7 +41,7 @@ _REMEMBERED_VIDEOS = 4
 _STAGES = ("decode", "propose", "caption", "embed", "score", "total")
 _PROPOSING = (
     *("fps", "max_samples", "start_seconds", "end_seconds", "proposer", "gamma_time", "k_max"),
-    *("method", "max_images", "max_picture_pixels"),
+    *("method", "max_images", "exhaustive", "max_picture_pixels"),
 )
 
 
@@ -114,7 +115,7 @@ class Selector:
         began = time.perf_counter()
         caption, question = _text("caption", caption), _text("question", question)
         texts = _guiding_texts(caption, question, options)
-        with open_video(video, options.backend, options.max_picture_pixels) as decoder:
+        with open_video(video, options.backend, options.max_picture_pixels, options.hardware) as decoder:
             watched, timings = self._watch(decoder, options, pictures=bool(texts) or expect_text)
             proposals = watched.candidates if texts else watched.proposals
             scores = self._score(watched, texts, options, timings)
@@ -169,6 +170,8 @@ class Selector:
         sampled = sample_video(decoder, options, picture_side=side, progress=self.progress)
         timings["decode"] = sampled.decode_seconds
         self.progress("propose", 0.0)
+        if known is None and options.proposer != "ufp":
+            load_ahead()
         proposals = known.proposals if known else _timed(timings, "propose", _propose, sampled, options)
         info, warnings = _complete(decoder.info, sampled), tuple(decoder.warnings)
         self.recall.keep_look(key, (info, sampled, proposals, warnings))
@@ -194,7 +197,7 @@ class Selector:
         self, watched: _Watched, texts: Sequence[str], options: SelectOptions, timings: dict[str, float]
     ) -> Scores:
         if not texts:
-            sizes = np.bincount(watched.proposals.labels)
+            sizes = _seconds_shown(watched.proposals)
             return appearance_score(watched.sampled.histograms[watched.proposals.indices], sizes)
         self.progress("embed", 0.0)
         if watched.embeddings is None:
@@ -324,7 +327,7 @@ def _choose(
         threshold=options.threshold,
         min_gap_seconds=options.min_gap_seconds,
         features=watched.sampled.histograms[proposals.indices] if covering else looks,
-        sizes=np.bincount(proposals.labels) if covering else None,
+        sizes=_seconds_shown(proposals) if covering else None,
         exclude_seconds=options.exclude_seconds,
     )
 
@@ -344,6 +347,18 @@ def _timed(
         return work(*arguments, **named)
     finally:
         timings[stage] = timings.get(stage, 0.0) + time.perf_counter() - began
+
+
+def _seconds_shown(proposals: Proposals) -> NDArray[np.float64]:
+    """(K,) how long each proposal stands for: samples do not lie equally close where a look is thin."""
+    times = proposals.sampled_seconds
+    middles = (times[1:] + times[:-1]) / 2
+    if len(middles) == 0:
+        return np.ones(1)
+    # Half of the usual distance before the first sample and after the last one.
+    rim = float(np.median(np.diff(times))) / 2
+    shown = np.diff(np.concatenate([[times[0] - rim], middles, [times[-1] + rim]]))
+    return np.asarray(np.bincount(proposals.labels, weights=shown), np.float64)
 
 
 def _unit(rows: NDArray[Any]) -> NDArray[Any]:

@@ -24,6 +24,7 @@ from functools import cache
 from itertools import pairwise
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from keyframe_llm.clustering import best_clustering, representatives, silhouette
@@ -190,13 +191,10 @@ def _still(rows: NDArray[np.float32]) -> bool:
 def _shots(rows: NDArray[np.float32]) -> list[slice]:
     """What lies between two cuts. A cut is a large step that stands out from the eight steps around it."""
     step = np.linalg.norm(np.diff(rows, axis=0), axis=1)
-    around = np.pad(step, 4, constant_values=np.nan)
-    cuts = [0]
-    for i, size in enumerate(step):
-        usual = np.nanmedian(around[i : i + 9])
-        if size > min(_SURE_CUT, max(_CUT, _CUT_OVER_MEDIAN * usual)):
-            cuts.append(i + 1)
-    return [slice(a, b) for a, b in pairwise([*cuts, len(rows)])]
+    around = sliding_window_view(np.pad(step, (4, 5), constant_values=np.nan), 9)[: len(step)]
+    usual = np.nanmedian(around, axis=1)
+    cut = step > np.minimum(_SURE_CUT, np.maximum(_CUT, _CUT_OVER_MEDIAN * usual))
+    return [slice(int(a), int(b)) for a, b in pairwise([0, *(np.flatnonzero(cut) + 1), len(rows)])]
 
 
 def _clustered(

@@ -17,19 +17,27 @@ __all__ = ["DecodePlan", "Decoder", "open_video"]
 
 
 def open_video(
-    path: str | os.PathLike[str], backend: Backend = "pyav", max_pixels: int | None = None
+    path: str | os.PathLike[str],
+    backend: Backend = "pyav",
+    max_pixels: int | None = None,
+    hardware: str | None = None,
 ) -> Decoder:
     """Open a local video file. Use as a context manager, or `close()` it.
 
     `max_pixels` bounds every picture that is decoded, also where the size changes midway. Raises `VideoError`
     where the file is missing, unreadable, or holds no picture that can be shown, and `OptionsError` on an
-    unknown backend, or one that knows no such bound.
+    unknown backend, or one that knows no such bound. `hardware` names the kind of device that decodes
+    (`cuda`, `vaapi`, `videotoolbox`, …; None: the processor); where there is none, that is a `VideoError`.
     """
     if backend == "pyav":
         from keyframe_llm.video.pyav_backend import PyAVDecoder
 
-        return PyAVDecoder(path, max_pixels)
+        return PyAVDecoder(path, max_pixels, hardware=hardware)
     if backend == "decord":
+        if hardware is not None:
+            raise OptionsError(
+                f'hardware is {hardware!r}, but decord decodes in software; use backend="pyav"'
+            )
         if max_pixels is not None:
             raise OptionsError('decord cannot bound the size of pictures; use backend="pyav"')
         from keyframe_llm.video.decord_backend import DecordDecoder

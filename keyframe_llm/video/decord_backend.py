@@ -70,7 +70,14 @@ class DecordDecoder:
         self._full: Any = self._open(self.info.width, self.info.height)
         self._check_times()
 
-    def plan(self, stride_seconds: float) -> DecodePlan:
+    def plan(
+        self,
+        stride_seconds: float,
+        *,
+        start_seconds: float = 0.0,
+        end_seconds: float | None = None,
+        busy_stride_seconds: float | None = None,
+    ) -> DecodePlan:
         """Every frame, always: decord can leave none out."""
         return DecodePlan("all", f"every frame: about {len(self._times)} of them, as decord skips none")
 
@@ -81,8 +88,9 @@ class DecordDecoder:
         short_side: int,
         start_seconds: float = 0.0,
         end_seconds: float | None = None,
+        busy_stride_seconds: float | None = None,
     ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-        """See `Decoder.sample`."""
+        """See `Decoder.sample`; always at the stride, as every frame is decoded anyway."""
         check_stride(stride_seconds, short_side, start_seconds, end_seconds)
         return self._sample(stride_seconds, short_side, start_seconds, end_seconds)
 

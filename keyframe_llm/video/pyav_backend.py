@@ -16,6 +16,8 @@ from keyframe_llm.data import Frames, VideoInfo
 from keyframe_llm.errors import VideoError
 from keyframe_llm.video.cursor import Cursor, KeySeeker
 from keyframe_llm.video.decoder import DecodePlan
+from keyframe_llm.video.eyes import Eye, Window, cores, in_order
+from keyframe_llm.video.hardware import check_hardware
 from keyframe_llm.video.picture import Geometry
 from keyframe_llm.video.plan import Survey, choose_plan
 from keyframe_llm.video.reader import FrameReader, Shot, Skip
@@ -32,15 +34,24 @@ ON_SCREEN_TOLERANCE_SECONDS = 0.0005
 class PyAVDecoder:
     """A `Decoder` on PyAV. Raises `VideoError` where no frame of the file can be shown.
 
-    No picture of more than `max_pixels` is decoded, nor shown where its pixels are not square.
+    No picture of more than `max_pixels` is decoded, nor shown where its pixels are not square. `hardware` is
+    the kind of device that decodes; `VideoError` where there is none.
     """
 
-    def __init__(self, path: str | os.PathLike[str], max_pixels: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        max_pixels: int | None = None,
+        *,
+        hardware: str | None = None,
+    ) -> None:
         self._path = check_path(path)
+        if hardware is not None:
+            check_hardware(hardware)
         self.warnings: list[str] = []
         self._survey: Survey | None = None
         self._cut_off = False
-        self._reader = FrameReader(self._path, max_pixels=max_pixels)
+        self._reader = FrameReader(self._path, max_pixels=max_pixels, hardware=hardware)
         self._exact = Cursor(self._reader, jump=True)
         first = self._exact.around(0.0)[0]
         if first is None:
@@ -65,9 +76,21 @@ class PyAVDecoder:
             codec=stream.codec_context.codec.canonical_name,
         )
 
-    def plan(self, stride_seconds: float) -> DecodePlan:
-        """The cheapest decode for frames every `stride_seconds`, and why, in one line."""
-        return self._plan(stride_seconds, 0.0, math.inf)
+    def plan(
+        self,
+        stride_seconds: float,
+        *,
+        start_seconds: float = 0.0,
+        end_seconds: float | None = None,
+        busy_stride_seconds: float | None = None,
+    ) -> DecodePlan:
+        """See `Decoder.plan`."""
+        if self._survey is None:
+            with self._another() as reader:
+                self._survey = survey_video(reader, self.info.duration_seconds)
+        end = math.inf if end_seconds is None else end_seconds
+        busy = None if self._reader.finds_loosely else busy_stride_seconds
+        return choose_plan(self._survey, stride_seconds, start_seconds, end, busy)
 
     def sample(
         self,
@@ -76,11 +99,11 @@ class PyAVDecoder:
         short_side: int,
         start_seconds: float = 0.0,
         end_seconds: float | None = None,
+        busy_stride_seconds: float | None = None,
     ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         """See `Decoder.sample`."""
         check_stride(stride_seconds, short_side, start_seconds, end_seconds)
-        end = math.inf if end_seconds is None else end_seconds
-        return self._sample(stride_seconds, short_side, start_seconds, end)
+        return self._sample(stride_seconds, short_side, start_seconds, end_seconds, busy_stride_seconds)
 
     def decode_at(self, seconds: Sequence[float]) -> Frames:
         """See `Decoder.decode_at`."""
@@ -122,34 +145,57 @@ class PyAVDecoder:
     ) -> None:
         self.close()
 
-    def _plan(self, stride: float, start: float, end: float) -> DecodePlan:
-        if self._survey is None:
-            with self._another() as reader:
-                self._survey = survey_video(reader, self.info.duration_seconds)
-        return choose_plan(self._survey, stride, start, end)
-
-    def _another(self, skip: Skip = "DEFAULT") -> FrameReader:
-        reader = FrameReader(self._path, skip, self._reader.max_pixels)
+    def _another(self, skip: Skip = "DEFAULT", threads: int = 0) -> FrameReader:
+        first = self._reader
+        reader = FrameReader(self._path, skip, first.max_pixels, hardware=first.hardware, threads=threads)
         reader.origin = self._reader.origin
         return reader
 
     def _sample(
-        self, stride: float, short_side: int, start: float, end: float
+        self, stride: float, short_side: int, start: float, end_seconds: float | None, busy: float | None
     ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-        mode = self._plan(stride, start, end).mode
-        duration = math.inf if self._survey is None else self._survey.duration_seconds
+        plan = self.plan(stride, start_seconds=start, end_seconds=end_seconds, busy_stride_seconds=busy)
+        assert self._survey is not None
+        duration = self._survey.duration_seconds
         if start >= duration:
             raise VideoError(f"{self._path} ends at {duration:.3f} s, before start_seconds {start:g}")
+        window = Window(start, math.inf if end_seconds is None else end_seconds, duration, short_side)
+        shared = len(plan.stretches) > 1 and not self._reader.finds_loosely
+        readers: list[FrameReader] = [self._reader]
         with ExitStack() as stack:
-            sources, readers = self._sources(mode, stride, stack)
-            for shot in sample_times([*sources, self._exact], stride, start, end, duration):
-                yield shot.seconds, self.geometry.picture(shot.frame, short_side)
-            everyone = (*readers, self._reader)
-            if end >= duration:
-                longest = max(stride, *(reader.longest_gap for reader in everyone))
-                self._note_end(max(reader.reached for reader in everyone), longest)
-            for reader in everyone:
-                self._note_damage(reader)
+            seen = self._shared if shared else self._alone
+            yield from seen(plan, stride, window, readers, stack)
+            unseen = max(stride, duration - float(plan.stretches[-1].wanted[-1])) if shared else stride
+            self._note_end(readers, window, unseen)
+
+    def _alone(
+        self, plan: DecodePlan, stride: float, window: Window, readers: list[FrameReader], stack: ExitStack
+    ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """From start to end with one reader, whose frames FFmpeg shares out to the cores."""
+        sources, used = self._sources(plan.mode, stride, stack)
+        readers += used
+        start, end, duration, short_side = window
+        for shot in sample_times([*sources, self._exact], stride, start, end, duration):
+            yield shot.seconds, self.geometry.picture(shot.frame, short_side)
+
+    def _shared(
+        self, plan: DecodePlan, stride: float, window: Window, readers: list[FrameReader], stack: ExitStack
+    ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """Stretch by stretch, each core with readers of its own."""
+        assert self._survey is not None and self._survey.key_seconds is not None
+        keys, last = self._survey.key_seconds, plan.stretches[-1]
+        eyes = [Eye(lambda skip: self._another(skip, threads=1), self.geometry, keys) for _ in range(cores())]
+        for eye in eyes:
+            stack.callback(eye.close)
+        reached = -math.inf
+        for seen in in_order(eyes, plan.stretches, lambda eye, s: eye.look(s, window, last=s is last)):
+            for second, picture in seen.pictures:
+                if second > reached:
+                    reached = second
+                    yield second, picture
+            if seen.ended:
+                break
+        readers += [reader for eye in eyes for reader in eye.readers]
 
     def _sources(
         self, mode: str, stride: float, stack: ExitStack
@@ -172,8 +218,20 @@ class PyAVDecoder:
         if not self._cut_off:
             self.warnings += [line for line in reader.damage() if line not in self.warnings]
 
-    def _note_end(self, reached: float, longest_gap: float) -> None:
-        """After the whole video was looked at: how long it really is, and whether it is cut off."""
+    def _note_end(self, readers: Sequence[FrameReader], window: Window, unseen: float) -> None:
+        """After a look: damage; and to the end, how long the video really is, and whether it is cut off.
+
+        No more than `unseen` seconds at its end were left out on purpose.
+        """
+        if window.end >= window.duration:
+            self._check_end(
+                max(reader.reached for reader in readers),
+                max(unseen, *(reader.longest_gap for reader in readers)),
+            )
+        for reader in readers:
+            self._note_damage(reader)
+
+    def _check_end(self, reached: float, longest_gap: float) -> None:
         end = reached + (1 / self.info.average_fps if self.info.average_fps else 0.0)
         stated = self._reader.stated_seconds()
         # A last picture may stay on screen for long, but hardly for much longer than all those before it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, pairwise
 from typing import Protocol, TypeVar
 
@@ -36,16 +36,23 @@ class TimedSource(Protocol[T_co]):
 
 
 def sample_times(
-    sources: Sequence[TimedSource[T]], stride: float, start: float, end: float, duration: float
+    sources: Sequence[TimedSource[T]],
+    stride: float,
+    start: float,
+    end: float,
+    duration: float,
+    wanted_times: Iterable[float] | None = None,
 ) -> Iterator[T]:
     """Frames nearest to start, start + stride, …, strictly ascending and within the window.
+
+    `wanted_times`, ascending, are wanted instead where they are given.
 
     The sources are asked in turn, cheapest first, until one has a frame within half a stride. Where even the
     last, which must know every frame, has none (variable frame rate), the frame on screen is taken, once.
     """
     last = -math.inf
-    for i in count():
-        wanted = start + i * stride
+    grid = (start + i * stride for i in count())
+    for i, wanted in enumerate(grid if wanted_times is None else wanted_times):
         if wanted > end:
             return
         over = False

@@ -17,6 +17,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from keyframe_llm.errors import VideoError
+from keyframe_llm.video.hardware import hardware_device
 
 __all__ = ["av_errors", "check_path", "open_container", "picture_bound", "video_stream"]
 
@@ -79,20 +80,25 @@ def _ffmpeg_reason(error: av.error.FFmpegError) -> str:
     return f"cannot be read as a video ({detail}); check it in a player, or convert it to MP4"
 
 
-def open_container(path: str, max_pixels: int | None = None) -> InputContainer:
+def open_container(path: str, max_pixels: int | None = None, hardware: str | None = None) -> InputContainer:
     """Open a local file, following no reference out of it. Raises `VideoError`.
 
     Where a header says too little, FFmpeg decodes a little to find out; `max_pixels` bounds those pictures.
     """
     with av_errors(path):
         # The explicit protocol keeps a colon in a file's name from being read as one.
-        opened: InputContainer = av.open(
-            f"file:{path}",
-            "r",
-            container_options=dict(_OPTIONS),
-            options=picture_bound(max_pixels),
-            **_LENIENT,
-        )
+        device = {} if hardware is None else {"hwaccel": hardware_device(hardware)}
+        try:
+            opened: InputContainer = av.open(
+                f"file:{path}",
+                "r",
+                container_options=dict(_OPTIONS),
+                options=picture_bound(max_pixels),
+                **_LENIENT,
+                **device,
+            )
+        except RuntimeError as error:  # what PyAV raises where the device does not know the codec
+            raise VideoError(f"{path}: {hardware} does not decode this codec; leave out hardware") from error
         return opened
 
 

@@ -29,23 +29,30 @@ def survey_video(reader: FrameReader, duration_seconds: float | None) -> Survey:
     """Look over the packets of an open, otherwise unused reader. Raises `VideoError`."""
     with av_errors(reader.path):
         head = _times(islice(_packets(reader), _HEAD_PACKETS), reader)
-        keys, frames = _from_index(reader, head)
-        if keys is not None:
-            length = shown_length(np.sort(_tail(reader, float(keys[-1]))[:, 0]))
+        keys, sizes, frames = _from_index(reader, head)
+        if keys is not None and len(keys):
+            length = shown_length(np.sort(_tail(reader, float(keys.max()))[:, 0]))
         elif Path(reader.path).stat().st_size <= _SCAN_LIMIT_BYTES:
             reader.restart()
             scan = _times(_packets(reader), reader)
-            keys, frames = scan[scan[:, 1] > 0, 0], len(scan) or None
+            keys, sizes, frames = (
+                scan[scan[:, 1] > 0, 0],
+                _group_bytes(scan[:, 1], scan[:, 3]),
+                len(scan) or None,
+            )
             length = shown_length(np.sort(scan[:, 0]))
         else:
-            length = 0.0
+            length, sizes = 0.0, None
     if reader.sequential or (keys is not None and len(keys) == 0):
-        keys = None
+        keys = None  # nothing to seek to
     duration = max(duration_seconds or 0.0, length) or math.inf
     rate = float(reader.stream.average_rate or reader.stream.guessed_rate or 25)
     if frames is None:
         frames = round(duration * rate) if math.isfinite(duration) else 1
-    return Survey(frames, duration, None if keys is None else np.unique(keys), _anchor_gap(head))
+    if keys is None:
+        return Survey(frames, duration, None, _anchor_gap(head))
+    keys, order = np.unique(keys, return_index=True)
+    return Survey(frames, duration, keys, _anchor_gap(head), None if sizes is None else sizes[order])
 
 
 def shown_length(times: NDArray[np.float64]) -> float:
@@ -69,13 +76,26 @@ def _packets(reader: FrameReader) -> Iterator[Packet[Any]]:
 
 
 def _times(packets: Iterator[Packet[Any]], reader: FrameReader) -> NDArray[np.float64]:
-    """(N, 3) of seconds, key flag and the seconds from decoding to showing, in decoding order."""
+    """(N, 4) of seconds, key flag, seconds from decoding to showing and bytes, in decoding order."""
     rows = [
-        (reader.seconds(p.pts), float(p.is_keyframe), reader.seconds(p.pts) - reader.seconds(p.dts or p.pts))
+        (
+            reader.seconds(p.pts),
+            float(p.is_keyframe),
+            reader.seconds(p.pts) - reader.seconds(p.dts or p.pts),
+            p.size,
+        )
         for p in packets
         if p.pts is not None
     ]
-    return np.array(rows, dtype=np.float64).reshape(-1, 3)
+    return np.array(rows, dtype=np.float64).reshape(-1, 4)
+
+
+def _group_bytes(keys: NDArray[Any], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(K, 2) bytes of each key frame and of what follows it up to the next, from (N,) flags and bytes."""
+    at = np.flatnonzero(keys)
+    return (
+        np.column_stack([sizes[at], np.add.reduceat(sizes, at) - sizes[at]]) if len(at) else np.empty((0, 2))
+    )
 
 
 def _anchor_gap(times: NDArray[np.float64]) -> float | None:
@@ -91,21 +111,27 @@ def _anchor_gap(times: NDArray[np.float64]) -> float | None:
 
 def _from_index(
     reader: FrameReader, head: NDArray[np.float64]
-) -> tuple[NDArray[np.float64] | None, int | None]:
-    """Key-frame times and the number of frames, as far as the container's index tells."""
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, int | None]:
+    """Key-frame times, bytes of groups and the number of frames, as far as the container's index tells."""
     formats = set(reader.container.format.name.split(","))
     if not formats & {*_WHOLE_INDEX, *_CUE_INDEX}:
-        return None, None
+        return None, None, None
     if formats & set(_CUE_INDEX):
         reader.container.seek(reader.timestamp(0), stream=reader.stream)
-    entries = list(getattr(reader.stream, "index_entries", ()))
+    entries = getattr(reader.stream, "index_entries", ())  # PyAV 16 and later
     if len(entries) < 2:
-        return None, None
+        return None, None, None
     # The index of MP4 and AVI holds decoding times; showing comes later by what the first key frames say.
+    whole = bool(formats & set(_WHOLE_INDEX))
     delays = head[head[:, 1] > 0, 2]
-    delay = float(delays[0]) if formats & set(_WHOLE_INDEX) and len(delays) else 0.0
-    keys = [reader.seconds(e.timestamp) + delay for e in entries if e.is_keyframe and not e.is_discard]
-    return np.array(keys), len(entries) if formats & set(_WHOLE_INDEX) else None
+    delay = float(delays[0]) if whole and len(delays) else 0.0
+    # Read one by one: as a list, the entries of an hour would take more memory than its key frames.
+    told = ((e.timestamp, e.is_keyframe and not e.is_discard, e.size) for e in entries)
+    rows = np.fromiter(
+        told, np.dtype([("stamp", np.int64), ("key", bool), ("size", np.float64)]), len(entries)
+    )
+    keys = np.array([reader.seconds(int(stamp)) + delay for stamp in rows["stamp"][rows["key"]]])
+    return keys, _group_bytes(rows["key"], rows["size"]) if whole else None, len(rows) if whole else None
 
 
 def _tail(reader: FrameReader, last_key: float) -> NDArray[np.float64]:
