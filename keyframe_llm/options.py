@@ -38,7 +38,8 @@ class SelectOptions:
     end_seconds: float | None = None
     """Look at nothing after this second."""
     exclude_seconds: tuple[float, ...] = ()
-    """Choose no frame as near to these times as key frames may lie to each other: frames already seen."""
+    """Choose no frame as near to these times as key frames may lie to each other: frames already seen. Where
+    that leaves none, the window is looked at more closely, for frames in between."""
     proposer: Proposer = "stacfp"
     """`stacfp`; or the paper's baselines `ufp` (uniform, 8 frames) and `scfp` (colour alone)."""
     gamma_time: float = 5.0

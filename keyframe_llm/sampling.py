@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,13 @@ class Sampled:
 
         # Copies, for torch warns of arrays it may not write to.
         return [np.array(Image.open(io.BytesIO(self.pictures[i]))) for i in indices]
+
+    def only(self, indices: NDArray[np.intp]) -> Sampled:
+        """These samples alone."""
+        pictures = tuple(self.pictures[i] for i in indices) if self.pictures else ()
+        return replace(
+            self, seconds=self.seconds[indices], histograms=self.histograms[indices], pictures=pictures
+        )
 
 
 def sample_video(

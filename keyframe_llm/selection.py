@@ -17,7 +17,15 @@ from keyframe_llm.data import Scores
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.options import Task
 
-__all__ = ["adaptive_threshold", "average_selected_frames", "default_gap", "frame_reduction_rate", "select"]
+__all__ = [
+    "SAME_SECONDS",
+    "adaptive_threshold",
+    "average_selected_frames",
+    "default_gap",
+    "frame_reduction_rate",
+    "select",
+    "unseen",
+]
 
 # How far from the mean score (0) to the best one (1) a frame must reach. On joined real clips with a weak
 # encoder and a budget of 3, moments found at 0, 0.1, 0.2 and 0.35: 0.69, 0.68, 0.68 and 0.67, frames used
@@ -34,7 +42,7 @@ _GAPS_PER_VIDEO = 20
 # Embeddings of all pictures share a direction that says nothing; what is left after taking it away has a
 # cosine near 1 for one place seen twice and near 0 for two places, whichever the encoder.
 LOOK_ALIKE = 0.5
-_SAME_SECONDS = 0.051  # a time rounded to a tenth still names its frame
+SAME_SECONDS = 0.051  # a time rounded to a tenth still names its frame
 # In a summary, look counts three times as much as time: a short shot of its own look comes before the far end
 # of a long one, and an unbroken shot is still spread over its length.
 _LOOK = 0.75
@@ -166,16 +174,22 @@ def _added_coverage(
     return added
 
 
-def _unseen(times: NDArray[np.float64], exclude_seconds: Sequence[float], gap: float) -> NDArray[np.bool_]:
-    """(K,) which frames may be chosen beside those already seen; raises `OptionsError` where none may."""
+def unseen(seconds: ArrayLike, exclude_seconds: Sequence[float], gap: float) -> NDArray[np.bool_]:
+    """(K,) which frames lie at least `gap` from all those already seen, and are none of them."""
+    times = np.asarray(seconds, np.float64).reshape(-1, 1)
     seen = np.asarray(exclude_seconds, np.float64).reshape(1, -1)
-    unseen: NDArray[np.bool_] = np.all(np.abs(times[:, None] - seen) >= max(gap, _SAME_SECONDS), axis=1)
-    if not unseen.any():
+    return np.asarray(np.all(np.abs(times - seen) >= max(gap, SAME_SECONDS), axis=1))
+
+
+def _unseen(times: NDArray[np.float64], exclude_seconds: Sequence[float], gap: float) -> NDArray[np.bool_]:
+    """As `unseen`; raises `OptionsError` where none is left to be chosen."""
+    fresh = unseen(times, exclude_seconds, gap)
+    if not fresh.any():
         raise OptionsError(
             f"all {len(times)} proposed frames lie near exclude_seconds {list(exclude_seconds)}; "
             "exclude fewer, or look at a narrower or another window (start_seconds, end_seconds)"
         )
-    return unseen
+    return fresh
 
 
 def _look_alike(features: ArrayLike, times: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -25,9 +25,10 @@ from keyframe_llm.moments import with_more_frames
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.recall import Recall
 from keyframe_llm.sampling import Progress, Sampled, sample_video
-from keyframe_llm.selection import select
+from keyframe_llm.selection import default_gap, select, unseen
 from keyframe_llm.stacfp import scfp, stacfp, ufp, usual_k_max
 from keyframe_llm.video import Decoder, open_video
+from keyframe_llm.zoom import FINEST_FPS, unseen_samples
 
 __all__ = ["DEFAULT_ENCODER", "Selector", "VideoPath", "select_keyframes", "video_key", "with_overrides"]
 
@@ -117,6 +118,8 @@ class Selector:
         texts = _guiding_texts(caption, question, options)
         with open_video(video, options.backend, options.max_picture_pixels, options.hardware) as decoder:
             watched, timings = self._watch(decoder, options, pictures=bool(texts) or expect_text)
+            if _all_seen(watched.candidates if texts else watched.proposals, watched.sampled, options):
+                watched, options = self._look_closer(decoder, options, timings, pictures=bool(texts))
             proposals = watched.candidates if texts else watched.proposals
             scores = self._score(watched, texts, options, timings)
             chosen = _choose(watched, proposals, scores, texts, options, question)
@@ -178,6 +181,20 @@ class Selector:
         return _Watched(
             info, sampled, proposals, warnings, timings, _candidates(proposals, sampled, options), key=key
         )
+
+    def _look_closer(
+        self, decoder: Decoder, options: SelectOptions, timings: dict[str, float], *, pictures: bool
+    ) -> tuple[_Watched, SelectOptions]:
+        """Look again and propose anew, among frames not seen; raises `OptionsError` where there are none."""
+        side = preferred_image_size(self.encoder) if pictures else None
+        finest = replace(options, fps=FINEST_FPS)
+        sampled = sample_video(decoder, finest, picture_side=side, progress=self.progress)
+        timings["decode"] = timings.get("decode", 0.0) + sampled.decode_seconds
+        info = _complete(decoder.info, sampled)
+        sampled, options = unseen_samples(sampled, options)
+        proposals = _timed(timings, "propose", _propose, sampled, options)
+        candidates = _candidates(proposals, sampled, options)
+        return _Watched(info, sampled, proposals, tuple(decoder.warnings), timings, candidates), options
 
     def _recalled(
         self, key: str | None, path: str, options: SelectOptions, *, pictures: bool
@@ -330,6 +347,12 @@ def _choose(
         sizes=_seconds_shown(proposals) if covering else None,
         exclude_seconds=options.exclude_seconds,
     )
+
+
+def _all_seen(proposals: Proposals, sampled: Sampled, options: SelectOptions) -> bool:
+    gap = options.min_gap_seconds
+    gap = default_gap(sampled.span_seconds) if gap is None else gap
+    return not unseen(proposals.seconds, options.exclude_seconds, gap).any()
 
 
 def _complete(info: VideoInfo, sampled: Sampled) -> VideoInfo:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
 import numpy as np
 import pytest
 
-from keyframe_llm import OptionsError, SelectOptions
+from keyframe_llm import KeyframeLLM, OptionsError, SelectOptions
 from keyframe_llm.selection import select
 
 SECONDS = np.arange(10.0)
@@ -60,3 +64,42 @@ def test_excluding_everything_says_what_to_do_instead() -> None:
 def test_excluded_times_are_checked() -> None:
     with pytest.raises(OptionsError, match="exclude_seconds is -1"):
         SelectOptions(exclude_seconds=(-1.0,))
+
+
+@pytest.mark.parametrize("text", [{}, {"caption": "red"}, {"question": "Is it green?"}])
+def test_a_short_window_is_looked_at_more_and_more_closely_until_every_frame_was_seen(
+    videos: ModuleType, tmp_path: Path, text: dict[str, str]
+) -> None:
+    """A second and a half of 10 frames a second: fifteen frames, far more than are proposed at first."""
+    film = videos.draw(tmp_path / "numbers.mp4", [i / 10 for i in range(40)], rate=10)
+    llm = KeyframeLLM(encoder=videos.ColourEncoder())
+    window: dict[str, Any] = {"start_seconds": 1.0, "end_seconds": 2.45, "max_frames": 2}
+    seen: list[float] = []
+    for _ in range(20):
+        try:
+            found = llm.select(film, exclude_seconds=tuple(seen), **window, **text)
+        except OptionsError as error:
+            assert "nothing more to see from 1.0 to 2.4 s" in str(error)
+            break
+        assert 1 <= len(found.seconds) <= 2
+        assert all(1.0 <= second <= 2.45 for second in found.seconds)
+        assert all(abs(second - known) > 0.05 for second in found.seconds for known in seen)
+        shown = [videos.number(image) for image in found.frames.images]
+        assert shown == [round(second * 10) for second in found.seconds]
+        seen += found.seconds.tolist()
+    assert sorted(round(second * 10) for second in seen) == list(range(10, 25))
+
+
+def test_the_frames_between_those_seen_come_before_their_neighbours(
+    videos: ModuleType, tmp_path: Path
+) -> None:
+    film = videos.draw(tmp_path / "numbers.mp4", [i / 25 for i in range(100)], rate=25)
+    seen = tuple(np.arange(0.0, 4.0, 0.25).tolist())  # all that the first look proposes from
+    found = KeyframeLLM().select(film, exclude_seconds=seen, max_frames=1)
+    assert min(abs(found.seconds[0] - known) for known in seen) >= 0.1
+
+
+def test_a_gap_that_was_asked_for_is_kept_where_it_leaves_nothing(videos: ModuleType, tmp_path: Path) -> None:
+    film = videos.draw(tmp_path / "numbers.mp4", [i / 10 for i in range(40)], rate=10)
+    with pytest.raises(OptionsError, match=r"nothing more to see .* within 3 s of exclude_seconds"):
+        KeyframeLLM().select(film, exclude_seconds=(1.5,), min_gap_seconds=3.0)
