@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import gradio as gr
 import numpy as np
 from keyframe_llm.demos import views
 from keyframe_llm.demos.session import Session, Settings, Turn
@@ -177,4 +176,6 @@ def _without_path(text: str, video: Path | None) -> str:
 
 
 def _html(value: str) -> dict[str, Any]:
-    return {"role": "assistant", "content": gr.HTML(value, elem_classes="kf-in-chat")}
+    """A piece of the conversation drawn here, as the page takes a `gr.HTML`, less its many defaults."""
+    shown = {"type": "component", "component": "html", "value": f'<div class="kf-in-chat">{value}</div>'}
+    return {"role": "assistant", "content": {**shown, "constructor_args": {}, "props": {}}}

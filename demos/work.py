@@ -16,8 +16,8 @@ from keyframe_llm.errors import KeyframeError, OptionsError
 
 __all__ = ["Stopped", "Worker", "relay"]
 
-_PAUSE_SECONDS = 0.1
-"""Between two drawings: words come faster than a page can draw them and still hear a click."""
+_PAUSE_SECONDS = 0.15
+"""Between two drawings, at least: words come faster than a page can draw them and still hear a click."""
 
 
 class Stopped(KeyframeError):
@@ -113,8 +113,10 @@ def relay(run: Callable[[Callable[[], None]], None]) -> Iterator[None]:
                 going = news.get_nowait()
         except Empty:
             pass
+        began = time.perf_counter()
         yield
-        time.sleep(_PAUSE_SECONDS if going else 0.0)
+        if going:  # a machine that is slow to draw is given as long a rest
+            time.sleep(max(_PAUSE_SECONDS, time.perf_counter() - began))
     if failures:
         raise failures[0]
 
