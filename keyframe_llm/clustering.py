@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
-from importlib import import_module
-from threading import Thread
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyframe_llm.errors import OptionsError
 
-__all__ = ["best_clustering", "load_ahead", "representatives", "silhouette"]
+__all__ = ["best_clustering", "kmeans", "representatives", "silhouette"]
 
 Array = NDArray[np.floating]
 Labels = NDArray[np.intp]
@@ -22,12 +19,8 @@ Labels = NDArray[np.intp]
 _SAME = 1e-6
 # The silhouette is taken over at most this many frames, evenly spaced: 4000² distances are 64 MB in float32.
 _MOST_DISTANCES = 4000
-
-
-def load_ahead() -> None:
-    """Begin to import scikit-learn beside other work: it takes as long as reading a minute of video."""
-    if "sklearn.cluster" not in sys.modules:
-        Thread(target=import_module, args=("sklearn.cluster",), name="load scikit-learn").start()
+# When to stop, as scikit-learn does: centres that moved by less than this share of the variance, or never.
+_TOLERANCE, _MOST_ROUNDS = 1e-4, 300
 
 
 def silhouette(distances: ArrayLike, labels: ArrayLike) -> float:
@@ -73,7 +66,7 @@ def best_clustering(x: Array, k_min: int, k_max: int, seed: int) -> tuple[Labels
     labels: dict[int, Labels] = {}
 
     def score(k: int) -> float:
-        labels[k] = _kmeans(points, points[starts[:k]])
+        labels[k] = kmeans(points, points[starts[:k]])
         return silhouette(distances, labels[k][thin])
 
     tried = _coarse_to_fine(min(k_min, k_max), k_max, score)
@@ -135,13 +128,43 @@ def _spread(distances: NDArray[np.float32], count: int, seed: int) -> Labels:
     return np.array(order, np.intp)
 
 
-def _kmeans(x: Array, starts: Array) -> Labels:
-    from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
+def kmeans(x: Array, centres: Array) -> Labels:
+    """Lloyd's iteration from these centres (k, D): the labels (N,) of scikit-learn's `KMeans`.
 
-    # On problems of this size OpenMP threads cost ten times what they save.
-    with threadpool_limits(limits=1):
-        return np.asarray(KMeans(len(starts), init=starts, n_init=1).fit(x).labels_, np.intp)
+    Written out because to import scikit-learn takes as long as to read a minute of video, and more memory
+    than all else together.
+    """
+    tolerance = _TOLERANCE * float(x.var(axis=0).mean())
+    labels = np.full(len(x), -1, np.intp)
+    for _ in range(_MOST_ROUNDS):
+        before, labels = labels, _nearest(x, centres)
+        if np.array_equal(before, labels):
+            break
+        moved = _means(x, labels, centres)
+        shift, centres = float(((moved - centres) ** 2).sum()), moved
+        if shift <= tolerance:
+            return _nearest(x, centres)
+    return labels
+
+
+def _nearest(x: Array, centres: Array) -> Labels:
+    return np.asarray(((centres**2).sum(axis=1) - 2 * (x @ centres.T)).argmin(axis=1), np.intp)
+
+
+def _means(x: Array, labels: Labels, centres: Array) -> Array:
+    """(k, D) the mean of each cluster; one without members takes the point farthest from its own centre."""
+    size = np.bincount(labels, minlength=len(centres))
+    empty = np.flatnonzero(size == 0)
+    if len(empty):
+        away = ((x - centres[labels]) ** 2).sum(axis=1)
+        labels = labels.copy()
+        labels[np.argpartition(away, -len(empty))[: -len(empty) - 1 : -1]] = empty
+        size = np.maximum(np.bincount(labels, minlength=len(centres)), 1)
+    order = np.argsort(labels, kind="stable")
+    present, first = np.unique(labels[order], return_index=True)
+    sums = np.zeros_like(centres)
+    sums[present] = np.add.reduceat(x[order], first, axis=0)
+    return np.asarray(sums / size[:, None], x.dtype)
 
 
 def representatives(x: Array, labels: Labels) -> Labels:

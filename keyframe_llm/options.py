@@ -67,9 +67,9 @@ class SelectOptions:
     """Decode no picture of more pixels, width times height: for files of strangers. None takes any."""
     backend: Backend = "pyav"
     """Which library decodes: `pyav`, or `decord` where it is installed."""
-    seed: int = 0
     hardware: str | None = None
     """Kind of device that decodes: `cuda`, `vaapi`, `qsv`, `videotoolbox`, …; None: the processor."""
+    seed: int = 0
     """Seed of the clustering; the same seed gives the same frames."""
 
     @classmethod

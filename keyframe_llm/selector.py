@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.cache import Store
-from keyframe_llm.clustering import load_ahead
 from keyframe_llm.data import CaptionSource, Proposals, Scores, Selection, VideoInfo
 from keyframe_llm.encoders import Encoder, load_encoder, preferred_image_size
 from keyframe_llm.errors import OptionsError
@@ -173,8 +172,6 @@ class Selector:
         sampled = sample_video(decoder, options, picture_side=side, progress=self.progress)
         timings["decode"] = sampled.decode_seconds
         self.progress("propose", 0.0)
-        if known is None and options.proposer != "ufp":
-            load_ahead()
         proposals = known.proposals if known else _timed(timings, "propose", _propose, sampled, options)
         info, warnings = _complete(decoder.info, sampled), tuple(decoder.warnings)
         self.recall.keep_look(key, (info, sampled, proposals, warnings))
@@ -355,6 +352,18 @@ def _all_seen(proposals: Proposals, sampled: Sampled, options: SelectOptions) ->
     return not unseen(proposals.seconds, options.exclude_seconds, gap).any()
 
 
+def _seconds_shown(proposals: Proposals) -> NDArray[np.float64]:
+    """(K,) how long each proposal stands for: samples do not lie equally close where a look is thin."""
+    times = proposals.sampled_seconds
+    middles = (times[1:] + times[:-1]) / 2
+    if len(middles) == 0:
+        return np.ones(1)
+    # Half of the usual distance before the first sample and after the last one.
+    rim = float(np.median(np.diff(times))) / 2
+    shown = np.diff(np.concatenate([[times[0] - rim], middles, [times[-1] + rim]]))
+    return np.asarray(np.bincount(proposals.labels, weights=shown), np.float64)
+
+
 def _complete(info: VideoInfo, sampled: Sampled) -> VideoInfo:
     """Fill in the duration where only decoding could tell it."""
     if info.duration_seconds is not None:
@@ -370,18 +379,6 @@ def _timed(
         return work(*arguments, **named)
     finally:
         timings[stage] = timings.get(stage, 0.0) + time.perf_counter() - began
-
-
-def _seconds_shown(proposals: Proposals) -> NDArray[np.float64]:
-    """(K,) how long each proposal stands for: samples do not lie equally close where a look is thin."""
-    times = proposals.sampled_seconds
-    middles = (times[1:] + times[:-1]) / 2
-    if len(middles) == 0:
-        return np.ones(1)
-    # Half of the usual distance before the first sample and after the last one.
-    rim = float(np.median(np.diff(times))) / 2
-    shown = np.diff(np.concatenate([[times[0] - rim], middles, [times[-1] + rim]]))
-    return np.asarray(np.bincount(proposals.labels, weights=shown), np.float64)
 
 
 def _unit(rows: NDArray[Any]) -> NDArray[Any]:

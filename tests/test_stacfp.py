@@ -296,3 +296,26 @@ def test_of_forty_real_clips_joined_at_least_95_percent_are_proposed():
 def test_a_single_short_real_clip_gets_a_handful_of_proposals(real_clips):
     counts = {name: len(stacfp(rows, seconds)) for name, (seconds, rows) in real_clips.items()}
     assert all(2 <= count <= 12 for count in counts.values()), counts
+
+
+@pytest.mark.parametrize(("n", "k"), [(30, 2), (200, 7), (200, 60), (900, 25)])
+def test_the_labels_are_scikit_learns(n: int, k: int) -> None:
+    from sklearn.cluster import KMeans
+
+    from keyframe_llm.clustering import kmeans
+
+    rng = np.random.default_rng(n + k)
+    looks = rng.random((1 + k // 2, 40))
+    x = (looks[rng.integers(len(looks), size=n)] + 0.2 * rng.random((n, 40))).astype(np.float32)
+    starts = x[rng.choice(n, k, replace=False)]
+    assert np.array_equal(kmeans(x, starts), KMeans(k, init=starts, n_init=1).fit(x).labels_)
+
+
+def test_a_cluster_that_is_left_without_members_takes_the_farthest_as_in_scikit_learn() -> None:
+    from sklearn.cluster import KMeans
+
+    from keyframe_llm.clustering import kmeans
+
+    x = np.repeat(np.arange(5.0), 4)[:, None] + np.linspace(0, 0.01, 20)[:, None]
+    starts = np.array([[0.0], [0.001], [100.0], [200.0]])
+    assert np.array_equal(kmeans(x, starts), KMeans(4, init=starts, n_init=1).fit(x).labels_)

@@ -68,7 +68,9 @@ def choose_plan(
     cost, plan = _exact(survey, stride_seconds, start_seconds, end)
     if busy_stride_seconds is not None and survey.key_seconds is not None and np.isfinite(end):
         look = _busy(survey, survey.key_seconds, (stride_seconds, busy_stride_seconds), start_seconds, end)
-        if look is not None and look[0] < cost * _WORTHWHILE:
+        # A long stride is cheap and misses much: a thin look is weighed against what would miss nothing.
+        dense = _exact(survey, min(stride_seconds, busy_stride_seconds), start_seconds, end)[0]
+        if look is not None and look[0] < dense * _WORTHWHILE:
             cost, plan = look
     whole = max(1.0, survey.frames * _share(survey, start_seconds, end))
     saved = f"; about {cost / whole:.0%} of the work of decoding all" if plan.mode != "all" else ""

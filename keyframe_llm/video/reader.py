@@ -78,7 +78,7 @@ class FrameReader:
         self._base = base
         # AVI has no presentation times, and FFmpeg's guesses fail where frames are reordered: count instead.
         reorders = context.codec.canonical_name in ("h264", "hevc")
-        self._counts = reorders and self.container.format.name == "avi"
+        self.counts = reorders and self.container.format.name == "avi"
         # Frames that build on all before them, or are dated by counting, are found only from the start on.
         self.sequential = self.container.format.name in _SEQUENTIAL_FORMATS
         self._last: int | None = None
@@ -232,7 +232,7 @@ class FrameReader:
         """The frame's timestamp, made up from the frame rate where the file has none; None runs backwards."""
         stamp = frame.pts
         self.sequential = self.sequential or stamp is None
-        if self._last is not None and (stamp is None or (self._counts and not frame.key_frame)):
+        if self._last is not None and (stamp is None or (self.counts and not frame.key_frame)):
             stamp = self._last + self._tick()
         elif stamp is None:
             stamp = self.origin or 0

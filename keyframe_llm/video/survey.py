@@ -43,6 +43,8 @@ def survey_video(reader: FrameReader, duration_seconds: float | None) -> Survey:
             length = shown_length(np.sort(scan[:, 0]))
         else:
             length, sizes = 0.0, None
+    if reader.counts:  # frames that are left out would not be counted
+        head = head[:0]
     if reader.sequential or (keys is not None and len(keys) == 0):
         keys = None  # nothing to seek to
     duration = max(duration_seconds or 0.0, length) or math.inf

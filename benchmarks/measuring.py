@@ -1,0 +1,66 @@
+"""Running commands and seeing what they cost: wall-clock time, processor time and memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["Cost", "machine", "measured", "one_line", "table"]
+
+
+class Cost(NamedTuple):
+    """What one run of a command cost, its children included."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_mb: float
+    """The largest resident set of the command or of any one child; several at once are not added up."""
+
+
+def measured(command: Sequence[str], *, folder: Path | None = None) -> Cost:
+    """Run a command to its end; raises `RuntimeError` with its last words where it fails."""
+    log = (folder or Path.cwd()) / ".benchmark.log"
+    with log.open("wb") as out:
+        began = time.perf_counter()
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder)
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+    said = log.read_text(encoding="utf-8", errors="replace")
+    log.unlink()
+    if process.returncode:
+        raise RuntimeError(f"{command[0]} failed: {one_line(said)}")
+    scale = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
+    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * scale / 1e6)
+
+
+def one_line(said: str) -> str:
+    """The last line that was said."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "it said nothing"
+
+
+def machine() -> str:
+    """Processor, cores and versions, in one line."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        models = [line.split(":", 1)[1] for line in info.read_text().splitlines() if "model name" in line]
+        name = models[0].strip() if models else name
+    said = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True).stdout
+    return (
+        f"{name}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}, "
+        f"{' '.join(said.split()[:3])}, {platform.system()} {platform.release()}"
+    )
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
