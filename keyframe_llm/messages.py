@@ -66,15 +66,18 @@ def _message(message: dict[str, Any], format: Format, limit: int) -> dict[str, A
             "Anthropic's messages have no system role; take the message out and pass its text as `system`"
         )
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    return {**message, "content": [_part(part, message["role"], format, limit) for part in parts]}
+    if format == "openai-responses" and message["role"] == "assistant":
+        # What an assistant said goes in as a plain text: its parts would need the ids of a real answer.
+        texts = [part["text"] for part in parts if part.get("type") in ("text", "output_text")]
+        if len(texts) == len(parts):
+            return {**message, "content": "\n".join(texts)}
+    return {**message, "content": [_part(part, format, limit) for part in parts]}
 
 
-def _part(part: dict[str, Any], role: str, format: Format, limit: int) -> dict[str, Any]:
+def _part(part: dict[str, Any], format: Format, limit: int) -> dict[str, Any]:
     kind = part.get("type")
     if kind == "text":
-        if format == "openai-responses":
-            return {"type": "output_text" if role == "assistant" else "input_text", "text": part["text"]}
-        return part
+        return {"type": "input_text", "text": part["text"]} if format == "openai-responses" else part
     if kind == "image" and "source" not in part:
         return _picture(_address(part, limit), format)
     if kind == "image_url" and format != "openai":

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["process_vision_info", "with_true_times"]
 
+_TIMELESS = (
+    "the times of key frames are not among what process_vision_info was asked for; give it "
+    "return_video_kwargs=True, or return_video_metadata=True"
+)
 _FUSED = 2  # frames in one temporal patch of Qwen's models
 
 
@@ -49,20 +53,24 @@ def process_vision_info(
     The conversation's question guides the choice (see `guiding_questions`). A video element may say
     `max_frames` (or `nframes`), `caption`, `question`, `video_start`, `video_end`, `min_pixels`,
     `max_pixels`, `total_pixels`, `resized_height` with `resized_width`, and any field of `SelectOptions`;
-    `options` hold for all videos. `fps` is how often the video is looked at. A list of frames is passed
-    through. Raises `VideoError`, `ModelError`, `OptionsError`.
+    `options` hold for all videos. A plain call, for neither kwargs nor metadata, returns no times, and warns.
+    `fps` is how often the video is looked at. A list of frames is passed through. Raises `VideoError`,
+    `ModelError`, `OptionsError`.
     """
     fetch_image, fetch_video = _utils()
     images: list[Any] = []
+    timeless = not (return_video_kwargs or return_video_metadata)
     videos: list[tuple[Any, dict[str, Any]]] = []
     for part, question in _vision_parts(conversations):
         if "image" in part or "image_url" in part:
             images.append(fetch_image(part, image_patch_size=image_patch_size))
         elif isinstance(video_source(part), (list, tuple)):
+            if isinstance(part.get("sample_fps"), str):  # as in Qwen's README; the original divides by it
+                part = {**part, "sample_fps": float(part["sample_fps"])}
             videos.append(fetch_video(part, image_patch_size=image_patch_size, return_video_metadata=True))
         else:
             selection = select_for_part(part, question, encoder, options)
-            for text in selection.warnings:
+            for text in (*selection.warnings, *([_TIMELESS] if timeless else [])):
                 warnings.warn(text, stacklevel=2)
             pictures, metadata = as_video(selection.frames, selection.video.duration_seconds)
             videos.append((_resized(pictures, part, image_patch_size), metadata))

@@ -26,6 +26,8 @@ __all__ = [
     "smolvlm2",
 ]
 
+_SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+"""Every half of every model."""
 _WORDS = "a man woman dog is walking running jumping sitting in the park kitchen red blue green shirt hat and"
 
 
@@ -64,10 +66,9 @@ def _seeded(model_class: Any, config: Any) -> Any:
 
 def _towers(vocabulary: int, **vision: int) -> dict[str, dict[str, Any]]:
     """The two halves of a dual encoder: 32 wide, texts of 16 tokens, patches of 8 pixels."""
-    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    text = {"vocab_size": vocabulary, "max_position_embeddings": 16, **ids, **shape}
-    return {"text_config": text, "vision_config": {"patch_size": 8, **vision, **shape}}
+    text = {"vocab_size": vocabulary, "max_position_embeddings": 16, **ids, **_SMALL}
+    return {"text_config": text, "vision_config": {"patch_size": 8, **vision, **_SMALL}}
 
 
 def clip(folder: Path) -> Path:
@@ -169,14 +170,13 @@ def _chat_tokenizer(*pictures: str, named: dict[str, str] | None = None) -> tupl
 
 def _decoder(tokenizer: Any) -> dict[str, Any]:
     """The language half of a Video-LLM: 32 wide, two layers."""
-    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     ids = {
         "bos_token_id": None,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
     lengths = {"vocab_size": len(tokenizer), "max_position_embeddings": 4096}
-    return {"num_key_value_heads": 1, **shape, **ids, **lengths}
+    return {"num_key_value_heads": 1, **_SMALL, **ids, **lengths}
 
 
 _QWEN_TEMPLATE = _template(
@@ -245,8 +245,23 @@ def qwen3_vl(folder: Path) -> Path:
     return folder
 
 
+def _tiled(model_class: Any, config_class: Any, folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Save a model of 56-pixel tiles, four tokens each, the picture cut into tiles and one of the whole."""
+    tiles = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
+    pictures = ["<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>", *tiles]
+    tokenizer, ids = _chat_tokenizer(*pictures)
+    config = config_class(
+        text_config={"model_type": "llama", **_decoder(tokenizer)},
+        vision_config={**_SMALL, "image_size": 56, "patch_size": 14},
+        image_token_id=ids["<image>"],
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    _seeded(model_class, config).save_pretrained(folder)
+    return tokenizer, {"size": {"longest_edge": 112}, "max_image_size": {"longest_edge": 56}}
+
+
 def idefics3(folder: Path) -> Path:
-    """Idefics3 (SmolVLM's architecture): 56-pixel tiles, four tokens each, the picture cut into tiles."""
+    """Idefics3, which SmolVLM is built like."""
     from transformers import (
         Idefics3Config,
         Idefics3ForConditionalGeneration,
@@ -254,20 +269,26 @@ def idefics3(folder: Path) -> Path:
         Idefics3Processor,
     )
 
-    tiles = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
-    pictures = ["<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>", *tiles]
-    tokenizer, ids = _chat_tokenizer(*pictures)
-    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = Idefics3Config(
-        text_config={"model_type": "llama", **_decoder(tokenizer)},
-        vision_config={**shape, "image_size": 56, "patch_size": 14},
-        image_token_id=ids["<image>"],
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    _seeded(Idefics3ForConditionalGeneration, config).save_pretrained(folder)
-    images = Idefics3ImageProcessor(size={"longest_edge": 112}, max_image_size={"longest_edge": 56})
+    tokenizer, sizes = _tiled(Idefics3ForConditionalGeneration, Idefics3Config, folder)
+    images = Idefics3ImageProcessor(**sizes)
     processor = Idefics3Processor(images, tokenizer, image_seq_len=4, chat_template=_template("<image>"))
     processor.save_pretrained(folder)
+    return folder
+
+
+def smolvlm2(folder: Path) -> Path:
+    """SmolVLM2: as Idefics3, with a processor for videos."""
+    from transformers import (
+        SmolVLMConfig,
+        SmolVLMForConditionalGeneration,
+        SmolVLMImageProcessor,
+        SmolVLMProcessor,
+        SmolVLMVideoProcessor,
+    )
+
+    tokenizer, sizes = _tiled(SmolVLMForConditionalGeneration, SmolVLMConfig, folder)
+    pictures = SmolVLMImageProcessor(**sizes), tokenizer, SmolVLMVideoProcessor(**sizes)
+    SmolVLMProcessor(*pictures, image_seq_len=4, chat_template=_template("<image>")).save_pretrained(folder)
     return folder
 
 
@@ -282,8 +303,7 @@ def llava_onevision(folder: Path) -> Path:
     )
 
     tokenizer, ids = _chat_tokenizer("<image>", "<video>")
-    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    vision = {"model_type": "siglip_vision_model", "image_size": 56, "patch_size": 14, **shape}
+    vision = {"model_type": "siglip_vision_model", "image_size": 56, "patch_size": 14, **_SMALL}
     grid = [[56, 56], [56, 112], [112, 56], [112, 112]]
     config = LlavaOnevisionConfig(
         text_config={"model_type": "qwen2", **_decoder(tokenizer)},
@@ -305,41 +325,6 @@ def llava_onevision(folder: Path) -> Path:
     return folder
 
 
-_TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-
-
-def smolvlm2(folder: Path) -> Path:
-    """SmolVLM2: 56-pixel tiles, four tokens each, the picture cut into tiles and one of the whole."""
-    from transformers import (
-        SmolVLMConfig,
-        SmolVLMForConditionalGeneration,
-        SmolVLMImageProcessor,
-        SmolVLMProcessor,
-        SmolVLMVideoProcessor,
-    )
-
-    tiles = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
-    pictures = ["<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>", *tiles]
-    tokenizer, ids = _chat_tokenizer(*pictures)
-    config = SmolVLMConfig(
-        text_config={"model_type": "llama", **_decoder(tokenizer)},
-        vision_config={**_TOWER, "image_size": 56, "patch_size": 14},
-        image_token_id=ids["<image>"],
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    _seeded(SmolVLMForConditionalGeneration, config).save_pretrained(folder)
-    sizes = {"size": {"longest_edge": 112}, "max_image_size": {"longest_edge": 56}}
-    processor = SmolVLMProcessor(
-        SmolVLMImageProcessor(**sizes),
-        tokenizer,
-        SmolVLMVideoProcessor(**sizes),
-        image_seq_len=4,
-        chat_template=_template("<image>"),
-    )
-    processor.save_pretrained(folder)
-    return folder
-
-
 def internvl3(folder: Path) -> Path:
     """InternVL3: 56-pixel tiles of four tokens after the pixel shuffle, a Qwen2 language model."""
     from transformers import (
@@ -355,7 +340,7 @@ def internvl3(folder: Path) -> Path:
     tokenizer, ids = _chat_tokenizer(*names.values(), named=names)
     config = InternVLConfig(
         text_config={"model_type": "qwen2", **_decoder(tokenizer)},
-        vision_config={**_TOWER, "image_size": [56, 56], "patch_size": [14, 14]},
+        vision_config={**_SMALL, "image_size": [56, 56], "patch_size": [14, 14]},
         image_token_id=ids["<IMG_CONTEXT>"],
         image_seq_length=4,
         tie_word_embeddings=False,  # tied random weights only repeat the prompt's last token
@@ -390,7 +375,7 @@ def gemma3(folder: Path) -> Path:
     tokenizer, ids = _chat_tokenizer(*names.values(), named=names)
     config = Gemma3Config(
         text_config={**_decoder(tokenizer), "head_dim": 16, "sliding_window": 512},
-        vision_config={**_TOWER, "image_size": 56, "patch_size": 14},
+        vision_config={**_SMALL, "image_size": 56, "patch_size": 14},
         mm_tokens_per_image=4,
         boi_token_index=ids["<start_of_image>"],
         eoi_token_index=ids["<end_of_image>"],

@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -47,3 +50,24 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     folder = tmp_path_factory.mktemp("cache") / "keyframe_llm"
     monkeypatch.setenv("KEYFRAME_LLM_CACHE", str(folder))
     return folder
+
+
+class Slow:
+    """An encoder that waits to be let go, for as long as a test wants."""
+
+    def __init__(self) -> None:
+        self.entered, self.gate = Event(), Event()
+
+    def embed_images(self, images: Any, /) -> Any:
+        self.entered.set()
+        assert self.gate.wait(60)
+        return np.ones((len(images), 2), np.float32)
+
+    def embed_texts(self, texts: Any, /) -> Any:
+        return np.ones((len(texts), 2), np.float32)
+
+
+@pytest.fixture
+def slow() -> Slow:
+    """An encoder that says by `entered` that it was asked, and waits for `gate`."""
+    return Slow()

@@ -126,6 +126,19 @@ def test_two_processes_may_write_read_and_evict_at_once(tmp_path: Path) -> None:
     assert {path.suffix for path in tmp_path.iterdir()} == {".npz"}
 
 
+def test_two_commands_may_look_at_one_video_at_once(film: Path, looks: list[str]) -> None:
+    command = [sys.executable, "-m", "keyframe_llm.cli", "select", str(film), "--quiet", "--json"]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [json.loads(run.communicate()[0])["keyframes"] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0]
+    found = KeyframeLLM().select(film)
+    assert looks == []  # a third run uses what either left
+    fresh = KeyframeLLM(cache=False).select(film)
+    np.testing.assert_array_equal(found.seconds, fresh.seconds)
+    assert told[0] == told[1]
+    assert [frame["seconds"] for frame in told[0]] == pytest.approx(fresh.seconds.tolist(), abs=1e-3)
+
+
 def test_a_file_is_known_by_its_content(film: Path, tmp_path: Path) -> None:
     store = Store()
     copy = shutil.copy(film, tmp_path / "copy.mp4")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +22,7 @@ from keyframe_llm.prompting import frame_messages, prompt
 from keyframe_llm.vlm import load_vlm
 
 Checkpoint = Callable[[str], Path]
+DATA = os.environ.get("KEYFRAME_LLM_TEST_DATA")
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,26 @@ def test_label_files_are_read_as_data_sets_ship_them(text: str, labels: list[str
     (tmp_path / "labels.txt").write_text(text, encoding="utf-8")
     assert read_labels(tmp_path / "labels.txt") == parse_labels(f"@{tmp_path / 'labels.txt'}") == labels
     assert parse_labels("walk, wave,walk") == ["walk", "wave"]
+
+
+@pytest.mark.skipif(DATA is None, reason="KEYFRAME_LLM_TEST_DATA names no folder of data")
+@pytest.mark.parametrize(
+    ("name", "count", "label", "words"),
+    [
+        ("hmdb51.txt", 51, "brush_hair", "brush hair"),
+        ("ucf101.txt", 101, "ApplyEyeMakeup", "apply eye makeup"),
+        ("k400.txt", 400, "air drumming", "air drumming"),
+    ],
+)
+def test_the_names_of_whole_data_sets_are_taken_as_they_are(
+    name: str, count: int, label: str, words: str
+) -> None:
+    path = Path(str(DATA)) / "annotations" / "labels" / name
+    labels = read_labels(path)
+    assert labels == path.read_text(encoding="utf-8").split("\n")[:count] and len(labels) == count
+    told = label_words(labels)
+    assert len(set(told)) == count and told[labels.index(label)] == words
+    assert not [word for word in told if "_" in word or re.search("[a-z][A-Z]", word)]
 
 
 def test_a_label_file_that_cannot_be_used_is_told(tmp_path: Path) -> None:

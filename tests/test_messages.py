@@ -65,17 +65,47 @@ def test_times_and_pictures_can_be_read_back_from_every_format(
         assert image.shape == frame.shape and np.abs(image.astype(int) - frame).mean() < 8
 
 
-def test_the_parts_are_those_that_the_official_clients_declare(film: Path) -> None:
-    openai = pytest.importorskip("openai", reason="openai is not installed (the `server` extra)")
+def check_declared(kind: Any, values: list[Any]) -> None:
+    """Each is of the declared type, with every key known: pydantic leaves out those that are not."""
     from pydantic import TypeAdapter
 
-    found = select_keyframes(film)
-    chat = found.to_messages("What?", format="openai")
-    TypeAdapter(openai.types.chat.ChatCompletionMessageParam).validate_python(chat[0])
-    responses = found.to_messages("What?", format="openai-responses")
-    from openai.types.responses import EasyInputMessageParam
+    for value in values:
+        assert TypeAdapter(kind).validate_python(value) == value
 
-    TypeAdapter(EasyInputMessageParam).validate_python(responses[0])
+
+def converted(film: Path, format: Any) -> tuple[list[Any], list[Any]]:
+    """A question with key frames and an answer: the messages without parts, and the parts of the first."""
+    asked = select_keyframes(film).to_messages("What?")
+    web = {"type": "image", "url": "https://example.org/a.jpg"}
+    talk = [
+        {"role": "user", "content": [*asked[0]["content"], web]},
+        {"role": "assistant", "content": "A flag."},
+    ]
+    question, answer = to_format(talk, format)
+    assert len(question["content"]) == len(talk[0]["content"]) > 3
+    return [{**question, "content": "?"}, {**answer, "content": "!"}], [*question["content"]]
+
+
+def test_openais_client_declares_the_parts_as_they_are_made(film: Path) -> None:
+    pytest.importorskip("openai", reason="openai is not installed (the `server` extra)")
+    from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionMessageParam
+    from openai.types.responses import EasyInputMessageParam, ResponseInputContentParam
+
+    messages, parts = converted(film, "openai")
+    check_declared(ChatCompletionMessageParam, messages)
+    check_declared(ChatCompletionContentPartParam, parts)
+    messages, parts = converted(film, "openai-responses")
+    check_declared(EasyInputMessageParam, messages)
+    check_declared(ResponseInputContentParam, parts)
+
+
+def test_anthropics_client_declares_the_parts_as_they_are_made(film: Path) -> None:
+    pytest.importorskip("anthropic", reason="anthropic is not installed (the `dev` extra)")
+    from anthropic.types import ImageBlockParam, MessageParam, TextBlockParam
+
+    messages, parts = converted(film, "anthropic")
+    check_declared(MessageParam, messages)
+    check_declared(TextBlockParam | ImageBlockParam, parts)
 
 
 @pytest.mark.parametrize("limit", [200_000, 60_000, 5_000])
@@ -103,7 +133,7 @@ def test_pictures_of_other_kinds_are_carried_over(tmp_path: Path) -> None:
     assert chat["content"][0]["image_url"]["url"].startswith("data:image/jpeg;base64,")
     assert chat["content"][1]["image_url"]["url"] == "https://example.org/a.jpg"
     assert said["content"] == [{"type": "text", "text": "A flag."}]
-    assert to_format(asked, "openai-responses")[1]["content"][0]["type"] == "output_text"
+    assert to_format(asked, "openai-responses")[1] == {"role": "assistant", "content": "A flag."}
     claude = to_format(asked, "anthropic")[0]["content"]
     assert claude[1]["source"] == {"type": "url", "url": "https://example.org/a.jpg"}
     assert to_format(to_format(asked, "openai"), "anthropic") == to_format(asked, "anthropic")

@@ -75,6 +75,7 @@ def test_it_is_called_as_the_original_is() -> None:
     assert signature(process_vision_info)[:4] == signature(original)
 
 
+@pytest.mark.filterwarnings("ignore:the times of key frames")
 def test_a_video_is_its_key_frames_each_twice_guided_by_the_question(
     film: Path, encoder: Any, videos: ModuleType
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_video_is_its_key_frames_each_twice_guided_by_the_question(
     ],
 )
 @pytest.mark.parametrize("patch", [14, 16])
+@pytest.mark.filterwarnings("ignore:the times of key frames")
 def test_pixel_limits_give_the_size_that_qwen_vl_utils_gives(
     limits: dict[str, int], patch: int, film: Path, encoder: Any
 ) -> None:
@@ -116,6 +118,7 @@ def test_pixel_limits_give_the_size_that_qwen_vl_utils_gives(
     assert len(wanted) == len(tensor) and tensor.shape == wanted.shape and tensor.dtype == wanted.dtype
 
 
+@pytest.mark.filterwarnings("ignore:the times of key frames")
 def test_images_pass_through_as_the_original_makes_them(film: Path, encoder: Any, tmp_path: Path) -> None:
     from qwen_vl_utils import process_vision_info as original
 
@@ -149,6 +152,28 @@ def test_a_list_of_frames_is_taken_as_it_is(tmp_path: Path) -> None:
             assert mine[1] == wanted[1]
             mine, wanted = mine[0], wanted[0]
         np.testing.assert_array_equal(mine.numpy(), wanted.numpy())
+
+
+def test_frames_given_as_a_list_may_state_their_rate_as_qwens_readme_does(
+    film: Path, encoder: Any, checkpoint: Checkpoint
+) -> None:
+    _, processor = loaded(checkpoint("qwen3_vl"))
+    frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue", "red", "blue")]
+    element = {"type": "video", "video": frames, "sample_fps": "1"}
+    messages = [{"role": "user", "content": [element]}]
+    shown = process_vision_info(messages, image_patch_size=16, return_video_metadata=True)[1]
+    ((pictures, metadata),) = shown
+    text = processor.apply_chat_template(messages, tokenize=False)
+    options = {"video_metadata": [metadata], "do_resize": False, "do_sample_frames": False}
+    inputs = processor(text=text, videos=[pictures], return_tensors="pt", **options)
+    told = re.findall(r"<([\d.]+) seconds>", processor.tokenizer.decode(inputs["input_ids"][0]))
+    assert [float(second) for second in told] == pytest.approx([0.5, 2.5])
+    assert element["sample_fps"] == "1"
+
+
+def test_a_call_that_leaves_the_times_behind_warns(film: Path, encoder: Any) -> None:
+    with pytest.warns(UserWarning, match="give it return_video_kwargs=True"):
+        process_vision_info(asked(film), encoder=encoder)
 
 
 def test_an_element_says_what_it_wants(film: Path, encoder: Any) -> None:

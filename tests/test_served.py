@@ -30,7 +30,9 @@ for package in ("openai", "fastapi", "uvicorn"):
     pytest.importorskip(package, reason=f"{package} is not installed (the `dev` extra)")
 
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "plug-in.md"
+ROOT = Path(__file__).parent.parent
+DOCUMENT = ROOT / "docs" / "plug-in.md"
+ADDRESS = "http://127.0.0.1:8000/v1"
 
 
 @pytest.fixture(scope="module")
@@ -140,9 +142,10 @@ def test_a_request_that_the_server_cannot_serve_is_told(served: tuple[str, Any])
 
 
 def blocks() -> list[str]:
-    return re.findall(
-        r"^```python\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
-    )
+    """Every block of the document, and those of the README that need a server."""
+    texts = [path.read_text(encoding="utf-8") for path in (DOCUMENT, ROOT / "README.md")]
+    found, readme = (re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE) for text in texts)
+    return list(dict.fromkeys([*found, *(block for block in readme if ADDRESS in block)]))
 
 
 @pytest.mark.filterwarnings("default")  # the reader's own warnings are not what is tested
@@ -151,15 +154,22 @@ def test_every_block_of_the_document_runs(
     block: str, served: tuple[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     address = served[0].partition("#")[0]
-    code = block.replace("http://127.0.0.1:8000/v1", address).replace("served-name", str(vlm_path()))
-    exec(compile(code, str(DOCUMENT), "exec"), {})
+    code = block.replace(ADDRESS, address).replace("served-name", str(vlm_path()))
+    names: dict[str, Any] = {}
+    exec(compile(code, str(DOCUMENT), "exec"), names)
     said = capsys.readouterr().out
-    if 'KeyframeLLM(model="http' in block or "import openai" in block:
+    if "process_vision_info" in block:
+        assert names["answer"].strip() and len(names["videos"][0]) in (2, 4, 6)
+    if ADDRESS in block:
         assert "flies a kite" in said
     if "classify" in block:
         assert said.splitlines()[0].startswith("[('Walk', ")
     if "tokens_of_video" in block:
         assert "60 frames, 21600 visual tokens" in said and "768 frames, 105984 visual tokens" in said
+    if "Counting" in block:
+        first, second = said.splitlines()
+        assert first.startswith("looked at the video: True; ") and not first.endswith("; 0 pictures, 1 text")
+        assert second == "looked at the video: False; 0 pictures, 1 text"
     if "rewrite_messages" in block:
         assert "video" not in said and "image_url" in said
 

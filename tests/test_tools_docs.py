@@ -36,11 +36,31 @@ def test_the_commands_in_the_document_are_understood() -> None:
     commands = re.findall(r"^keyframe-llm (mcp[^#\n]*)", TEXT, flags=re.MULTILINE)
     for block in re.findall(r"```json\n(.*?)```", TEXT, flags=re.DOTALL):
         (servers,) = json.loads(block).values()
-        assert servers["video"]["command"] == "keyframe-llm"
-        commands.append(" ".join(servers["video"]["args"]))
-    assert len(commands) == 5
+        video = servers["video"]
+        if "url" in video:
+            assert video["url"].endswith(":8000/mcp") and video["headers"]["Authorization"].startswith(
+                "Bearer "
+            )
+            continue
+        command = video["command"]
+        words = command if isinstance(command, list) else [command, *video["args"]]
+        assert words[0] == "keyframe-llm"
+        commands.append(" ".join(words[1:]))
+    commands += [
+        " ".join(json.loads(args)) for args in re.findall(r"args[:=] *(\[.*\])", TEXT.replace(" = ", "="))
+    ]
+    assert len(commands) == 9
     for command in commands:
         assert _parser().parse_args(command.split()).run
+
+
+def test_what_is_no_json_is_what_the_clients_read() -> None:
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    (toml,) = re.findall(r"```toml\n(.*?)```", TEXT, flags=re.DOTALL)
+    (text,) = re.findall(r"```yaml\n(.*?)```", TEXT, flags=re.DOTALL)
+    for server in (tomllib.loads(toml)["mcp_servers"]["video"], yaml.safe_load(text)["mcpServers"][0]):
+        assert [server["command"], *server["args"][:2]] == ["keyframe-llm", "mcp", "--root"]
 
 
 def test_the_skill_has_the_head_that_clients_read() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -42,24 +43,9 @@ CLIPS = demo_video().parent
 TOKEN = "a-token-of-no-other-use"
 
 
-class Slow:
-    """An encoder that waits to be let go."""
-
-    def __init__(self) -> None:
-        self.entered, self.gate = threading.Event(), threading.Event()
-
-    def embed_images(self, images: Any, /) -> Any:
-        self.entered.set()
-        assert self.gate.wait(60)
-        return np.ones((len(images), 2), np.float32)
-
-    def embed_texts(self, texts: Any, /) -> Any:
-        return np.ones((len(texts), 2), np.float32)
-
-
 @pytest.fixture
-def toolbox() -> Iterator[Toolbox]:
-    with Toolbox(encoder=Slow(), roots=[CLIPS], pictures=MemoryPictures()) as made:
+def toolbox(slow: Any) -> Iterator[Toolbox]:
+    with Toolbox(encoder=slow, roots=[CLIPS], pictures=MemoryPictures()) as made:
         yield made
 
 
@@ -220,7 +206,7 @@ def test_pictures_are_found_by_the_names_given_out_alone(toolbox: Toolbox) -> No
 # Cancelling, failing -------------------------------------------------------------------------------------
 
 
-async def cancel_and_go_on(client: Client, slow: Slow, toolbox: Toolbox) -> None:
+async def cancel_and_go_on(client: Client, slow: Any, toolbox: Toolbox) -> None:
     """Cancel a call that hangs; the server must still answer, and the work must end."""
     async with anyio.create_task_group() as tasks:
         asked = {"video": "one_walk.mp4", "query": "anything"}
@@ -236,8 +222,7 @@ async def cancel_and_go_on(client: Client, slow: Slow, toolbox: Toolbox) -> None
 
 
 @MODES
-def test_a_cancelled_call_ends_and_the_server_goes_on(mode: str) -> None:
-    slow = Slow()
+def test_a_cancelled_call_ends_and_the_server_goes_on(mode: str, slow: Any) -> None:
     with Toolbox(encoder=slow, roots=[CLIPS], pictures=MemoryPictures()) as toolbox:
 
         async def use(client: Client) -> None:
@@ -248,8 +233,7 @@ def test_a_cancelled_call_ends_and_the_server_goes_on(mode: str) -> None:
 
 
 @MODES
-def test_a_call_cancelled_over_http_ends_its_work(mode: str) -> None:
-    slow = Slow()
+def test_a_call_cancelled_over_http_ends_its_work(mode: str, slow: Any) -> None:
     with Toolbox(encoder=slow, roots=[CLIPS], pictures=MemoryPictures()) as toolbox, served(toolbox) as url:
 
         async def main() -> None:
@@ -261,9 +245,11 @@ def test_a_call_cancelled_over_http_ends_its_work(mode: str) -> None:
 
 
 def test_a_fault_of_ours_is_told_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
-    class Broken(Slow):
+    class Broken:
         def embed_images(self, images: Any, /) -> Any:
             raise RuntimeError("secret in /home/somebody")
+
+        embed_texts = embed_images
 
     with Toolbox(encoder=Broken(), roots=[CLIPS], pictures=MemoryPictures()) as toolbox:
 
@@ -276,8 +262,8 @@ def test_a_fault_of_ours_is_told_without_its_text(caplog: pytest.LogCaptureFixtu
     assert "secret in /home/somebody" in caplog.text
 
 
-def test_a_call_over_its_time_is_answered() -> None:
-    slow, limits = Slow(), Limits(timeout_seconds=1.5)
+def test_a_call_over_its_time_is_answered(slow: Any) -> None:
+    limits = Limits(timeout_seconds=1.5)
     with Toolbox(encoder=slow, roots=[CLIPS], limits=limits, pictures=MemoryPictures()) as toolbox:
 
         async def use(client: Client) -> None:
@@ -415,3 +401,18 @@ def test_a_hundred_calls_at_once_all_get_their_own_answer(tmp_path: Path) -> Non
                 assert frame["image"] == f"keyframe://{digest}.jpg"
     assert kept <= 30  # the same frames are kept once
     assert most[0] - before <= 12  # two workers, the server's thread and what decoders use
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_hundred_calls_at_once_hold_little_more_memory_than_one(tmp_path: Path) -> None:
+    """By the benchmark, which has a server of its own, at the address that is the default."""
+    path = Path(__file__).parent.parent / "benchmarks" / "mcp_load.py"
+    spec = importlib.util.spec_from_file_location("mcp_load", path)
+    assert spec is not None and spec.loader is not None
+    load = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(load)
+    (tmp_path / "walk.mp4").write_bytes((CLIPS / "one_walk.mp4").read_bytes())
+    told = load.measure(tmp_path, 100)
+    assert (told["answered"], told["failed"]) == (100, 10)
+    assert told["addresses"] == ["127.0.0.1"]
+    assert told["many_calls_mb"] < told["one_call_mb"] + 300  # one call: about 250, a hundred: about 400

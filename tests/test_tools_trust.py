@@ -9,7 +9,9 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,21 +28,6 @@ from keyframe_llm import OptionsError
 VIDEO = demo_video("one_walk.mp4")
 
 
-class Slow:
-    """An encoder that waits to be let go, for as long as a test wants."""
-
-    def __init__(self) -> None:
-        self.entered, self.gate = threading.Event(), threading.Event()
-
-    def embed_images(self, images: Any, /) -> Any:
-        self.entered.set()
-        assert self.gate.wait(60)
-        return np.ones((len(images), 2), np.float32)
-
-    def embed_texts(self, texts: Any, /) -> Any:
-        return np.ones((len(texts), 2), np.float32)
-
-
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A folder `open` with a video, beside a folder `shut` with another."""
@@ -51,8 +38,8 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tools(place: Path) -> Iterator[Toolbox]:
-    with Toolbox(encoder=Slow(), roots=[place / "open"]) as made:
+def tools(place: Path, slow: Any) -> Iterator[Toolbox]:
+    with Toolbox(encoder=slow, roots=[place / "open"]) as made:
         yield made
 
 
@@ -83,6 +70,16 @@ def test_a_path_out_of_the_root_is_refused(tools: Toolbox, place: Path, how: str
         "home": "~/shut.mp4",
     }[how]
     assert "in the allowed folders" in refused(tools, path)
+
+
+def test_without_a_root_the_current_folder_is_the_only_one(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place / "open")
+    with Toolbox() as tools:
+        assert tools.select_keyframes("open.mp4", include_images=False)["keyframes"]
+        for path in ("../shut/shut.mp4", str(place / "shut" / "shut.mp4")):
+            assert "in the allowed folders" in refused(tools, path)
 
 
 def test_symbolic_links_out_of_the_root_are_refused(tools: Toolbox, place: Path) -> None:
@@ -183,16 +180,33 @@ def test_protocols_in_a_path_are_names_of_no_file(tools: Toolbox, place: Path, p
     assert "there is no video" in refused(tools, protocol.format(secret, secret))
 
 
+def pointing_at(target: Path) -> bytes:
+    """The header of a movie, changed to have its pictures read from there: an alias with an absolute path."""
+    movie = target.read_bytes()
+    header = bytearray(movie[movie.index(b"moov") - 4 :])
+    path = os.fsencode(target) + b"\0" * (len(os.fsencode(target)) % 2)
+    # What precedes the path: volume, file name, and how many folders lie between the two files.
+    alias = bytes(150) + struct.pack(">HH", 2, len(path)) + path + b"\xff\xff\0\0"
+    entry = struct.pack(">I4sI", 12 + len(alias), b"alis", 0) + alias
+    here = struct.pack(">I4sI", 12, b"url ", 1)  # "the pictures are in this very file"
+    for box in (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"):
+        at = header.index(box) - 4
+        (size,) = struct.unpack_from(">I", header, at)
+        struct.pack_into(">I", header, at, size + len(entry) - len(here))
+    return movie[: movie.index(b"mdat") - 4] + header.replace(here, entry)
+
+
 def test_a_movie_that_keeps_its_pictures_in_another_file_shows_none_of_them(
     tools: Toolbox, place: Path
 ) -> None:
-    movie = (place / "shut" / "shut.mp4").read_bytes()
-    entry = struct.pack(">I4sI", 12, b"url ", 1)
-    assert entry in movie  # "the data is in this very file"
-    header = movie[: movie.index(b"mdat") - 4] + movie[movie.index(b"moov") - 4 :]
-    elsewhere = header.replace(entry, struct.pack(">I4sI", 12, b"url ", 0))
-    (place / "open" / "outside.mp4").write_bytes(elsewhere)
-    refused(tools, "outside.mp4")
+    import av
+
+    path = place / "open" / "outside.mp4"
+    path.write_bytes(pointing_at(place / "shut" / "shut.mp4"))
+    trusting = {"enable_drefs": "1", "use_absolute_path": "1"}
+    with av.open(str(path), container_options=trusting) as container:
+        assert len(list(container.decode(video=0))) == 72  # the attack works on whoever allows it
+    assert "no frame can be decoded" in refused(tools, "outside.mp4")
 
 
 # Size, length, number ------------------------------------------------------------------------------------
@@ -210,8 +224,60 @@ def test_a_picture_bomb_is_refused_before_it_is_decoded(tools: Toolbox, place: P
 
     (place / "open" / "bomb.gif").write_bytes(gif(15_000, 15_000))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert "225,000,000 pixels" in refused(tools, "bomb.gif")
+    assert "of over 9,437,184 pixels" in refused(tools, "bomb.gif")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB; decoding takes 880 MB
+
+
+def grows(place: Path, videos: ModuleType) -> str:
+    """Three seconds of a small picture, then two of one fifty times as large, in one stream."""
+    small = videos.draw(place / "small.ts", [i / 5 for i in range(15)], rate=5)
+    large = videos.draw(place / "large.ts", [3 + i / 5 for i in range(10)], rate=5, size=(640, 480))
+    (place / "open" / "grows.ts").write_bytes(small.read_bytes() + large.read_bytes())
+    return "grows.ts"
+
+
+def test_a_stream_that_turns_into_a_bomb_is_watched_up_to_there(place: Path, videos: ModuleType) -> None:
+    from keyframe_llm.video.reader import FrameReader
+
+    name, bound = grows(place, videos), 96 * 64
+    for limits in (None, Limits(max_pixels=bound)):
+        with Toolbox(roots=[place / "open"], limits=limits) as tools:
+            told = tools.select_keyframes(name, max_frames=8, include_images=False)
+        assert (max(frame["seconds"] for frame in told["keyframes"]) < 3) == (limits is not None)
+        assert told["warnings"]
+    for most, sizes in ((None, {(96, 64), (640, 480)}), (bound, {(96, 64)})):
+        with FrameReader(str(place / "open" / name), max_pixels=most) as reader:
+            assert {(shot.frame.width, shot.frame.height) for shot in reader.shots()} == sizes
+
+
+def test_a_picture_that_is_shown_much_wider_than_it_is_stored_is_refused(
+    place: Path, videos: ModuleType
+) -> None:
+    videos.draw(place / "open" / "wide.mp4", [0.0, 1.0], pixel_shape=Fraction(8, 1))
+    with Toolbox(roots=[place / "open"], limits=Limits(max_pixels=4 * 96 * 64)) as tools:
+        assert "shown in pictures of 49,152 pixels" in refused(tools, "wide.mp4")
+
+
+def test_a_video_that_states_no_length_is_measured(place: Path, videos: ModuleType) -> None:
+    path = place / "open" / "raw.h264"  # a bare stream: 75 pictures, which count as 25 a second
+    videos.draw(path, [i / 25 for i in range(75)])
+    with Toolbox(roots=[place / "open"], limits=Limits(max_duration_seconds=4)) as tools:
+        assert tools.select_keyframes("raw.h264", include_images=False)["keyframes"]
+    with Toolbox(roots=[place / "open"], limits=Limits(max_duration_seconds=2)) as tools:
+        assert "at most 2 s are allowed" in refused(tools, "raw.h264")
+
+
+def test_nothing_is_looked_at_after_the_end_that_a_header_states(place: Path) -> None:
+    path = place / "open" / "lies.mp4"
+    data = bytearray(VIDEO.read_bytes())
+    for box, skip in ((b"mvhd", 16), (b"tkhd", 20), (b"mdhd", 16), (b"elst", 8)):
+        at = data.index(box) + 4 + skip
+        (length,) = struct.unpack_from(">I", data, at)
+        struct.pack_into(">I", data, at, length // 3)
+    path.write_bytes(data)
+    with Toolbox(roots=[place / "open"], limits=Limits(max_duration_seconds=5)) as tools:
+        told = tools.select_keyframes("lies.mp4", max_frames=8, include_images=False)
+    assert max(frame["seconds"] for frame in told["keyframes"]) <= 2.1
 
 
 def test_a_video_that_is_too_long_is_refused(place: Path) -> None:
@@ -225,8 +291,7 @@ def test_limits_are_checked() -> None:
             Limits(**wrong)
 
 
-def test_a_call_ends_at_its_time_and_the_next_one_is_served(place: Path) -> None:
-    slow = Slow()
+def test_a_call_ends_at_its_time_and_the_next_one_is_served(place: Path, slow: Any) -> None:
     limits = Limits(timeout_seconds=1.5)
     with Toolbox(encoder=slow, roots=[place / "open"], limits=limits) as tools:
         with pytest.raises(ToolError, match=r"longer than the 1\.5 s allowed"):
@@ -235,8 +300,7 @@ def test_a_call_ends_at_its_time_and_the_next_one_is_served(place: Path) -> None
         slow.gate.set()
 
 
-def test_only_so_many_calls_wait(place: Path) -> None:
-    slow = Slow()
+def test_only_so_many_calls_wait(place: Path, slow: Any) -> None:
     limits = Limits(concurrent_calls=1, waiting_calls=1)
     with Toolbox(encoder=slow, roots=[place / "open"], limits=limits) as tools:
         asked = {"video": "open.mp4", "query": "anything"}

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from keyframe_llm.errors import KeyframeError, OptionsError
 
@@ -32,9 +33,9 @@ class Limits:
     """What a call may cost. Raises `OptionsError` on a value that is not above 0."""
 
     max_duration_seconds: float = 4 * 3600.0
-    """The longest video that is opened, by what its header states."""
+    """The longest video that is opened, by what its header states, or its packets where it states nothing."""
     max_pixels: int = 4096 * 2304
-    """The largest picture, width times height."""
+    """The largest picture, width times height: as stored, wherever in the file, and as shown."""
     max_frames: int = 8
     """The most key frames of one call, 1–64."""
     image_side: int = 768
@@ -140,10 +141,11 @@ class Roots:
                         yield found.name
 
 
-def check_header(path: Path, limits: Limits) -> str | None:
+def check_header(path: Path, limits: Limits, check: Callable[[], None] = lambda: None) -> str | None:
     """Check length and size before anything is decoded; returns the file's comment.
 
-    Raises `ToolError` for a video that is too long or too large, `VideoError` for what is no video.
+    Where the file states no length its packets are read, and `check` is called between them, to stop by
+    raising. Raises `ToolError` for a video that is too long or too large, `VideoError` for what is no video.
     """
     import av
 
@@ -153,6 +155,11 @@ def check_header(path: Path, limits: Limits) -> str | None:
     with open_container(name, limits.max_pixels) as container, av_errors(name):
         shown = video_stream(container, name)
         pixels = max(stream.width * stream.height for stream in container.streams.video)
+        if not shown.width * shown.height:
+            raise ToolError(
+                f"{name} states no size of its pictures, or they are of over {limits.max_pixels:,} pixels; "
+                "use a smaller copy"
+            )
         if pixels > limits.max_pixels:
             raise ToolError(
                 f"{name} has pictures of {pixels:,} pixels, and at most {limits.max_pixels:,} are allowed; "
@@ -161,10 +168,28 @@ def check_header(path: Path, limits: Limits) -> str | None:
         seconds = [container.duration / av.time_base] if container.duration else []
         if shown.duration and shown.time_base:
             seconds.append(float(shown.duration * shown.time_base))
-        if max(seconds, default=0.0) > limits.max_duration_seconds:
+        if not seconds:
+            seconds.append(_packed_seconds(container, shown, limits.max_duration_seconds, check))
+        if max(seconds) > limits.max_duration_seconds:
             raise ToolError(
                 f"{name} is {max(seconds):,.0f} s long, and at most {limits.max_duration_seconds:,.0f} s are "
                 "allowed; use a shorter cut of it"
             )
         comment: str | None = container.metadata.get("comment")
         return comment
+
+
+def _packed_seconds(container: Any, stream: Any, enough: float, check: Callable[[], None]) -> float:
+    """How long the packets of a stream last, by their times or their number; reading ends beyond `enough`."""
+    tick = 1 / float(stream.guessed_rate or stream.average_rate or 25)
+    first: float | None = None
+    length = 0.0
+    for count, packet in enumerate(container.demux(stream)):
+        check()
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        shown = count * tick if stamp is None else float(stamp * stream.time_base)
+        first = shown if first is None else first
+        length = max(length, shown - first, 0.0 if stamp is not None else (count + 1) * tick)
+        if length > enough:
+            break
+    return length

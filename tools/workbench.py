@@ -133,7 +133,7 @@ class Workbench:
             return self.wait(call, self.submit(call, lambda: self.run(video, work)))
         call, llm = at_hand
         with self._found(video, call) as found, self._told(found):
-            drawn = check_header(found.path, self.limits) == DRAWN
+            drawn = check_header(found.path, self.limits, call.check) == DRAWN
             return work(Seen(self, llm, found, drawn=drawn))
 
     def submit(self, call: Call, work: Callable[[], T]) -> Future[T]:

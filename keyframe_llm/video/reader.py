@@ -221,12 +221,16 @@ class FrameReader:
     def _decode(self, packet: Packet[Any]) -> list[VideoFrame]:
         try:
             # The stream's own decoder, because a packet made here knows no stream.
-            return self.stream.codec_context.decode(packet if packet.size else None)
+            frames = self.stream.codec_context.decode(packet if packet.size else None)
         except av.error.EOFError:
             return []
         except av.error.FFmpegError:
             self.damaged_packets += 1
             return []
+        most = self.max_pixels
+        kept = [frame for frame in frames if most is None or frame.width * frame.height <= most]
+        self.damaged_packets += len(kept) < len(frames)
+        return kept
 
     def _stamp(self, frame: VideoFrame) -> int | None:
         """The frame's timestamp, made up from the frame rate where the file has none; None runs backwards."""

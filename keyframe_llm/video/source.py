@@ -30,6 +30,7 @@ _CONTAINERS = (
 )
 # A title in an unknown encoding must not cost the video; PyAV 19 no longer has to be told.
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+_ROUNDING_PIXELS = 1 << 16
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
 
 
@@ -103,8 +104,11 @@ def open_container(path: str, max_pixels: int | None = None, hardware: str | Non
 
 
 def picture_bound(max_pixels: int | None) -> dict[str, str]:
-    """The options that have FFmpeg refuse larger pictures before it makes room for them."""
-    return {} if max_pixels is None else {"max_pixels": str(max_pixels)}
+    """The options that have FFmpeg refuse much larger pictures before it makes room for them.
+
+    It counts the room, whose rows are rounded up, so its bound lies a quarter higher; readers check exactly.
+    """
+    return {} if max_pixels is None else {"max_pixels": str(max_pixels + max_pixels // 4 + _ROUNDING_PIXELS)}
 
 
 def video_stream(container: InputContainer, path: str) -> VideoStream:
