@@ -19,6 +19,7 @@ Labels = NDArray[np.intp]
 _SAME = 1e-6
 # The silhouette is taken over at most this many frames, evenly spaced: 4000² distances are 64 MB in float32.
 _MOST_DISTANCES = 4000
+_ROWS = 256  # of distances at once, so that nothing else of their size is needed in double precision
 # When to stop, as scikit-learn does: centres that moved by less than this share of the variance, or never.
 _TOLERANCE, _MOST_ROUNDS = 1e-4, 300
 
@@ -104,9 +105,12 @@ def _distances(x: Array) -> NDArray[np.float32]:
     """(N, N) Euclidean distances."""
     points = x.astype(np.float64)
     square = (points**2).sum(axis=1)
-    squares = square[:, None] + square - 2 * (points @ points.T)
-    np.fill_diagonal(squares, 0)
-    return np.asarray(np.sqrt(np.maximum(squares, 0)), np.float32)
+    distances = np.empty((len(x), len(x)), np.float32)
+    for i in range(0, len(x), _ROWS):
+        squares = square[i : i + _ROWS, None] + square - 2 * (points[i : i + _ROWS] @ points.T)
+        distances[i : i + _ROWS] = np.sqrt(np.maximum(squares, 0))
+    np.fill_diagonal(distances, 0)
+    return distances
 
 
 def _spread(distances: NDArray[np.float32], count: int, seed: int) -> Labels:
