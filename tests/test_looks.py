@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,14 @@ def test_looking_between_key_frames_costs_the_same_however_long_the_video(second
     plan = choose_plan(survey(seconds), 0.5, 0.0, seconds, 0.5)
     dense = sum(len(part.wanted) for part in plan.stretches if part.mode != "seek") * 0.5
     assert 150 <= dense <= 185  # 100 s at the price of ordinary decoding
+
+
+def test_where_nothing_tells_them_apart_groups_are_looked_into_all_over_the_video() -> None:
+    told = survey(3600.0)
+    plan = choose_plan(replace(told, group_bytes=None), 1.8, 0.0, 3600.0, 0.5)
+    looked = np.array([part.wanted[0] for part in plan.stretches if part.mode == "reference"])
+    assert len(looked) > 15
+    assert np.diff(np.concatenate([[0.0], looked, [3600.0]])).max() < 400
 
 
 def test_no_long_stretch_goes_unseen() -> None:

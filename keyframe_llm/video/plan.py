@@ -31,6 +31,7 @@ _SEEK = 4.0  # finding another place in the file, and filling the decoder anew
 # of a longer video grows by its key frames alone.
 _BUSY_SECONDS = 100.0
 _BLIND_SECONDS = 20.0  # no longer stretch goes unseen, whatever it costs
+_GOLDEN = (5**0.5 - 1) / 2
 _KEY_SHARE = 0.08  # of the whole video's frames: what the key frames may cost before some are left out
 # Cores share a video out in pieces of this length: long enough for the seeks not to matter, and short enough
 # for little to wait in memory.
@@ -154,7 +155,8 @@ def _promising(hidden: Times, work: Times, lengths: Times, stride: float) -> NDA
     """(K,) the groups to look into: all long ones, then those that may hide most, as far as it goes."""
     busy = lengths > _BLIND_SECONDS
     left = _BUSY_SECONDS - float(work[busy].sum())
-    for i in np.argsort(-hidden, kind="stable"):
+    # Among equals, e.g. where nothing tells sizes, golden steps spread the choice over the whole video.
+    for i in np.lexsort((np.arange(len(hidden)) * _GOLDEN % 1, -hidden)):
         if not busy[i] and lengths[i] > stride and work[i] <= left:
             busy[i] = True
             left -= float(work[i])
