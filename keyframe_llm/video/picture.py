@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 __all__ = ["Geometry", "shrink"]
 
+_of_thread = threading.local()
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG: RGB has no other
 _BT601 = 5  # SWS_CS_ITU601
 _MAX_PIXEL_SHAPE = 8.0
@@ -56,7 +59,8 @@ class Geometry:
         """
         width, height = shrink(self.width, self.height, short_side)
         flags = "BILINEAR" if short_side is not None else "BICUBIC"
-        pixels = frame.to_ndarray(
+        scaled = _reformatter().reformat(
+            frame,
             width=width,
             height=height,
             format="rgb24",
@@ -66,7 +70,7 @@ class Geometry:
             # Means nothing for RGB, but older PyAV heeds the source's matrix only where the two differ.
             dst_colorspace=_BT601,
         )
-        return self._turn(np.asarray(pixels, dtype=np.uint8))
+        return self._turn(np.asarray(scaled.to_ndarray(), dtype=np.uint8))
 
     def _turn(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.swap:
@@ -76,6 +80,14 @@ class Geometry:
         if self.flip_y:
             pixels = pixels[::-1]
         return np.ascontiguousarray(pixels)
+
+
+def _reformatter() -> VideoReformatter:
+    """This thread's scaler: a new one for every frame, as frames bring along, takes longer than to scale."""
+    if not hasattr(_of_thread, "scaler"):
+        _of_thread.scaler = VideoReformatter()
+    scaler: VideoReformatter = _of_thread.scaler
+    return scaler
 
 
 def _square(width: int, height: int, shape: Fraction | None) -> tuple[int, int]:
