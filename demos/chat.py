@@ -59,8 +59,8 @@ def serving(
     `ModelError` where gradio is not installed.
     """
     folder = Path(tempfile.mkdtemp(prefix="keyframe-llm-chat-")).resolve()
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    before = dict(os.environ)
+    os.environ.update(GRADIO_TEMP_DIR=str(folder), GRADIO_ANALYTICS_ENABLED="False")
     try:
         page, addresses = _launched(models, folder, host, port, list(auth), share)
         try:
@@ -69,6 +69,9 @@ def serving(
             page.close(verbose=False)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
+            os.environ.pop(name)
+            os.environ.update({name: before[name]} if name in before else {})
 
 
 def _launched(

@@ -17,9 +17,10 @@ from keyframe_llm.demos.visitors import Visitors
 
 from keyframe_llm.errors import KeyframeError, OptionsError
 
-__all__ = ["GENERAL_QUESTIONS", "Desk", "plain_error"]
+__all__ = ["GENERAL_QUESTIONS", "NOTHING_SAID", "Desk", "plain_error"]
 
 _NO_VIDEO = "First drop a video, or take an example"
+NOTHING_SAID = "First a video, then your questions about it"
 GENERAL_QUESTIONS = ("What happens in the video?", "Who is in it?", "Where is this?")
 
 
@@ -47,7 +48,8 @@ class Desk:
         session.stop()
         video = self.visitors.bring(str(request.session_hash), path)
         session.open(video)
-        chat = gr.Chatbot(value=[], examples=[{"text": question} for question in questions])
+        examples = [{"text": question} for question in questions]
+        chat = gr.Chatbot(value=[], examples=examples, placeholder="What would you like to know?")
         return [gr.update(visible=False), gr.update(visible=True), told.player(video), chat, ""]
 
     def closed(self, request: gr.Request) -> list[Any]:
@@ -57,7 +59,7 @@ class Desk:
             session.forget()
         self.visitors.put_away(str(request.session_hash))
         shown = (gr.update(visible=True), gr.update(visible=False))
-        chat = gr.Chatbot(value=[], examples=None)
+        chat = gr.Chatbot(value=[], examples=None, placeholder=NOTHING_SAID)
         box = gr.update(value="", interactive=False, placeholder=_NO_VIDEO, submit_btn=True, stop_btn=False)
         return [*shown, "", chat, "", None, "", "", "", "", box]
 

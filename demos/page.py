@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 from keyframe_llm.demos.api import Endpoints, uploads_only
-from keyframe_llm.demos.handlers import Desk
+from keyframe_llm.demos.handlers import NOTHING_SAID, Desk
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.videos import EXAMPLES, demo_video
 from keyframe_llm.demos.visitors import Visitors
@@ -128,7 +128,7 @@ def _chat() -> tuple[Any, Any]:
         layout="bubble",
         buttons=["copy"],
         feedback_options=None,
-        placeholder="What would you like to know?",
+        placeholder=NOTHING_SAID,
         elem_id="kf-chat",
     )
     box = gr.Textbox(
@@ -160,6 +160,7 @@ def _classify() -> tuple[Any, Any, Any]:
 
 def _settings(models: Models) -> list[Any]:
     """The controls, in the order of the fields of `Settings`."""
+    gr.HTML("They hold from the next question on.", elem_id="kf-hold")
     frames = gr.Slider(1, 8, 3, step=1, label="Key frames", info="At most this many are shown to the model.")
     guide = gr.Radio(
         [("The question", "question"), ("The caption", "caption"), ("Both", "both")],
@@ -171,8 +172,8 @@ def _settings(models: Models) -> list[Any]:
             gr.Slider(0, 1, 1, step=0.05, label=label, info=info, min_width=150)
             for label, info in (
                 ("Semantic", "Fits the text"),
-                ("Temporal", "Stands for the video"),
-                ("Drop", "Would be missed"),
+                ("Temporal", "Is typical"),
+                ("Drop", "Is missed"),
             )
         ]
     compare = gr.Checkbox(

@@ -328,3 +328,17 @@ def test_a_narrow_screen_needs_no_scrolling_sideways(visit: Any, scheme: str) ->
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     player, chat = (page.locator(name).bounding_box() for name in ("#kf-player", "#kf-chat"))
     assert player["y"] < chat["y"] and chat["width"] > 300
+
+
+def test_the_banner_of_the_embedded_models_fits_a_narrow_screen_too(browser: Any) -> None:
+    from keyframe_llm.demos.chat import serving
+
+    with serving(Models(["cartoon"], ["cartoon"])) as addresses:  # which nothing here makes load
+        context = browser.new_context(viewport={"width": 390, "height": 844})
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(addresses[0])
+        page.wait_for_selector("#kf-examples button")
+        assert "embedded models are in use" in page.inner_text(".kf-banner")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        context.close()
