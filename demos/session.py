@@ -86,6 +86,8 @@ class Session(Worker):  # type: ignore[misc]  # mypy knows this folder as `demos
     def forget(self) -> None:
         """Go back to before there was a video."""
         self.video: Path | None = None
+        self.footage = False
+        """Whether it is known not to be of the world that the embedded models know."""
         self.caption = ""
         self.overview: Selection | None = None
         self.overview_uniform: Frames | None = None
@@ -115,6 +117,7 @@ class Session(Worker):  # type: ignore[misc]  # mypy knows this folder as `demos
         video, llm = self._video(), self._llm(settings)
         options = settings.options()
         check_length(video)
+        self.footage = not is_drawn(str(video))
         try:
             found = llm.select(video, expect_text=True, **options)
         except ModelError as error:  # frames need no model: show them, and say what is missing
@@ -178,7 +181,7 @@ class Session(Worker):  # type: ignore[misc]  # mypy knows this folder as `demos
     def warnings(self, settings: Settings) -> list[str]:
         """Return what a person should know about the video that is open."""
         found = list(self.overview.warnings) if self.overview else []
-        if self.video and "cartoon" in (settings.model, settings.encoder) and not is_drawn(str(self.video)):
+        if self.footage and "cartoon" in (settings.model, settings.encoder):
             found.append(OUTSIDE_WORLD.split(":")[0] + ": start the page with a real --model and --encoder")
         return found
 

@@ -237,6 +237,18 @@ def test_a_look_that_nobody_waits_for_ends_before_its_time(talk: SimpleNamespace
     assert talk.model.heard == [] and talk.session.trouble == "" and talk.session.stage == ""
 
 
+@pytest.mark.parametrize("content", [b"", b"\0\0\0\x18ftypmp42" + bytes(500)])
+def test_a_file_that_is_no_video_gets_a_notice_with_the_embedded_models_too(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "broken.mp4").write_bytes(content)
+    session, settings = Session(Models(["cartoon"], ["cartoon"])), Settings("cartoon", "cartoon")
+    session.open(tmp_path / "broken.mp4")
+    shown = [told.notice(session, settings) for _ in session.work(lambda: session.watch(settings))]
+    assert "kf-trouble" in shown[-1] and "broken.mp4" in shown[-1] and str(tmp_path) not in shown[-1]
+    assert session.overview is None and session.stage == ""
+
+
 def test_one_thing_is_done_at_a_time(talk: SimpleNamespace) -> None:
     going, release = Event(), Event()
 
