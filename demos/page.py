@@ -17,6 +17,7 @@ from keyframe_llm.demos.visitors import Visitors
 from PIL import Image
 
 from keyframe_llm.cartoon.language import ACTION_LABELS
+from keyframe_llm.options import SelectOptions
 from keyframe_llm.video import open_video
 
 __all__ = ["build"]
@@ -167,13 +168,14 @@ def _settings(models: Models) -> list[Any]:
         value="question",
         label="What chooses the frames for a question",
     )
+    usual_weights = SelectOptions().weights
     with gr.Row():
         weights = [
-            gr.Slider(0, 1, 1, step=0.05, label=label, info=info, min_width=150)
-            for label, info in (
-                ("Semantic", "Fits the text"),
-                ("Temporal", "Is typical"),
-                ("Drop", "Is missed"),
+            gr.Slider(0, 1, usual, step=0.05, label=label, info=info, min_width=150)
+            for usual, label, info in (
+                (usual_weights[0], "Semantic", "Fits the text"),
+                (usual_weights[1], "Temporal", "Is typical"),
+                (usual_weights[2], "Drop", "Is missed"),
             )
         ]
     compare = gr.Checkbox(

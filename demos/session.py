@@ -40,9 +40,9 @@ class Settings:
     encoder: str
     frames: int = 3
     guide: str = "question"
-    semantic: float = 1.0
-    temporal: float = 1.0
-    drop: float = 1.0
+    semantic: float = 0.5
+    temporal: float = 0.0
+    drop: float = 0.5
     compare: bool = False
 
     def options(self) -> dict[str, Any]:

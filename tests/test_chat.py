@@ -28,6 +28,7 @@ from PIL import Image
 from keyframe_llm import KeyframeLLM, OptionsError
 from keyframe_llm.cartoon.film import write_clip
 from keyframe_llm.data import Frames
+from keyframe_llm.options import SelectOptions
 
 # Gradio leaves event loops and sockets of its server to the garbage collector; that is not ours to mend.
 pytestmark = [
@@ -280,6 +281,10 @@ def test_pictures_lie_beside_the_video_and_go_with_it(tmp_path: Path) -> None:
     assert all(Path(path).parent == session.video.parent and Image.open(path).width <= 416 for path in shown)
     visitors.leave("ann")
     assert not any(Path(path).exists() for path in shown)
+
+
+def test_the_page_weighs_as_the_library_does_unless_told_otherwise() -> None:
+    assert Settings("m", "e").options()["weights"] == SelectOptions().weights
 
 
 def test_weights_are_brought_to_a_sum_of_one_and_none_at_all_is_a_mistake() -> None:
