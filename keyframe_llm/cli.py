@@ -98,12 +98,13 @@ def _demo(asked: argparse.Namespace) -> None:
     asked.model = asked.encoder = "cartoon"
     llm = _llm(asked)
     video = str(demo_video())
-    caption = llm.select(video, generate_caption=True).caption
+    told = llm.select(video, generate_caption=True)
     # The question is about two seconds that the caption does not know of: it alone guides the selection.
-    answer = llm.ask(video, DEMO_QUESTION, caption=caption, guide="question")
+    answer = llm.ask(video, DEMO_QUESTION, caption=told.caption, guide="question")
     if not asked.json:
         print(f"video     {video}")
-        print(f"caption   {caption}")
+        print(f"caption   {told.caption}")
+        _print_keyframes(told.to_dict()["keyframes"])
         print(f"question  {DEMO_QUESTION}")
     _show_answer(asked, answer, {"caption_source": "generated"})
 
@@ -154,14 +155,18 @@ def _show(asked: argparse.Namespace, selection: Selection, more: dict[str, Any],
     if asked.json:
         print(json.dumps(result, ensure_ascii=False, allow_nan=False))
         return
-    for entry in result["keyframes"]:
-        parts = [f"{entry['seconds']:9.2f}s", f"score {entry['score']:.3f}"]
-        parts += [f"{n} {entry[n]:.3f}" for n in ("semantic", "temporal", "drop") if entry[n] is not None]
-        print("  ".join(parts))
+    _print_keyframes(result["keyframes"])
     if headline:
         print(headline)
     if asked.out:
         print(f"written to {asked.out}", file=sys.stderr)
+
+
+def _print_keyframes(keyframes: list[dict[str, Any]]) -> None:
+    for entry in keyframes:
+        parts = [f"{entry['seconds']:9.2f}s", f"score {entry['score']:.3f}"]
+        parts += [f"{n} {entry[n]:.3f}" for n in ("semantic", "temporal", "drop") if entry[n] is not None]
+        print("  ".join(parts))
 
 
 def _saved_images(written: dict[str, Path]) -> list[Path]:

@@ -24,6 +24,7 @@ from keyframe_llm.cartoon.language import (
 from keyframe_llm.cartoon.world import (
     ACTIONS,
     COLOURS,
+    MOVING,
     PLACES,
     SUBJECTS,
     THINGS,
@@ -52,6 +53,8 @@ __all__ = [
     "view_structure",
 ]
 
+_MOVING_SHARE = 0.2
+"""Share of the conversations about a single scene with somebody who moves, beside those that chance makes."""
 _SIZES = ((192, 144), (256, 192), (320, 240))
 
 
@@ -84,10 +87,13 @@ def filmed(rng: np.random.Generator, shot: Shot) -> NDArray[np.uint8]:
     return np.asarray(Image.open(packed))
 
 
-def view_structure(rng: np.random.Generator) -> tuple[Clip, list[Shot]]:
-    """Make a clip and a few shots of it, whether or not they show plainly who moves."""
+def view_structure(rng: np.random.Generator, *, alone: float = 0.45) -> tuple[Clip, list[Shot]]:
+    """Make a clip and a few shots of it, whether or not they show plainly who moves.
+
+    `alone` is the share of clips that have a single scene.
+    """
     many = rng.random()
-    scenes = 1 if many < 0.45 else 2 if many < 0.65 else int(rng.integers(3, 7))
+    scenes = 1 if many < alone else 2 if many < alone + 0.2 else int(rng.integers(3, 7))
     count = int(rng.choice([1, 2, 3, 4], p=[0.1, 0.2, 0.6, 0.1]))
     length = rng.uniform(2, 8) * scenes * (rng.integers(1, 30) if rng.random() < 0.2 else 1)
     clip = random_clip(rng, scenes=scenes, seconds=float(length))
@@ -100,6 +106,15 @@ def random_view(rng: np.random.Generator) -> tuple[Clip, list[Shot]]:
         clip, shots = view_structure(rng)
         if clear_enough(shots):
             return clip, shots
+
+
+def _moving_view(rng: np.random.Generator) -> list[Shot]:
+    """Two or three frames of somebody who plainly moves: which way is the hardest there is to see."""
+    while True:
+        scene = random_scene(rng, seconds=float(rng.uniform(2, 8)))
+        shots = random_shots(rng, Clip((scene,)), int(rng.integers(2, 4)))
+        if scene.action in MOVING and clear_enough(shots):
+            return shots
 
 
 def absent_scene(rng: np.random.Generator, shots: Sequence[Shot]) -> Scene | None:
@@ -137,7 +152,7 @@ def conversations(rng: np.random.Generator, count: int) -> list[list[dict[str, A
     """Make `count` whole conversations in chat format, frames first."""
     batch = []
     for _ in range(count):
-        _, shots = random_view(rng)
+        shots = _moving_view(rng) if rng.random() < _MOVING_SHARE else random_view(rng)[1]
         frames = Frames(
             same_size([filmed(rng, shot) for shot in shots]), np.array([shot.second for shot in shots])
         )
@@ -157,7 +172,15 @@ def same_size(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return np.stack([np.asarray(Image.fromarray(frame).resize((width, height))) for frame in frames])
 
 
-PORTRAIT_CLASSES = (len(SUBJECTS), len(COLOURS), len(PLACES), len(ACTIONS), len(THINGS) + 1)
+_STRETCHES = 5
+PORTRAIT_CLASSES = (
+    len(SUBJECTS),
+    len(COLOURS),
+    len(PLACES),
+    len(ACTIONS),
+    len(THINGS) + 1,
+    _STRETCHES + 1,
+)
 """How many values each column of `portraits` has."""
 _TRAITS: dict[str, Sequence[str]] = {
     "subject": SUBJECTS,
@@ -182,19 +205,22 @@ def _alike(rng: np.random.Generator, count: int) -> list[Scene]:
 
 
 def portraits(rng: np.random.Generator, count: int) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
-    """Make `count` frames and what each shows: (count, 5) indices of the five traits.
+    """Make `count` frames and what each shows: (count, 6) indices of the traits.
 
-    Nothing beside the person counts as one thing more.
+    The last is which stretch of the way a walker or climber is on. Nothing beside the person counts as one
+    thing more, and one who does not move as on one stretch more.
     """
     images, shown = [], []
     for _ in range(count):
         scene = random_scene(rng)
-        images.append(filmed(rng, Shot(scene, float(rng.uniform(scene.start, scene.end)))))
+        second = float(rng.uniform(scene.start, scene.end))
+        images.append(filmed(rng, Shot(scene, second)))
         traits = [
             _TRAITS[name].index(getattr(scene, name)) for name in ("subject", "colour", "place", "action")
         ]
         thing = THINGS.index(scene.thing) if scene.thing else len(THINGS)
-        shown.append([*traits, thing])
+        way = min(int((scene.travel(second) + 0.5) * _STRETCHES), _STRETCHES - 1)
+        shown.append([*traits, thing, way if scene.action in MOVING else _STRETCHES])
     return images, np.array(shown, np.int64)
 
 

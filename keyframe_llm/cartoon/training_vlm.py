@@ -24,6 +24,12 @@ STAGES = {"see": 1500, "rehearse": 2400, "talk": 500}
 """The stages in order, and the steps each takes."""
 _SCENES = 24_000
 _RATE = 1.5e-3
+_LOOKING = 2
+"""The layer that learns to look at the frame asked about."""
+_GUIDANCE = 0.3
+"""Weight of being told where to look."""
+_SIGHT = 0.05
+"""Weight of the portraits between the conversations."""
 
 
 def train_vlm(folder: Path, *, steps: dict[str, int] | None = None, seed: int = 0) -> None:
@@ -51,30 +57,67 @@ def train_vlm(folder: Path, *, steps: dict[str, int] | None = None, seed: int = 
     partial.unlink(missing_ok=True)
 
 
-def _see(model: Any, processor: Any, steps: int, seed: tuple[int, int]) -> None:
-    """Teach the vision tower who, in which colour, where, doing what, beside what: five linear probes."""
+def _probes(model: Any) -> Any:
+    """Linear probes, one for each trait of a portrait."""
     import torch
-    from torch.nn.functional import cross_entropy
 
-    eye = model.model.visual
     width = model.config.text_config.hidden_size
-    heads = torch.nn.ModuleList([torch.nn.Linear(width, classes) for classes in PORTRAIT_CLASSES])
+    return torch.nn.ModuleList([torch.nn.Linear(width, classes) for classes in PORTRAIT_CLASSES])
+
+
+def _portraits(processor: Any, rng: np.random.Generator, count: int) -> tuple[Any, Any, Any]:
+    import torch
+
+    images, shown = portraits(rng, count)
+    pixels = processor.image_processor([np.array(image) for image in images], return_tensors="pt")
+    return pixels.pixel_values, pixels.image_grid_thw, torch.from_numpy(shown)
+
+
+def _sight(model: Any, probes: Any, drawn: tuple[Any, Any, Any]) -> tuple[Any, str]:
+    """Cross-entropy of the probes on every visual token by itself, and how many are right.
+
+    So the language model finds in one place all that it needs to tell a person from the others.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy, rms_norm
+
+    pixels, grid, shown = drawn
+    seen = model.model.visual(pixels, grid_thw=grid).pooler_output
+    seen = rms_norm(seen, seen.shape[-1:])
+    truths = shown.repeat_interleave(len(seen) // len(shown), 0)
+    guesses = [probe(seen) for probe in probes]
+    losses = [cross_entropy(guess, truths[:, i]) for i, guess in enumerate(guesses)]
+    right = [float((guess.argmax(1) == truths[:, i]).float().mean()) for i, guess in enumerate(guesses)]
+    return torch.stack(losses).sum(), "traits right " + " ".join(f"{share:.2f}" for share in right)
+
+
+def _see(model: Any, processor: Any, steps: int, seed: tuple[int, int]) -> None:
+    """Teach the vision tower who is seen, in which colour, where, doing what, beside what, how far along."""
+    import torch
+
+    probes = _probes(model)
 
     def make(rng: np.random.Generator, _: int) -> tuple[Any, Any, Any]:
-        images, shown = portraits(rng, 128)
-        pixels = processor.image_processor([np.array(image) for image in images], return_tensors="pt")
-        return pixels.pixel_values, pixels.image_grid_thw, torch.from_numpy(shown)
+        return _portraits(processor, rng, 128)
 
     def loss_of(drawn: tuple[Any, Any, Any], _: int) -> tuple[Any, str]:
-        pixels, grid, shown = drawn
-        seen = eye(pixels, grid_thw=grid).pooler_output.view(len(shown), -1, width).mean(1)
-        guesses = [head(seen) for head in heads]
-        losses = [cross_entropy(guess, shown[:, i]) for i, guess in enumerate(guesses)]
-        right = [float((guess.argmax(1) == shown[:, i]).float().mean()) for i, guess in enumerate(guesses)]
-        return torch.stack(losses).sum(), "traits right " + " ".join(f"{share:.2f}" for share in right)
+        return _sight(model, probes, drawn)
 
-    taught = torch.nn.ModuleList([eye, heads])
+    taught = torch.nn.ModuleList([model.model.visual, probes])
     learn("see", taught, steps, batches(make, seed), loss_of, rate=_RATE, warmup=50)
+    _soften(model, processor, seed)
+
+
+def _soften(model: Any, processor: Any, seed: tuple[int, int]) -> None:
+    """Scale the visual tokens to length 1, about that of a word: to a long one attention can add nothing."""
+    import torch
+
+    pixels, grid, _ = _portraits(processor, np.random.default_rng(seed), 128)
+    last = model.model.visual.merger.mlp[2]
+    with torch.no_grad():
+        length = model.model.visual(pixels, grid_thw=grid).pooler_output.norm(dim=-1).mean()
+        last.weight /= length
+        last.bias /= length
 
 
 def _rehearse(model: Any, processor: Any, steps: int, seed: tuple[int, int]) -> None:
@@ -88,16 +131,19 @@ def _rehearse(model: Any, processor: Any, steps: int, seed: tuple[int, int]) -> 
         return rehearsals(rng, 16, scenes, seconds, processor.tokenizer, tokens.shape[1])
 
     def loss_of(drawn: Rehearsal, _: int) -> tuple[Any, str]:
-        hidden = rehearsed(model, drawn, tokens[torch.from_numpy(drawn.seen)].float())
-        return _words(model, hidden, torch.from_numpy(drawn.labels))
+        hidden, looks = rehearsed(model, drawn, tokens[torch.from_numpy(drawn.seen)].float())
+        loss, told = _words(model, hidden, torch.from_numpy(drawn.labels))
+        astray = _astray(model, drawn, looks)
+        return loss + _GUIDANCE * astray, f"{told}, looks astray {float(astray):.3f}"
 
     learn("rehearse", model.model.language_model, steps, batches(make, (*seed, 1)), loss_of, rate=_RATE)
 
 
-def rehearsed(model: Any, drawn: Rehearsal, seen: Any) -> Any:
-    """Hidden states (B, L, width) of a rehearsal, every branch blind to the others.
+def rehearsed(model: Any, drawn: Rehearsal, seen: Any) -> tuple[Any, Any]:
+    """Hidden states (B, L, width) of a rehearsal, every branch blind to the others, and where it looks.
 
     `seen` is (frames, visual tokens, width): what the vision tower made of the frames of the batch, in order.
+    The looks are the attention scores (B, 2, L, L) of two heads of one layer, before any mask.
     """
     import torch
 
@@ -106,12 +152,46 @@ def rehearsed(model: Any, drawn: Rehearsal, seen: Any) -> Any:
     sight = (ids == model.config.image_token_id)[..., None]
     order = torch.arange(ids.shape[1])
     together = (branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None])
-    return language(
+    positions = _branch_positions(model, ids, branch)
+    told = language(
         inputs_embeds=language.embed_tokens(ids).masked_scatter(sight, seen),
-        position_ids=_branch_positions(model, ids, branch),
+        position_ids=positions,
         attention_mask={"full_attention": (together & (order[None, :] <= order[:, None]))[:, None]},
         use_cache=False,
-    ).last_hidden_state
+        output_hidden_states=True,
+    )
+    return told.last_hidden_state, _looks(language, told.hidden_states[_LOOKING], positions)
+
+
+def _looks(language: Any, hidden: Any, positions: Any) -> Any:
+    """Attention scores of the looking layer's first two heads, as Qwen2.5-VL computes them."""
+    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
+
+    layer = language.layers[_LOOKING]
+    attention, normed = layer.self_attn, layer.input_layernorm(hidden)
+    shape = (*normed.shape[:2], -1, attention.head_dim)
+    query = attention.q_proj(normed).view(shape)[:, :, :2].transpose(1, 2)
+    key = attention.k_proj(normed).view(shape)[:, :, :2].transpose(1, 2)
+    cos, sin = language.rotary_emb(hidden, positions)
+    query, key = apply_rotary_pos_emb(query, key, cos, sin)
+    return query @ key.transpose(2, 3) * attention.scaling
+
+
+def _astray(model: Any, drawn: Rehearsal, looks: Any) -> Any:
+    """How much the two heads look at other frames than those the next word tells of: a cross-entropy.
+
+    Finding the right frame and saying what it shows are learnt from nothing only together, which takes a
+    small model very long; told where to look, it needs minutes.
+    """
+    import torch
+
+    ids, aim = torch.from_numpy(drawn.ids), torch.from_numpy(drawn.aim)
+    image = ids == model.config.image_token_id
+    frame = (ids == model.config.vision_start_token_id).cumsum(1) - 1
+    wanted = aim[:, 1:, None] >> frame[:, None, :].clamp(min=0) & 1 > 0
+    likely = looks[:, :, :-1].masked_fill(~image[:, None, None, :], float("-inf")).log_softmax(-1)
+    inside = likely.masked_fill(~(wanted & image[:, None, :])[:, None], float("-inf")).logsumexp(-1)
+    return -inside.transpose(1, 2)[aim[:, 1:] > 0].mean()
 
 
 def _look_around(model: Any, processor: Any, seed: tuple[int, int]) -> tuple[list[Scene], Any, Any]:
@@ -155,9 +235,15 @@ def _branch_positions(model: Any, ids: Any, branch: Any) -> Any:
 
 
 def _talk(model: Any, processor: Any, steps: int, seed: tuple[int, int]) -> None:
-    """Teach the whole model whole conversations, through the processor that will be used."""
+    """Teach the whole model whole conversations, through the processor that will be used.
 
-    def make(rng: np.random.Generator, _: int) -> tuple[dict[str, Any], Any]:
+    Some portraits in every step keep the vision tower from forgetting what no word in the batch asks for.
+    """
+    import torch
+
+    probes = _probes(model)
+
+    def make(rng: np.random.Generator, _: int) -> tuple[dict[str, Any], Any, Any]:
         inputs = processor.apply_chat_template(
             conversations(rng, 32),
             tokenize=True,
@@ -165,13 +251,17 @@ def _talk(model: Any, processor: Any, steps: int, seed: tuple[int, int]) -> None
             return_tensors="pt",
             processor_kwargs={"padding": True},
         )
-        return dict(inputs), _reply_labels(inputs["input_ids"], processor.tokenizer)
+        labels = _reply_labels(inputs["input_ids"], processor.tokenizer)
+        return dict(inputs), labels, _portraits(processor, rng, 32)
 
-    def loss_of(drawn: tuple[dict[str, Any], Any], _: int) -> tuple[Any, str]:
-        inputs, labels = drawn
-        return _words(model, model.model(**inputs, use_cache=False).last_hidden_state, labels)
+    def loss_of(drawn: tuple[dict[str, Any], Any, Any], _: int) -> tuple[Any, str]:
+        inputs, labels, shown = drawn
+        loss, told = _words(model, model.model(**inputs, use_cache=False).last_hidden_state, labels)
+        blind, seen = _sight(model, probes, shown)
+        return loss + _SIGHT * blind, f"{told}, {seen}"
 
-    learn("talk", model, steps, batches(make, seed), loss_of, rate=_RATE / 3)
+    taught = torch.nn.ModuleList([model, probes])
+    learn("talk", taught, steps, batches(make, seed), loss_of, rate=_RATE / 2)
 
 
 def _words(model: Any, hidden: Any, labels: Any) -> tuple[Any, str]:
