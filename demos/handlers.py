@@ -50,7 +50,7 @@ class Desk:
         session.open(video)
         examples = [{"text": question} for question in questions]
         chat = gr.Chatbot(value=[], examples=examples, placeholder="What would you like to know?")
-        return [gr.update(visible=False), gr.update(visible=True), told.player(video), chat, ""]
+        return [gr.update(visible=False), gr.update(visible=True), told.player(video), chat, "", ""]
 
     def closed(self, request: gr.Request) -> list[Any]:
         """Put the video away and go back to the beginning."""

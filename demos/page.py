@@ -60,9 +60,9 @@ def build(models: Models, folder: Path) -> gr.Blocks:
         def watch(event: Any) -> None:
             event.then(desk.watched, settings, [*looked, *kept], **private)
 
-        watch(upload.upload(desk.opened, upload, opened, **private))
+        watch(upload.upload(desk.opened, upload, [*opened, notice], **private))
         for name, button in examples.items():
-            watch(button.click(_named(desk, name), None, opened, **private))
+            watch(button.click(_named(desk, name), None, [*opened, notice], **private))
         side["another"].click(desk.closed, None, [*opened, upload, *looked], **private)
         side["caption"].submit(desk.captioned, [side["caption"], *settings], looked, **private)
         # Not "once": right after an answer's last word its event is not over for the page, and the next
