@@ -227,7 +227,8 @@ class Session(Worker):  # type: ignore[misc]  # mypy knows this folder as `demos
 
     def _said(self, llm: KeyframeLLM, messages: Messages) -> Iterator[str]:
         """The answer piece by piece, until it ends or is stopped."""
-        with closing(llm.model.stream(messages, max_new_tokens=_LONGEST_ANSWER)) as pieces:  # type: ignore[type-var]
+        answer = llm.model.stream(messages, max_new_tokens=_LONGEST_ANSWER)
+        with closing(answer) as pieces:  # type: ignore[type-var]  # a generator, told as an iterator
             for piece in pieces:
                 if self.stopping:
                     break

@@ -29,17 +29,6 @@ EVENT = (303.0, 304.6)
 
 
 @pytest.fixture(scope="session")
-def videos() -> Any:
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("videos", Path(__file__).with_name("videos.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
 def long_video(videos: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Nearly seven minutes of grey noise in groups of 8 s; green for a moment, with no key frame there."""
     rng = np.random.default_rng(0)
@@ -169,7 +158,7 @@ def test_a_look_that_is_given_up_leaves_no_reader_at_work(numbered: Any) -> None
     with open_video(numbered(".mp4")) as video:
         samples = video.sample(0.4, short_side=64)
         next(samples)
-        samples.close()  # type: ignore[attr-defined]
+        samples.close()  # type: ignore[attr-defined]  # a generator, told as an iterator
         assert len(video.decode_at([7.0])) == 1
 
 
