@@ -31,7 +31,7 @@ def test_the_code_in_the_document_runs(tmp_path: Path) -> None:
 
 
 def test_the_commands_in_the_document_are_understood() -> None:
-    from keyframe_llm.cli import _parser
+    from keyframe_llm.cli import parser
 
     commands = re.findall(r"^keyframe-llm (mcp[^#\n]*)", TEXT, flags=re.MULTILINE)
     for block in re.findall(r"```json\n(.*?)```", TEXT, flags=re.DOTALL):
@@ -51,7 +51,7 @@ def test_the_commands_in_the_document_are_understood() -> None:
     ]
     assert len(commands) == 9
     for command in commands:
-        assert _parser().parse_args(command.split()).run
+        assert parser().parse_args(command.split()).run
 
 
 def test_what_is_no_json_is_what_the_clients_read() -> None:
