@@ -31,6 +31,7 @@ def keyscore(
     weights: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3),
     pooling: Pooling = "mean",
     temperature: float = TEMPERATURE,
+    plain: ArrayLike | None = None,
 ) -> Scores:
     """Score K frames against a text: α·S_sem + β·S_temp + γ·S_drop, each min–max normalised (equation 1).
 
@@ -38,6 +39,10 @@ def keyscore(
     pooled video embedding, S_sem(i) = cos(f_i, t) (equation 2), S_temp(i) = cos(f_i, v) (equation 3) and
     S_drop(i) = cos(v, t) − cos(v without i, t) (equation 4). `pooling="mean"` averages the frames;
     `"text"` weighs them by softmax(cos(f_i, t) / temperature), and by the same weights with i left out.
+
+    With `plain` (D,), the mean embedding of texts that say little (`plain_embedding`), every cosine with t is
+    less the one with `plain`: S_sem(i) = cos(f_i, t) − f_i · plain, and S_drop alike. The paper has no such
+    term. A frame that fits every text then fits none.
 
     Defined ends: a part with one value for all frames is 0.5 throughout. A cosine with a zero vector is 0,
     so for a text an encoder knows no word of (an all-zero embedding) S_sem and S_drop are 0 raw. Leaving out
@@ -47,6 +52,8 @@ def keyscore(
     temperature out of range.
     """
     rows, query = _embeddings(frames, text)
+    if plain is not None and query.any():
+        query = query - _vector("plain embedding", plain, rows.shape[1])
     _check_weights(weights)
     if pooling not in ("mean", "text"):
         raise OptionsError(f"pooling is {pooling!r}; choose one of mean, text")
@@ -127,14 +134,16 @@ def _rows(name: str, values: Any) -> Array:
 
 def _embeddings(frames: ArrayLike, text: ArrayLike) -> tuple[Array, Array]:
     rows = _rows("frame embeddings", frames)
-    query = np.asarray(text, np.float64)
-    if query.shape != (rows.shape[1],):
-        raise OptionsError(
-            f"the text embedding is {query.shape}; give ({rows.shape[1]},) to match the frames"
-        )
-    if not np.all(np.isfinite(query)):
-        raise OptionsError("the text embedding holds NaN or infinity; give finite numbers")
-    return rows, _unit(query)
+    return rows, _unit(_vector("text embedding", text, rows.shape[1]))
+
+
+def _vector(name: str, values: ArrayLike, size: int) -> Array:
+    vector = np.asarray(values, np.float64)
+    if vector.shape != (size,):
+        raise OptionsError(f"the {name} is {vector.shape}; give ({size},) to match the frames")
+    if not np.all(np.isfinite(vector)):
+        raise OptionsError(f"the {name} holds NaN or infinity; give finite numbers")
+    return vector
 
 
 def _check_weights(weights: tuple[float, float, float]) -> None:

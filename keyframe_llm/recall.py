@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -60,6 +60,19 @@ class Recall:
     ) -> None:
         """Keep embeddings, where the encoder has a name to know it by."""
         self._put(_embedded_key(key, encoder, indices), {"rows": rows})
+
+    def plain(self, encoder: object, texts: Sequence[str]) -> NDArray[np.float64] | None:
+        """(D,) what the plain texts have in common to this encoder; None too for one without a name."""
+        values = self._get(self._plain_key(encoder, texts))
+        return None if values is None else np.asarray(values["mean"], np.float64)
+
+    def keep_plain(self, encoder: object, texts: Sequence[str], mean: NDArray[np.float64]) -> None:
+        """Keep it, where the encoder has a name to know it by."""
+        self._put(self._plain_key(encoder, texts), {"mean": mean})
+
+    def _plain_key(self, encoder: object, texts: Sequence[str]) -> str | None:
+        identity = None if self._store is None else model_identity(encoder)
+        return None if identity is None else make_key("plain", identity, list(texts))
 
     def text(self, key: str | None) -> str | None:
         """A text kept under this key."""

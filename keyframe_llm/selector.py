@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.cache import Store
+from keyframe_llm.contrast import plain_embedding, plain_texts
 from keyframe_llm.data import CaptionSource, Proposals, Scores, Selection, VideoInfo
 from keyframe_llm.encoders import Encoder, load_encoder, preferred_image_size
 from keyframe_llm.errors import OptionsError
@@ -83,6 +84,7 @@ class Selector:
         self.recall = Recall(store)
         self._loaded: Encoder | None = None
         self._watched: dict[tuple[Any, ...], _Watched] = {}
+        self._plain: NDArray[np.float64] | None = None
         self.progress = progress or _silent
 
     @property
@@ -230,7 +232,18 @@ class Selector:
             _unit(_unit(rows).mean(axis=0)),
             weights=options.weights,
             pooling=options.pooling,
+            plain=_timed(timings, "embed", self._plain_texts) if options.method == "moments" else None,
         )
+
+    def _plain_texts(self) -> NDArray[np.float64]:
+        """What texts are compared with; embedded once for each encoder."""
+        if self._plain is None:
+            rows = self.recall.plain(self._encoder, plain_texts())
+            if rows is None:
+                rows = plain_embedding(self.encoder)
+                self.recall.keep_plain(self._encoder, plain_texts(), rows)
+            self._plain = rows
+        return self._plain
 
 
 def select_keyframes(

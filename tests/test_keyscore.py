@@ -58,6 +58,41 @@ def test_every_part_equals_the_papers_equations(pooling, count):
     )
 
 
+@pytest.mark.parametrize("pooling", ["mean", "text"])
+def test_what_a_frame_owes_to_any_text_is_taken_off(pooling):
+    rng = np.random.default_rng(2)
+    frames, text, plain = rng.normal(size=(6, 16)), rng.normal(size=16), 0.1 * rng.normal(size=16)
+    frames /= np.linalg.norm(frames, axis=1, keepdims=True)
+    scores = keyscore(frames, text, pooling=pooling, plain=plain)
+    less = text / np.linalg.norm(text) - plain
+    fit = frames @ less
+    share = np.exp(fit / TEMPERATURE) if pooling == "text" else np.ones(6)
+
+    def pooled(kept):
+        whole = (share[kept, None] * frames[kept]).sum(axis=0)
+        return whole / np.linalg.norm(whole)
+
+    everyone = np.arange(6)
+    drop = [pooled(everyone) @ less - pooled(everyone[everyone != i]) @ less for i in range(6)]
+    np.testing.assert_allclose(scores.raw.semantic, fit, atol=1e-12)
+    np.testing.assert_allclose(scores.raw.drop, drop, atol=1e-12)
+
+
+def test_a_frame_that_fits_every_text_does_not_win_beside_plain_ones():
+    hub, asked, other = [0.8, 0.6, 0.0], [0.6, 0.0, 0.8], [0.0, 0.0, 1.0]
+    frames, text, plain = np.array([hub, asked, other]), np.array([0.9, 0.2, 0.3]), np.array([0.5, 0.5, 0.0])
+    weights = (1.0, 0.0, 0.0)
+    assert keyscore(frames, text, weights=weights).total.argmax() == 0
+    assert keyscore(frames, text, weights=weights, plain=plain).total.argmax() == 1
+
+
+def test_an_unknown_text_stays_unknown_beside_plain_ones():
+    weights = (0.5, 0.0, 0.5)
+    scores = keyscore(np.eye(3), np.zeros(3), weights=weights, plain=np.array([0.2, 0.1, 0.0]))
+    assert not scores.raw.semantic.any()
+    np.testing.assert_allclose(scores.total, 0.5)
+
+
 def test_a_frame_that_holds_all_attention_keeps_its_drop_exact():
     frames = np.array([[1.0, 0.0, 0.0], [-0.6, 0.8, 0.0], [-0.6, 0.0, 0.8]])
     text = np.array([1.0, 0.1, 0.0])

@@ -17,6 +17,7 @@ from keyframe_llm.cartoon.drawing import draw_frame
 from keyframe_llm.cartoon.evaluate import UNSEEN
 from keyframe_llm.cartoon.language import ACTION_LABELS, Question, caption, event_question
 from keyframe_llm.cartoon.world import ACTIONS, Clip, Scene, Shot, random_clip
+from keyframe_llm.contrast import plain_embedding
 from keyframe_llm.data import Frames
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.evaluation.footage import Footage, Picks, sharpness
@@ -51,12 +52,13 @@ def drawn_clip(seed: int) -> tuple[Clip, Question]:
     return clip, event_question(rng, clip.scenes[clip.event])
 
 
-def watched(clip: Clip, encoder: Encoder) -> Footage:
-    """The clip sampled twice a second, as `keyframe-llm` samples a video file."""
+def watched(clip: Clip, encoder: Encoder, plain: NDArray[np.float64] | None = None) -> Footage:
+    """The clip sampled twice a second, as `keyframe-llm` samples a video file; `plain` if it is known."""
     times = np.arange(0, clip.duration_seconds, STRIDE_SECONDS)
     images = _pictures(clip, times)
     rows = np.asarray(encoder.embed_images(images), np.float64)
-    return Footage(rows, times, color_histogram(images), sharpness(images))
+    plain = plain_embedding(encoder) if plain is None else plain
+    return Footage(rows, times, color_histogram(images), sharpness(images), plain)
 
 
 class Answerer:
@@ -80,9 +82,10 @@ def measure_answers(encoder: Encoder, model: VLM, *, clips: int, budgets: Sequen
     """Question accuracy and hit@k for every selector; budgets beyond 3 only for the rows people compare."""
     right = Table("Drawn world: questions about short events", "answers right", _about(clips))
     found = Table("Drawn world: short events found", "hit@k", _about(clips))
+    plain = plain_embedding(encoder)
     for seed in range(clips):
         clip, question = drawn_clip(seed)
-        asked = _Asked(clip, watched(clip, encoder), question, encoder.embed_texts([question.text])[0])
+        asked = _Asked(clip, watched(clip, encoder, plain), question, encoder.embed_texts([question.text])[0])
         picks = {
             (name, budget): asked.footage.seconds[
                 choose(name, asked.footage, asked.query, k=budget, seed=seed)
@@ -107,7 +110,8 @@ def measure_retrieval(encoder: Encoder, model: VLM, *, clips: int) -> list[Table
         random_clip(np.random.default_rng([UNSEEN, 7, i]), scenes=3, seconds=45, event=True)
         for i in range(clips)
     ]
-    films = [watched(clip, encoder) for clip in made]
+    plain = plain_embedding(encoder)
+    films = [watched(clip, encoder, plain) for clip in made]
     texts = [
         (i, caption([Shot(scene, (scene.start + scene.end) / 2)]))
         for i, clip in enumerate(made)
@@ -133,10 +137,11 @@ def measure_actions(encoder: Encoder, *, clips: int) -> list[Table]:
     labels = np.asarray(encoder.embed_texts([ACTION_LABELS[name] for name in names]), np.float64)
     table = Table("Drawn world: the action of the short event", "accuracy", _ACTIONS_NOTE)
     top5 = Table("Drawn world: the action of the short event, among the first five", "top-5", _ACTIONS_NOTE)
+    plain = plain_embedding(encoder)
     for seed in range(clips):
         clip, _ = drawn_clip(seed)
         assert clip.event is not None
-        event, film = clip.scenes[clip.event], watched(clip, encoder)
+        event, film = clip.scenes[clip.event], watched(clip, encoder, plain)
         who = f"a {event.subject} in {event.colour}"
         query = np.asarray(encoder.embed_texts([who]), np.float64)[0]
         for name in SELECTORS:

@@ -27,6 +27,8 @@ class Footage:
     """(N, d) colours as `stacfp.color_histogram` counts them, rows of length 1."""
     sharpness: Array | None = None
     """(N,) as `sharpness` measures it; only the Katna row asks for it."""
+    plain: Array | None = None
+    """(D,) as `plain_embedding` makes it; only this package's own rows use it, and only where it is given."""
 
     def __post_init__(self) -> None:
         rows = np.asarray(self.embeddings, np.float64)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.contrast import plain_embedding
 from keyframe_llm.encoders import Encoder, preferred_image_size
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.evaluation.footage import Footage, sharpness
@@ -33,7 +34,7 @@ from keyframe_llm.video import open_video
 __all__ = ["HALVES", "Joined", "Query", "join", "measure_joined", "real_encoder", "sampled_clips", "subjects"]
 
 HALVES = ("first", "second", "sealed")
-_SEALED_JOINS = 1000
+_SEALED_JOINS = 2000
 """Seed of the first join of the sealed part."""
 STRIDE_SECONDS = 0.5
 SEGMENTS = 40
@@ -82,7 +83,7 @@ def real_encoder(root: Path) -> Encoder:
 
 def sampled_clips(root: Path, files: Iterable[str], encoder: Encoder) -> dict[str, Footage]:
     """Decode and embed every clip once, two frames a second."""
-    side, clips = preferred_image_size(encoder), {}
+    side, plain, clips = preferred_image_size(encoder), plain_embedding(encoder), {}
     for name in dict.fromkeys(files):
         with open_video(root / name) as decoder:
             frames = list(decoder.sample(STRIDE_SECONDS, short_side=side))
@@ -92,6 +93,7 @@ def sampled_clips(root: Path, files: Iterable[str], encoder: Encoder) -> dict[st
             np.array([second for second, _ in frames]),
             np.concatenate([color_histogram(image[::2, ::2]) for image in images]),
             np.array([sharpness(image[None])[0] for image in images]),
+            plain,
         )
     return clips
 
@@ -184,6 +186,7 @@ def _put_together(clips: dict[str, Footage], parts: Sequence[tuple[str, NDArray[
         STRIDE_SECONDS * np.arange(len(rows), dtype=np.float64),
         column("histograms"),
         column("sharpness"),
+        clips[parts[0][0]].plain,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from keyframe_llm.contrast import plain_embedding
 from keyframe_llm.encoders import load_encoder, preferred_image_size
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.evaluation.footage import Footage, sharpness
@@ -45,7 +46,7 @@ def film_of(
     images = sampled.images(np.arange(len(sampled.seconds)))
     sharp = np.array([sharpness(image[None])[0] for image in images])
     rows = np.asarray(encoder.embed_images(images), np.float64)
-    return Footage(rows, sampled.seconds, sampled.histograms, sharp), images
+    return Footage(rows, sampled.seconds, sampled.histograms, sharp, plain_embedding(encoder)), images
 
 
 def write_page(

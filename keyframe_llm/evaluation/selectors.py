@@ -27,6 +27,7 @@ __all__ = ["BLIND", "DRAWN", "KEYSCORE_WEIGHTS", "SELECTORS", "Footage", "Select
 Selector = Callable[[Footage, ArrayLike | None, int, int], Picks]
 """(footage, text embedding (D,) or None, k ≤ N, seed) → at most k different indices into the footage."""
 
+_KEPT = 256  # videos whose proposals are remembered: retrieval comes back to each for every row
 _THIRD = 1 / 3
 KEYSCORE_WEIGHTS: Mapping[str, tuple[float, float, float]] = {
     "S": (1.0, 0.0, 0.0),
@@ -40,7 +41,7 @@ KEYSCORE_WEIGHTS: Mapping[str, tuple[float, float, float]] = {
 """α, β, γ of Table 2's rows; the paper does not state them, so the parts of a row weigh the same."""
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=_KEPT)
 def proposals(footage: Footage, seed: int = 0) -> Proposals:
     """STACFP's proposals with its defaults, made once for all texts and rows."""
     return stacfp(footage.histograms, footage.seconds, seed=seed)
@@ -63,7 +64,7 @@ def _keyscore_row(parts: str) -> Selector:
     return row
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=_KEPT)
 def _more_proposals(footage: Footage, seed: int) -> Proposals:
     options = SelectOptions()
     k_max = min(options.max_images, usual_k_max(footage.seconds))
@@ -84,7 +85,7 @@ def shipped_for_questions(footage: Footage, text: ArrayLike | None, k: int, seed
 def _shipped(footage: Footage, text: ArrayLike | None, k: int, seed: int, task: Task) -> Picks:
     query, found, options = footage.query(text), _more_proposals(footage, seed), SelectOptions()
     rows = footage.embeddings[found.indices]
-    scores = keyscore(rows, query, weights=options.weights, pooling=options.pooling)
+    scores = keyscore(rows, query, weights=options.weights, pooling=options.pooling, plain=footage.plain)
     length = _span(footage)
     best = select(scores, found.seconds, max_frames=k, duration_seconds=length, task=task, features=rows)
     return found.indices[best]
