@@ -21,12 +21,11 @@ from keyframe_llm.data import CaptionSource, Proposals, Scores, Selection, Video
 from keyframe_llm.encoders import Encoder, load_encoder, preferred_image_size
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.keyscore import appearance_score, keyscore
-from keyframe_llm.moments import with_more_frames
 from keyframe_llm.options import SelectOptions
+from keyframe_llm.proposing import candidates_of, propose, seconds_shown
 from keyframe_llm.recall import Recall
 from keyframe_llm.sampling import Progress, Sampled, sample_video
 from keyframe_llm.selection import default_gap, select, unseen
-from keyframe_llm.stacfp import scfp, stacfp, ufp, usual_k_max
 from keyframe_llm.video import Decoder, open_video
 from keyframe_llm.zoom import FINEST_FPS, unseen_samples
 
@@ -174,11 +173,11 @@ class Selector:
         sampled = sample_video(decoder, options, picture_side=side, progress=self.progress)
         timings["decode"] = sampled.decode_seconds
         self.progress("propose", 0.0)
-        proposals = known.proposals if known else _timed(timings, "propose", _propose, sampled, options)
+        proposals = known.proposals if known else _timed(timings, "propose", propose, sampled, options)
         info, warnings = _complete(decoder.info, sampled), tuple(decoder.warnings)
         self.recall.keep_look(key, (info, sampled, proposals, warnings))
         return _Watched(
-            info, sampled, proposals, warnings, timings, _candidates(proposals, sampled, options), key=key
+            info, sampled, proposals, warnings, timings, candidates_of(proposals, sampled, options), key=key
         )
 
     def _look_closer(
@@ -191,8 +190,8 @@ class Selector:
         timings["decode"] = timings.get("decode", 0.0) + sampled.decode_seconds
         info = _complete(decoder.info, sampled)
         sampled, options = unseen_samples(sampled, options)
-        proposals = _timed(timings, "propose", _propose, sampled, options)
-        candidates = _candidates(proposals, sampled, options)
+        proposals = _timed(timings, "propose", propose, sampled, options)
+        candidates = candidates_of(proposals, sampled, options)
         return _Watched(info, sampled, proposals, tuple(decoder.warnings), timings, candidates), options
 
     def _recalled(
@@ -203,7 +202,7 @@ class Selector:
         if look is None:
             return None
         info, sampled, proposals, warnings = look
-        candidates = _candidates(proposals, sampled, options)
+        candidates = candidates_of(proposals, sampled, options)
         rows = self.recall.embeddings(key, self._encoder, candidates.indices) if pictures else None
         if pictures and rows is None:
             return None
@@ -213,7 +212,7 @@ class Selector:
         self, watched: _Watched, texts: Sequence[str], options: SelectOptions, timings: dict[str, float]
     ) -> Scores:
         if not texts:
-            sizes = _seconds_shown(watched.proposals)
+            sizes = seconds_shown(watched.proposals)
             return appearance_score(watched.sampled.histograms[watched.proposals.indices], sizes)
         self.progress("embed", 0.0)
         if watched.embeddings is None:
@@ -306,34 +305,6 @@ def _guiding_texts(caption: str | None, question: str | None, options: SelectOpt
     return texts
 
 
-def _propose(sampled: Sampled, options: SelectOptions) -> Proposals:
-    if options.proposer == "ufp":
-        return ufp(sampled.seconds)
-    if options.proposer == "scfp":
-        return scfp(sampled.histograms, sampled.seconds, k_max=options.k_max, seed=options.seed)
-    k_max = options.k_max
-    if k_max is None and _dense(options):
-        k_max = max(2, min(options.max_images, usual_k_max(sampled.seconds)))
-    return stacfp(
-        sampled.histograms,
-        sampled.seconds,
-        gamma_time=options.gamma_time,
-        k_max=k_max,
-        seed=options.seed,
-    )
-
-
-def _candidates(proposals: Proposals, sampled: Sampled, options: SelectOptions) -> Proposals:
-    """What a text is scored on: with the paper's method the proposals, else more frames beside them."""
-    if not _dense(options):
-        return proposals
-    return with_more_frames(proposals, sampled.histograms, options.max_images, gamma_time=options.gamma_time)
-
-
-def _dense(options: SelectOptions) -> bool:
-    return options.method == "moments" and options.proposer == "stacfp"
-
-
 def _choose(
     watched: _Watched,
     proposals: Proposals,
@@ -354,7 +325,7 @@ def _choose(
         threshold=options.threshold,
         min_gap_seconds=options.min_gap_seconds,
         features=watched.sampled.histograms[proposals.indices] if covering else looks,
-        sizes=_seconds_shown(proposals) if covering else None,
+        sizes=seconds_shown(proposals) if covering else None,
         exclude_seconds=options.exclude_seconds,
     )
 
@@ -363,18 +334,6 @@ def _all_seen(proposals: Proposals, sampled: Sampled, options: SelectOptions) ->
     gap = options.min_gap_seconds
     gap = default_gap(sampled.span_seconds) if gap is None else gap
     return not unseen(proposals.seconds, options.exclude_seconds, gap).any()
-
-
-def _seconds_shown(proposals: Proposals) -> NDArray[np.float64]:
-    """(K,) how long each proposal stands for: samples do not lie equally close where a look is thin."""
-    times = proposals.sampled_seconds
-    middles = (times[1:] + times[:-1]) / 2
-    if len(middles) == 0:
-        return np.ones(1)
-    # Half of the usual distance before the first sample and after the last one.
-    rim = float(np.median(np.diff(times))) / 2
-    shown = np.diff(np.concatenate([[times[0] - rim], middles, [times[-1] + rim]]))
-    return np.asarray(np.bincount(proposals.labels, weights=shown), np.float64)
 
 
 def _complete(info: VideoInfo, sampled: Sampled) -> VideoInfo:
