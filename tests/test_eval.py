@@ -15,7 +15,7 @@ from keyframe_llm.cartoon.world import random_clip
 from keyframe_llm.cli import main
 from keyframe_llm.encoders import load_encoder
 from keyframe_llm.evaluation import joined
-from keyframe_llm.evaluation.drawn import drawn_clip, measure_actions, watched
+from keyframe_llm.evaluation.drawn import asked_clips, drawn_clip, measure_actions
 from keyframe_llm.evaluation.footage import Footage
 from keyframe_llm.evaluation.page import film_of
 from keyframe_llm.evaluation.results import SHIPPED, Results, Table, markdown, plot, write_json
@@ -102,12 +102,12 @@ def test_drawn_clips_hide_a_short_event_that_the_question_asks_about() -> None:
 
 def test_drawn_events_are_found_by_the_embedded_encoder() -> None:
     encoder = load_encoder("cartoon")
-    accuracy, _ = measure_actions(encoder, clips=2)
+    clips = asked_clips(encoder, 2)
+    accuracy, _ = measure_actions(clips, encoder)
     assert set(accuracy.rows) == {(name, 3) for name in SELECTORS}
-    clip, question = drawn_clip(0)
-    film = watched(clip, encoder)
-    times = film.seconds[choose(SHIPPED, film, encoder.embed_texts([question.text])[0], k=3)]
-    assert any(clip.shot(float(second)).scene is question.scene for second in times)
+    for asked in clips:
+        times = asked.footage.seconds[choose(SHIPPED, asked.footage, asked.query, k=3)]
+        assert any(asked.clip.shot(float(second)).scene is asked.question.scene for second in times)
 
 
 def test_results_are_written_with_every_frame_and_read_as_they_were(tmp_path: Path) -> None:

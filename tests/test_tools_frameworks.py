@@ -8,6 +8,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,8 +140,9 @@ def test_langchain_and_langgraph(toolbox: Toolbox) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # qwen_agent and what it imports warn of their own pasts
-def test_qwen_agent(toolbox: Toolbox) -> None:
+def test_qwen_agent(toolbox: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     imported("soundfile", "soundfile is not installed (qwen-agent needs it)")
+    monkeypatch.setenv("QWEN_AGENT_DEFAULT_WORKSPACE", str(tmp_path))  # read when it is imported
     imported("qwen_agent.agents", "qwen-agent is not installed")
     from keyframe_llm.tools.qwen_agent import qwen_agent_tools
     from qwen_agent.agents import FnCallAgent

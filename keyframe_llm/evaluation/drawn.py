@@ -28,7 +28,16 @@ from keyframe_llm.prompting import frame_messages, prompt
 from keyframe_llm.stacfp import color_histogram
 from keyframe_llm.vlm import VLM
 
-__all__ = ["Answerer", "drawn_clip", "measure_actions", "measure_answers", "measure_retrieval", "watched"]
+__all__ = [
+    "Answerer",
+    "Asked",
+    "asked_clips",
+    "drawn_clip",
+    "measure_actions",
+    "measure_answers",
+    "measure_retrieval",
+    "watched",
+]
 
 STRIDE_SECONDS = 0.5
 COMPARED = (SHIPPED, f"{SHIPPED} question", "uniform", "top-k", "top-k-gap", "aks", "mdp3", "keyscore S+T+D")
@@ -36,7 +45,9 @@ _SIZE = {"width": 224, "height": 168}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
+class Asked:
+    """A clip as it is sampled, and the question about its short event."""
+
     clip: Clip
     footage: Footage
     question: Question
@@ -61,6 +72,16 @@ def watched(clip: Clip, encoder: Encoder, plain: NDArray[np.float64] | None = No
     return Footage(rows, times, color_histogram(images), sharpness(images), plain)
 
 
+def asked_clips(encoder: Encoder, count: int) -> list[Asked]:
+    """The clips that questions and actions are measured on, watched once for both."""
+    plain, asked = plain_embedding(encoder), []
+    for seed in range(count):
+        clip, question = drawn_clip(seed)
+        query = encoder.embed_texts([question.text])[0]
+        asked.append(Asked(clip, watched(clip, encoder, plain), question, query))
+    return asked
+
+
 class Answerer:
     """Asks the Video-LLM about chosen moments, each set of moments once."""
 
@@ -78,14 +99,12 @@ class Answerer:
         return [self._known[key] for key in keys]
 
 
-def measure_answers(encoder: Encoder, model: VLM, *, clips: int, budgets: Sequence[int]) -> list[Table]:
+def measure_answers(clips: Sequence[Asked], model: VLM, *, budgets: Sequence[int]) -> list[Table]:
     """Question accuracy and hit@k for every selector; budgets beyond 3 only for the rows people compare."""
-    right = Table("Drawn world: questions about short events", "answers right", _about(clips))
-    found = Table("Drawn world: short events found", "hit@k", _about(clips))
-    plain = plain_embedding(encoder)
-    for seed in range(clips):
-        clip, question = drawn_clip(seed)
-        asked = _Asked(clip, watched(clip, encoder, plain), question, encoder.embed_texts([question.text])[0])
+    right = Table("Drawn world: questions about short events", "answers right", _about(len(clips)))
+    found = Table("Drawn world: short events found", "hit@k", _about(len(clips)))
+    for seed, asked in enumerate(clips):
+        clip, question = asked.clip, asked.question
         picks = {
             (name, budget): asked.footage.seconds[
                 choose(name, asked.footage, asked.query, k=budget, seed=seed)
@@ -131,17 +150,15 @@ def measure_retrieval(encoder: Encoder, model: VLM, *, clips: int) -> list[Table
     return tables
 
 
-def measure_actions(encoder: Encoder, *, clips: int) -> list[Table]:
+def measure_actions(clips: Sequence[Asked], encoder: Encoder) -> list[Table]:
     """Zero-shot action classification by the encoder: the action of the short event, told by who does it."""
     names = list(ACTION_LABELS)
     labels = np.asarray(encoder.embed_texts([ACTION_LABELS[name] for name in names]), np.float64)
     table = Table("Drawn world: the action of the short event", "accuracy", _ACTIONS_NOTE)
     top5 = Table("Drawn world: the action of the short event, among the first five", "top-5", _ACTIONS_NOTE)
-    plain = plain_embedding(encoder)
-    for seed in range(clips):
-        clip, _ = drawn_clip(seed)
-        assert clip.event is not None
-        event, film = clip.scenes[clip.event], watched(clip, encoder, plain)
+    for seed, asked in enumerate(clips):
+        assert asked.clip.event is not None
+        event, film = asked.clip.scenes[asked.clip.event], asked.footage
         who = f"a {event.subject} in {event.colour}"
         query = np.asarray(encoder.embed_texts([who]), np.float64)[0]
         for name in SELECTORS:

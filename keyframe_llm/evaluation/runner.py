@@ -109,10 +109,11 @@ def _drawn(asked: argparse.Namespace) -> list[Table]:
     from keyframe_llm.vlm import load_vlm
 
     encoder, model = load_encoder("cartoon", asked.device), load_vlm("cartoon")
+    clips = drawn.asked_clips(encoder, asked.clips)
     return [
-        *drawn.measure_answers(encoder, model, clips=asked.clips, budgets=_BUDGETS),
-        *drawn.measure_retrieval(encoder, model, clips=asked.clips),
-        *drawn.measure_actions(encoder, clips=asked.clips),
+        *drawn.measure_answers(clips, model, budgets=_BUDGETS),
+        *drawn.measure_actions(clips, encoder),
+        *drawn.measure_retrieval(encoder, model, clips=max(2, asked.clips // 2)),
     ]
 
 
