@@ -16,6 +16,7 @@ lint: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+	MYPYPATH=benchmarks $(BIN)/mypy benchmarks/*.py
 
 tests: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
