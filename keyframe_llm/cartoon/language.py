@@ -77,7 +77,7 @@ NOT_SHOWN = "it is not shown"
 CAPTION_REQUESTS = ("describe the video.", "what happens in the video?", "what happens?")
 """Other ways to ask for a caption than the one in the prompts."""
 
-_CLEAR, _BLURRED = 0.25, 0.12  # share of the path between two frames: enough to see the way, too little
+_CLEAR, _BLURRED = 0.3, 0.12  # share of the path between two frames: enough to see the way, too little
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def draw_person(
     pen: Pen, scene: Scene, x: float, foot: float, second: float, rng: np.random.Generator
 ) -> None:
     """Draw the person with the feet at (x, foot)."""
-    size = {"child": 0.43, "woman": 0.60, "man": 0.64, "robot": 0.58}[scene.subject] * rng.uniform(0.95, 1.05)
+    size = {"child": 0.49, "woman": 0.60, "man": 0.64, "robot": 0.58}[scene.subject] * rng.uniform(0.95, 1.05)
     figure = _Figure(pen, scene, size, rng)
     beat = math.sin(second * 2 * math.pi * 0.9 + rng.uniform(0, 6))  # what keeps a picture alive
     _POSES[scene.action](figure, x, foot, beat, scene.travel(second))
@@ -148,22 +148,16 @@ def _read(f: _Figure, x: float, foot: float, beat: float, _: float) -> None:
     for side in (-1, 1):
         f.arm(x, shoulder, side, 0.0, 0.20)
     y = shoulder + (0.16 + 0.01 * beat) * s
-    for side in (-1, 1):
-        f.pen.shape(
-            (255, 252, 236),
-            *(
-                x,
-                y - 0.09 * s,
-                x + side * 0.23 * s,
-                y - 0.15 * s,
-                x + side * 0.23 * s,
-                y + 0.09 * s,
-                x,
-                y + 0.14 * s,
-            ),
-            line=True,
-        )
-    f.pen.line((170, 50, 60), 0.02, x, y - 0.09 * s, x, y + 0.14 * s)
+    for colour, edge in (((92, 62, 36), 0.05), ((255, 252, 236), 0.0)):  # the cover, and the pages on it
+        for side in (-1, 1):
+            out = x + side * (0.25 + edge) * s
+            f.pen.shape(
+                colour,
+                *(x, y - (0.09 + edge) * s, out, y - (0.15 + edge) * s),
+                *(out, y + (0.09 + edge) * s, x, y + (0.14 + edge) * s),
+                line=True,
+            )
+    f.pen.line((92, 62, 36), 0.02, x, y - 0.09 * s, x, y + 0.14 * s)
 
 
 def _umbrella(f: _Figure, x: float, foot: float, beat: float, _: float) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from keyframe_llm.cartoon.language import ACTION_LABELS, caption, clear_enough, questions
 from keyframe_llm.cartoon.samples import absent_scene, filmed, view_structure
-from keyframe_llm.cartoon.world import Scene, Shot, random_scene
+from keyframe_llm.cartoon.world import MOVING, Scene, Shot, random_scene
 from keyframe_llm.prompting import prompt, time_label
 
 __all__ = ["GLIMPSES", "Rehearsal", "glimpses", "rehearsals"]
@@ -28,6 +28,8 @@ GLIMPSES = 3
 _QUESTIONS = 8
 _ALONE = 0.15
 """Share of clips with a single scene, where there is little to look up."""
+_MOVING_SHARE = 0.4
+"""Share of scenes shown twice or more with somebody who moves, beside those that chance makes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,10 +68,11 @@ def _compose(
             there = list(run)
             if len(there) > GLIMPSES:
                 break
+            moving = len(there) > 1 and rng.random() < _MOVING_SHARE
             while True:
                 drawn = int(rng.integers(len(scenes)))
                 who = (scenes[drawn].subject, scenes[drawn].colour)
-                if who not in cast:
+                if who not in cast and (scenes[drawn].action in MOVING or not moving):
                     break
             cast.add(who)
             start, end = there[0].scene.start, there[0].scene.end

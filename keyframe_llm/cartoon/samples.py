@@ -53,8 +53,12 @@ __all__ = [
     "view_structure",
 ]
 
-_MOVING_SHARE = 0.2
+_MOVING_SHARE = 0.3
 """Share of the conversations about a single scene with somebody who moves, beside those that chance makes."""
+_ALONE = 0.2
+"""Share of single scenes among the other conversations: captions of several scenes are learnt last."""
+_MOVING_PORTRAITS = 0.3
+"""Share of the portraits that must show a walker or climber: where on the way is the hardest trait."""
 _SIZES = ((192, 144), (256, 192), (320, 240))
 
 
@@ -100,10 +104,10 @@ def view_structure(rng: np.random.Generator, *, alone: float = 0.45) -> tuple[Cl
     return clip, random_shots(rng, clip, count)
 
 
-def random_view(rng: np.random.Generator) -> tuple[Clip, list[Shot]]:
+def random_view(rng: np.random.Generator, *, alone: float = 0.45) -> tuple[Clip, list[Shot]]:
     """Make a clip and the few frames of it that are shown: one scene or several, one to four frames."""
     while True:
-        clip, shots = view_structure(rng)
+        clip, shots = view_structure(rng, alone=alone)
         if clear_enough(shots):
             return clip, shots
 
@@ -152,7 +156,8 @@ def conversations(rng: np.random.Generator, count: int) -> list[list[dict[str, A
     """Make `count` whole conversations in chat format, frames first."""
     batch = []
     for _ in range(count):
-        shots = _moving_view(rng) if rng.random() < _MOVING_SHARE else random_view(rng)[1]
+        moving = rng.random() < _MOVING_SHARE
+        shots = _moving_view(rng) if moving else random_view(rng, alone=_ALONE)[1]
         frames = Frames(
             same_size([filmed(rng, shot) for shot in shots]), np.array([shot.second for shot in shots])
         )
@@ -213,6 +218,8 @@ def portraits(rng: np.random.Generator, count: int) -> tuple[list[NDArray[np.uin
     images, shown = [], []
     for _ in range(count):
         scene = random_scene(rng)
+        if rng.random() < _MOVING_PORTRAITS:
+            scene = replace(scene, action=str(rng.choice(MOVING)))
         second = float(rng.uniform(scene.start, scene.end))
         images.append(filmed(rng, Shot(scene, second)))
         traits = [

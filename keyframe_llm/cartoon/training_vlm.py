@@ -20,7 +20,7 @@ from keyframe_llm.cartoon.world import Scene
 
 __all__ = ["STAGES", "rehearsed", "train_vlm"]
 
-STAGES = {"see": 1500, "rehearse": 2400, "talk": 500}
+STAGES = {"see": 1500, "rehearse": 2000, "talk": 1300}
 """The stages in order, and the steps each takes."""
 _SCENES = 24_000
 _RATE = 1.5e-3
@@ -28,7 +28,7 @@ _LOOKING = 2
 """The layer that learns to look at the frame asked about."""
 _GUIDANCE = 0.3
 """Weight of being told where to look."""
-_SIGHT = 0.05
+_SIGHT = 0.1
 """Weight of the portraits between the conversations."""
 
 
@@ -178,19 +178,21 @@ def _looks(language: Any, hidden: Any, positions: Any) -> Any:
 
 
 def _astray(model: Any, drawn: Rehearsal, looks: Any) -> Any:
-    """How much the two heads look at other frames than those the next word tells of: a cross-entropy.
+    """How much the two heads look elsewhere than at the first and the last frame the next word tells of.
 
     Finding the right frame and saying what it shows are learnt from nothing only together, which takes a
-    small model very long; told where to look, it needs minutes.
+    small model very long; told where to look, it needs minutes. The first and the last frame side by side
+    are what shows which way somebody goes.
     """
     import torch
 
     ids, aim = torch.from_numpy(drawn.ids), torch.from_numpy(drawn.aim)
     image = ids == model.config.image_token_id
     frame = (ids == model.config.vision_start_token_id).cumsum(1) - 1
-    wanted = aim[:, 1:, None] >> frame[:, None, :].clamp(min=0) & 1 > 0
+    ends = torch.stack([aim & -aim, 1 << torch.log2(aim.clamp(min=1)).long()], 1)  # lowest, highest bit
+    wanted = ends[:, :, 1:, None] >> frame[:, None, None, :].clamp(min=0) & 1 > 0
     likely = looks[:, :, :-1].masked_fill(~image[:, None, None, :], float("-inf")).log_softmax(-1)
-    inside = likely.masked_fill(~(wanted & image[:, None, :])[:, None], float("-inf")).logsumexp(-1)
+    inside = likely.masked_fill(~(wanted & image[:, None, None, :]), float("-inf")).logsumexp(-1)
     return -inside.transpose(1, 2)[aim[:, 1:] > 0].mean()
 
 
