@@ -71,7 +71,7 @@ def joined(folder: Path, seconds: float, seed: int) -> tuple[list[Cut], list[lis
         subject = cast[int(rng.integers(len(cast)))]
         name, start, end = subject["moments"][int(rng.integers(len(subject["moments"])))]
         length = min(float(rng.uniform(2.0, 8.0)), end - start)
-        cuts.append(Cut(folder / name, float(rng.uniform(start, end - length)), length))
+        cuts.append(Cut(folder / name, float(rng.uniform(start, max(start, end - length))), length))
         told.append(subject["captions"])
     return cuts, told
 
