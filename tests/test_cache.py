@@ -158,7 +158,7 @@ def test_a_second_question_in_another_run_costs_only_its_text(
     first = KeyframeLLM(encoder=encoder)
     at_first = counted(first)
     first.select(film, question="Is the flag blue?")
-    assert at_first["pictures"] >= 1 and at_first["texts"] == 1 and len(looks) == 1
+    assert at_first["pictures"] >= 1 and at_first["texts"] > 1 and len(looks) == 1  # the plain texts too
     second = KeyframeLLM(encoder=encoder)
     then = counted(second)
     found = second.select(film, question="Is the flag red?")

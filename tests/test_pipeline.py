@@ -18,6 +18,7 @@ from keyframe_llm import KeyframeLLM, OptionsError, VideoError, select_keyframes
 from keyframe_llm.cartoon.film import write_clip
 from keyframe_llm.cartoon.language import caption, event_question
 from keyframe_llm.cartoon.world import Clip, Scene, random_clip, spread_shots
+from keyframe_llm.contrast import plain_texts
 
 
 class ColourEncoder:
@@ -33,9 +34,9 @@ class ColourEncoder:
         return np.stack([np.asarray(image, np.float32).mean((0, 1)) + 1 for image in images])
 
     def embed_texts(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        self.texts_seen += len(texts)
+        self.texts_seen += len(set(texts) - set(plain_texts()))
         named = [[self.COLOURS[word] for word in text.split() if word in self.COLOURS] for text in texts]
-        return np.array([np.sum(colours, axis=0) for colours in named], np.float32)
+        return np.array([np.sum([np.zeros(3), *colours], axis=0) for colours in named], np.float32)
 
 
 @pytest.fixture(scope="module")
