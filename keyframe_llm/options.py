@@ -47,8 +47,8 @@ class SelectOptions:
     k_max: int | None = None
     """At most this many proposals, at least 2; None follows the video's length."""
     method: Method = "moments"
-    """`moments`: up to `max_images` frames are proposed, scored by how much better the text fits them than plain
-    texts do, and looks already chosen wait; `paper`: one frame for each cluster, as published."""
+    """`moments`: up to `max_images` frames are proposed, scored by how much better the text fits them than
+    plain texts do, and looks already chosen wait; `paper`: one frame for each cluster, as published."""
     max_images: int = 128
     """With a text, propose and embed about this many frames, 1–20,000; more only where `k_max` is larger."""
     weights: tuple[float, float, float] = (0.5, 0.0, 0.5)
