@@ -197,7 +197,7 @@ def test_an_answer_that_is_no_label_is_an_error(film: Path, said: str, says: str
 def test_options_of_classification_are_checked(film: Path, videos: ModuleType) -> None:
     llm = KeyframeLLM(encoder=videos.ColourEncoder())
     with pytest.raises(OptionsError, match="by is 'guess'"):
-        llm.classify(film, ["walk", "run"], by="guess")  # type: ignore[arg-type]
+        llm.classify(film, ["walk", "run"], by="guess")
     with pytest.raises(OptionsError, match=r"templates are"):
         llm.classify(film, ["walk", "run"], by="encoder", templates=["a video"])
     with pytest.raises(OptionsError, match=r"templates are"):

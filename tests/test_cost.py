@@ -62,11 +62,11 @@ def test_the_count_is_what_the_default_sampling_really_costs(
 
 def test_a_model_that_is_no_qwen_is_counted_by_its_key_frames() -> None:
     told = {"average_fps": 25.0, "width": 640, "height": 360, "codec": "h264", "path": "v.mp4"}
-    video = VideoInfo(duration_seconds=30.0, **told)  # type: ignore[arg-type]
+    video = VideoInfo(duration_seconds=30.0, **told)
     cost = default_cost(video, object(), keyframes=3, prompt_tokens=640, visual_tokens=600)
     assert cost is not None
     assert (cost.frames, cost.visual_tokens, cost.prompt_tokens) == (60, 12_000, 12_040)
-    unknown = VideoInfo(duration_seconds=None, **told)  # type: ignore[arg-type]
+    unknown = VideoInfo(duration_seconds=None, **told)
     assert default_cost(unknown, object(), keyframes=3, prompt_tokens=1, visual_tokens=1) is None
 
 

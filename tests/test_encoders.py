@@ -216,7 +216,7 @@ def test_any_object_with_the_two_methods_is_an_encoder() -> None:
     assert load_encoder(encoder) is encoder
     assert preferred_image_size(encoder) == 224
     with pytest.raises(OptionsError, match=r"int without embed_images and embed_texts"):
-        load_encoder(3)  # type: ignore[arg-type]
+        load_encoder(3)
 
 
 def test_a_device_or_batch_size_that_cannot_be_is_an_options_error(checkpoint: Checkpoint) -> None:

@@ -13,6 +13,7 @@ from keyframe_llm import SelectOptions, select_keyframes
 from keyframe_llm.cartoon.film import write_clip
 from keyframe_llm.cartoon.world import random_clip
 from keyframe_llm.cli import main
+from keyframe_llm.contrast import plain_embedding
 from keyframe_llm.encoders import load_encoder
 from keyframe_llm.evaluation import joined
 from keyframe_llm.evaluation.drawn import asked_clips, drawn_clip, measure_actions
@@ -85,7 +86,7 @@ def test_the_shipped_row_chooses_what_the_package_chooses(tmp_path: Path) -> Non
     write_clip(clip, tmp_path / "clip.mp4", fps=6)
     text = f"a {clip.scenes[2].subject} in {clip.scenes[2].colour}"
     found = select_keyframes(tmp_path / "clip.mp4", caption=text, encoder=encoder)
-    film, _ = film_of(tmp_path / "clip.mp4", encoder, SelectOptions())
+    film, _ = film_of(tmp_path / "clip.mp4", encoder, SelectOptions(), plain_embedding(encoder))
     query = encoder.embed_texts([text])[0]
     assert film.seconds[choose(SHIPPED, film, query, k=3)].tolist() == found.seconds.tolist()
     plain = select_keyframes(tmp_path / "clip.mp4")

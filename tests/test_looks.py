@@ -158,7 +158,7 @@ def test_a_look_that_is_given_up_leaves_no_reader_at_work(numbered: Any) -> None
     with open_video(numbered(".mp4")) as video:
         samples = video.sample(0.4, short_side=64)
         next(samples)
-        samples.close()  # type: ignore[attr-defined]  # a generator, told as an iterator
+        samples.close()
         assert len(video.decode_at([7.0])) == 1
 
 

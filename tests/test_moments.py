@@ -75,7 +75,7 @@ def test_the_papers_method_is_a_setting_with_single_frames_and_equal_weights() -
     assert (published.method, published.min_gap_seconds, published.max_frames) == ("paper", 0.0, 2)
     assert published.weights == pytest.approx((1 / 3, 1 / 3, 1 / 3))
     with pytest.raises(OptionsError, match="method is 'other'"):
-        SelectOptions(method="other")  # type: ignore[arg-type]
+        SelectOptions(method="other")
 
 
 @pytest.mark.parametrize(
@@ -89,4 +89,4 @@ def test_the_papers_method_is_a_setting_with_single_frames_and_equal_weights() -
 def test_wrong_input_is_named(change: dict[str, object], message: str) -> None:
     asked = {"histograms": np.ones((5, 2)), "max_images": 3} | change
     with pytest.raises(OptionsError, match=message):
-        with_more_frames(one_cluster(5, 2), **asked)  # type: ignore[arg-type]
+        with_more_frames(one_cluster(5, 2), **asked)

@@ -190,13 +190,13 @@ def test_a_selection_is_saved_with_its_pictures(flags: Path, tmp_path: Path) -> 
 )
 def test_bad_options_are_told_in_one_line(flags: Path, options: dict[str, object], says: str) -> None:
     with pytest.raises(OptionsError, match=says) as caught:
-        select_keyframes(flags, encoder=ColourEncoder(), **options)  # type: ignore[arg-type]
+        select_keyframes(flags, encoder=ColourEncoder(), **options)
     assert "\n" not in str(caught.value)
 
 
 def test_an_encoder_without_the_methods_is_refused(flags: Path) -> None:
     with pytest.raises(OptionsError, match="embed_texts"):
-        select_keyframes(flags, caption="red", encoder=object())  # type: ignore[arg-type]
+        select_keyframes(flags, caption="red", encoder=object())
 
 
 def test_a_missing_video_is_told_before_any_model_is_loaded(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_streamed_pieces_join_to_the_answer(server: Server) -> None:
 def test_a_stream_may_be_left_early(server: Server) -> None:
     stream = load_vlm(f"{server.url}#served").stream(MESSAGES)
     assert next(stream) == "2"
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
 
 
 def test_a_batch_keeps_its_order(server: Server) -> None:

@@ -355,7 +355,7 @@ def test_names_of_other_machines_are_allowed_by_name_alone(toolbox: Toolbox) -> 
 
     app = http_app(mcp_server(toolbox), "0.0.0.0", token=TOKEN, public_names=["media.example"])
     headers = {**ACCEPT, "Authorization": f"Bearer {TOKEN}"}
-    with TestClient(app, base_url="http://media.example") as web:  # type: ignore[arg-type]
+    with TestClient(app, base_url="http://media.example") as web:
         assert web.post("/mcp", json=HELLO, headers=headers).status_code == 200
         assert web.post("/mcp", json=HELLO, headers={**headers, "Host": "localhost"}).status_code == 421
 

@@ -127,7 +127,7 @@ def test_unusual_names_are_opened(backend: Any, name: str, clip: Path, tmp_path:
 
 def test_an_unknown_backend_is_refused(clip: Path) -> None:
     with pytest.raises(OptionsError, match="backend is 'cv2'; choose one of pyav, decord"):
-        open_video(clip, "cv2")  # type: ignore[arg-type]
+        open_video(clip, "cv2")
 
 
 def test_a_missing_decord_names_what_to_install(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,7 @@ def test_closing_a_stream_stops_the_model(vlm: TransformersVLM) -> None:
     try:
         stream = vlm.stream(TEXT, max_new_tokens=2000)
         next(stream)
-        stream.close()  # type: ignore[attr-defined]
+        stream.close()
         seen = steps
         assert not any(thread.name == "keyframe-llm-stream" for thread in threading.enumerate())
         assert seen < 1000 and steps == seen
@@ -188,7 +188,7 @@ def test_labels_must_be_there_and_say_something(vlm: TransformersVLM) -> None:
         with pytest.raises(OptionsError, match=r"labels are"):
             vlm.label_log_likelihoods(TEXT, labels)
     with pytest.raises(OptionsError, match=r"normalise is 'max'"):
-        vlm.label_log_likelihoods(TEXT, LABELS, normalise="max")  # type: ignore[arg-type]
+        vlm.label_log_likelihoods(TEXT, LABELS, normalise="max")
 
 
 @every_family
@@ -274,7 +274,7 @@ def test_an_object_with_the_methods_is_a_video_llm() -> None:
     vlm: Any = Scripted()
     assert load_vlm(vlm) is vlm
     with pytest.raises(OptionsError, match=r"object without generate, stream"):
-        load_vlm(object())  # type: ignore[arg-type]
+        load_vlm(object())
     with pytest.raises(OptionsError, match=r"dtype cannot be given"):
         load_vlm(vlm, dtype="float32")
 

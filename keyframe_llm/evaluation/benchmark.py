@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from keyframe_llm.contrast import plain_embedding
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.errors import VideoError
 from keyframe_llm.evaluation.datasets import Dataset, Sample
@@ -44,10 +45,11 @@ def measure_dataset(
     chosen.require_videos()
     tables: dict[str, Table] = {}
     films: dict[Path, Footage] = {}
+    plain = plain_embedding(encoder)
     for video, group in groupby(chosen, key=lambda sample: sample.video):
         samples = list(group)
         try:
-            film, _ = film_of(video, encoder, SelectOptions())
+            film, _ = film_of(video, encoder, SelectOptions(), plain)
         except VideoError as error:
             print(f"keyframe-llm eval: left out: {error}", file=sys.stderr)
             continue

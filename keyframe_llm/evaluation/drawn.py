@@ -63,12 +63,11 @@ def drawn_clip(seed: int) -> tuple[Clip, Question]:
     return clip, event_question(rng, clip.scenes[clip.event])
 
 
-def watched(clip: Clip, encoder: Encoder, plain: NDArray[np.float64] | None = None) -> Footage:
-    """The clip sampled twice a second, as `keyframe-llm` samples a video file; `plain` if it is known."""
+def watched(clip: Clip, encoder: Encoder, plain: NDArray[np.float64]) -> Footage:
+    """The clip sampled twice a second, as `keyframe-llm` samples a video file."""
     times = np.arange(0, clip.duration_seconds, STRIDE_SECONDS)
     images = _pictures(clip, times)
     rows = np.asarray(encoder.embed_images(images), np.float64)
-    plain = plain_embedding(encoder) if plain is None else plain
     return Footage(rows, times, color_histogram(images), sharpness(images), plain)
 
 

@@ -37,16 +37,19 @@ figcaption{font-size:.8rem;color:#374151}svg{width:100%;height:46px;display:bloc
 
 
 def film_of(
-    video: str | Path, encoder: Any, options: SelectOptions
+    video: str | Path, encoder: Any, options: SelectOptions, plain: NDArray[np.float64]
 ) -> tuple[Footage, list[NDArray[np.uint8]]]:
-    """All sampled frames of a video, embedded, and their small pictures; the selectors choose among them."""
+    """All sampled frames of a video, embedded, and their small pictures; the selectors choose among them.
+
+    `plain` (D,) is the encoder's `plain_embedding`, which is the same for every video.
+    """
     side = preferred_image_size(encoder)
     with open_video(video, options.backend) as decoder:
         sampled = sample_video(decoder, options, picture_side=side, progress=lambda stage, share: None)
     images = sampled.images(np.arange(len(sampled.seconds)))
     sharp = np.array([sharpness(image[None])[0] for image in images])
     rows = np.asarray(encoder.embed_images(images), np.float64)
-    return Footage(rows, sampled.seconds, sampled.histograms, sharp, plain_embedding(encoder)), images
+    return Footage(rows, sampled.seconds, sampled.histograms, sharp, plain), images
 
 
 def write_page(
@@ -59,7 +62,7 @@ def write_page(
     if target.suffix.lower() not in (".html", ".htm"):
         raise OptionsError(f"--out is {str(target)!r}; with --video give a file such as comparison.html")
     loaded = load_encoder(encoder or DEFAULT_ENCODER, device)
-    film, images = film_of(video, loaded, SelectOptions())
+    film, images = film_of(video, loaded, SelectOptions(), plain_embedding(loaded))
     query = np.asarray(loaded.embed_texts([text.strip()]), np.float64)[0]
     try:
         target.write_text(
