@@ -242,20 +242,21 @@ class TransformersVLM:
             longer = sorted((i for i, ids in enumerate(labels) if len(ids) > 1), key=lambda i: len(labels[i]))
             for start in range(0, len(longer), 2 * self._batch_size):
                 batch = longer[start : start + 2 * self._batch_size]
-                sums[batch] += self._continuations(prompt.past_key_values, [labels[i] for i in batch])
+                sums[batch] += self._continuations(prompt, [labels[i] for i in batch])
         return sums
 
-    def _continuations(self, cache: Any, labels: list[list[int]]) -> NDArray[np.float64]:
-        """(B,) log-likelihood of each label's tokens after its first, given the prompt in `cache`."""
+    def _continuations(self, prompt: Any, labels: list[list[int]]) -> NDArray[np.float64]:
+        """(B,) log-likelihood of each label's tokens after its first, given the output of the prompt."""
         import torch
 
-        cache = copy.deepcopy(cache)  # a forward pass appends to it
+        name = "cache" if "cache" in prompt else "past_key_values"  # its name before transformers 5.24
+        cache = copy.deepcopy(prompt[name])  # a forward pass appends to it
         cache.batch_repeat_interleave(len(labels))
         width = max(map(len, labels))
         # What is padded lies behind all that counts, where causal attention cannot see it: no mask is needed.
         ids = torch.tensor([label + label[-1:] * (width - len(label)) for label in labels])
         ids = ids.to(self._model.device)
-        logits = self._model(input_ids=ids[:, :-1], past_key_values=cache, use_cache=True).logits
+        logits = self._model(input_ids=ids[:, :-1], use_cache=True, **{name: cache}).logits
         chosen = logits.float().log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0].cpu().double().numpy()
         return np.array([row[: len(label) - 1].sum() for row, label in zip(chosen, labels, strict=True)])
 
