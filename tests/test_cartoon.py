@@ -12,7 +12,7 @@ from keyframe_llm.cartoon import encoder_path, is_drawn, vlm_path
 from keyframe_llm.cartoon.drawing import draw_frame
 from keyframe_llm.cartoon.film import write_clip
 from keyframe_llm.cartoon.language import NOT_SHOWN, caption, event_question, questions, text_about
-from keyframe_llm.cartoon.samples import conversations, pairs, random_view
+from keyframe_llm.cartoon.samples import pairs, random_view
 from keyframe_llm.cartoon.world import (
     ACTIONS,
     COLOURS,
@@ -130,49 +130,6 @@ def test_shots_are_in_order_and_inside_the_clip() -> None:
         seconds = [shot.second for shot in random_shots(rng, clip, 4)]
         assert seconds == sorted(seconds)
         assert seconds[0] >= 0 and seconds[-1] < clip.duration_seconds
-
-
-def test_conversations_put_each_frames_time_before_it() -> None:
-    for messages in conversations(np.random.default_rng(5), 8):
-        assert messages[0]["role"] == "user"
-        kinds = [part["type"] for part in messages[0]["content"]]
-        assert kinds[:-1:2] == ["text"] * (len(kinds) // 2)
-        assert kinds[1::2] == ["image"] * (len(kinds) // 2)
-        assert [m["role"] for m in messages] == ["user", "assistant"] * (len(messages) // 2)
-
-
-def test_what_is_rehearsed_side_by_side_is_seen_as_if_asked_alone() -> None:
-    """Oracle: every branch on its own, behind its frames, through the model's usual way."""
-    import torch
-
-    from keyframe_llm.cartoon.models import new_processor, new_vlm
-    from keyframe_llm.cartoon.rehearsal import glimpses, rehearsals
-    from keyframe_llm.cartoon.training_vlm import rehearsed
-
-    rng = np.random.default_rng(0)
-    processor = new_processor()
-    model = new_vlm(processor.tokenizer).eval()
-    scenes, seconds, images = zip(*(glimpses(rng) for _ in range(20)), strict=True)
-    shown = [np.array(image) for some in images for image in some]
-    pixels = processor.image_processor(shown, return_tensors="pt")
-    drawn = rehearsals(rng, 2, scenes, np.stack(seconds), processor.tokenizer, 12)
-    with torch.inference_mode():
-        tokens = model.model.visual(pixels.pixel_values, grid_thw=pixels.image_grid_thw).pooler_output
-        hidden, _ = rehearsed(model, drawn, tokens.view(len(shown), 12, -1)[drawn.seen])
-        compared = 0
-        for row, (ids, branch) in enumerate(zip(drawn.ids, drawn.branch, strict=True)):
-            frames = (ids == model.config.vision_start_token_id).sum()
-            mine = [int(i) for i in drawn.seen[compared : compared + frames]]
-            compared += frames
-            for number in range(1, branch.max() + 1):
-                alone = torch.from_numpy(ids[(branch == 0) | (branch == number)])[None]
-                inputs = processor.image_processor([shown[i] for i in mine], return_tensors="pt")
-                kinds = (alone == model.config.image_token_id).int()
-                out = model.model(input_ids=alone, mm_token_type_ids=kinds, **inputs, use_cache=False)
-                asked = int((branch == number).sum())
-                together = hidden[row][torch.from_numpy(branch == number)]
-                assert torch.allclose(out.last_hidden_state[0, -asked:], together, atol=1e-4)
-    assert compared == len(drawn.seen) > 0
 
 
 def test_a_written_clip_plays_back_as_drawn(tmp_path: Path) -> None:

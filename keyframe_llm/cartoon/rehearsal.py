@@ -1,35 +1,29 @@
-"""Conversations without drawing: what teaches the Video-LLM to look up, cheaply and many times over.
+"""Many questions about one clip at once: what teaches the Video-LLM to look up, cheaply and many times over.
 
-Drawing frames and seeing them costs more than talking about them. So frames are drawn and seen once, by a
-vision tower that has learnt to see, and then clips are composed of them for ever: other scenes together, at
-other times, asked other things. Everything asked of one clip stands behind the same frames, each question
-blind to the others, as if each were asked alone.
+Everything asked of one clip stands behind the same frames, each question blind to the others, as if each were
+asked alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.cartoon.language import ACTION_LABELS, caption, clear_enough, questions
-from keyframe_llm.cartoon.samples import absent_scene, filmed, view_structure
-from keyframe_llm.cartoon.world import MOVING, Scene, Shot, random_scene
+from keyframe_llm.cartoon.language import ACTION_LABELS, caption, questions
+from keyframe_llm.cartoon.samples import absent_scene
+from keyframe_llm.cartoon.stock import Stock, compose
+from keyframe_llm.cartoon.world import Shot
 from keyframe_llm.prompting import prompt, time_label
 
-__all__ = ["GLIMPSES", "Rehearsal", "glimpses", "rehearsals"]
+__all__ = ["Rehearsal", "rehearsals"]
 
-GLIMPSES = 3
-"""Frames drawn of every scene."""
 _QUESTIONS = 8
 _ALONE = 0.15
 """Share of clips with a single scene, where there is little to look up."""
-_MOVING_SHARE = 0.4
-"""Share of scenes shown twice or more with somebody who moves, beside those that chance makes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,42 +40,6 @@ class Rehearsal:
     """(B, L): for every word of the assistant, the frames it tells of as bits: 1, 2, 4, 8; 0 where none"""
     seen: NDArray[np.int64]
     """(frames,) which drawn frame each image is, in the order of the batch"""
-
-
-def glimpses(rng: np.random.Generator) -> tuple[Scene, NDArray[np.float64], list[NDArray[np.uint8]]]:
-    """Draw a scene that lasts from second 0 to 1 at `GLIMPSES` moments, in order."""
-    scene = random_scene(rng, seconds=1.0)
-    seconds = np.sort(rng.uniform(0, 1, GLIMPSES))
-    return scene, seconds, [filmed(rng, Shot(scene, float(second))) for second in seconds]
-
-
-def _compose(
-    rng: np.random.Generator, scenes: Sequence[Scene], seconds: NDArray[np.float64]
-) -> tuple[list[Shot], list[int]]:
-    """Put drawn scenes in the places of a random clip: the shots, and which drawn frame each is."""
-    while True:
-        _, planned = view_structure(rng, alone=_ALONE)
-        shots: list[Shot] = []
-        seen: list[int] = []
-        cast: set[tuple[str, str]] = set()
-        for _, run in groupby(planned, key=lambda shot: shot.scene.start):
-            there = list(run)
-            if len(there) > GLIMPSES:
-                break
-            moving = len(there) > 1 and rng.random() < _MOVING_SHARE
-            while True:
-                drawn = int(rng.integers(len(scenes)))
-                who = (scenes[drawn].subject, scenes[drawn].colour)
-                if who not in cast and (scenes[drawn].action in MOVING or not moving):
-                    break
-            cast.add(who)
-            start, end = there[0].scene.start, there[0].scene.end
-            scene = replace(scenes[drawn], start=start, end=end)
-            chosen = np.sort(rng.permutation(GLIMPSES)[: len(there)])
-            shots += [Shot(scene, float(start + seconds[drawn, i] * (end - start))) for i in chosen]
-            seen += [drawn * GLIMPSES + int(i) for i in chosen]
-        if len(shots) == len(planned) and clear_enough(shots):
-            return shots, seen
 
 
 def _asked(rng: np.random.Generator, shots: Sequence[Shot]) -> list[tuple[str, str, list[int]]]:
@@ -107,20 +65,15 @@ def _asked(rng: np.random.Generator, shots: Sequence[Shot]) -> list[tuple[str, s
 
 
 def rehearsals(
-    rng: np.random.Generator,
-    count: int,
-    scenes: Sequence[Scene],
-    seconds: NDArray[np.float64],
-    tokenizer: Any,
-    image_tokens: int,
+    rng: np.random.Generator, count: int, stock: Stock, tokenizer: Any, image_tokens: int
 ) -> Rehearsal:
-    """Make a batch of `count` clips, composed of `scenes` drawn at `seconds` (N, GLIMPSES)."""
+    """Make a batch of `count` clips, composed of the stock's frames."""
     image = "<|vision_start|>" + "<|image_pad|>" * image_tokens + "<|vision_end|>"
     rows: list[tuple[list[int], ...]] = []
     then = tokenizer.convert_tokens_to_ids("▁then")
     seen: list[int] = []
     for _ in range(count):
-        shots, frames = _compose(rng, scenes, seconds)
+        shots, frames = compose(rng, stock, alone=_ALONE)
         seen += frames
         shown = "".join(time_label(shot.second) + image for shot in shots)
         ids = list(tokenizer("<|im_start|>user\n" + shown).input_ids)

@@ -24,7 +24,6 @@ from keyframe_llm.cartoon.language import (
 from keyframe_llm.cartoon.world import (
     ACTIONS,
     COLOURS,
-    MOVING,
     PLACES,
     SUBJECTS,
     THINGS,
@@ -39,7 +38,6 @@ from keyframe_llm.data import Frames
 from keyframe_llm.prompting import frame_messages, prompt
 
 __all__ = [
-    "PORTRAIT_CLASSES",
     "Pairs",
     "Turn",
     "absent_scene",
@@ -47,18 +45,12 @@ __all__ = [
     "conversations",
     "filmed",
     "pairs",
-    "portraits",
     "random_view",
     "same_size",
     "view_structure",
 ]
 
-_MOVING_SHARE = 0.3
-"""Share of the conversations about a single scene with somebody who moves, beside those that chance makes."""
-_ALONE = 0.2
-"""Share of single scenes among the other conversations: captions of several scenes are learnt last."""
-_MOVING_PORTRAITS = 0.3
-"""Share of the portraits that must show a walker or climber: where on the way is the hardest trait."""
+Messages = list[dict[str, Any]]
 _SIZES = ((192, 144), (256, 192), (320, 240))
 
 
@@ -112,15 +104,6 @@ def random_view(rng: np.random.Generator, *, alone: float = 0.45) -> tuple[Clip,
             return clip, shots
 
 
-def _moving_view(rng: np.random.Generator) -> list[Shot]:
-    """Two or three frames of somebody who plainly moves: which way is the hardest there is to see."""
-    while True:
-        scene = random_scene(rng, seconds=float(rng.uniform(2, 8)))
-        shots = random_shots(rng, Clip((scene,)), int(rng.integers(2, 4)))
-        if scene.action in MOVING and clear_enough(shots):
-            return shots
-
-
 def absent_scene(rng: np.random.Generator, shots: Sequence[Shot]) -> Scene | None:
     """Somebody no frame shows, often with the colour or the shape of somebody shown."""
     stranger = random_scene(rng)
@@ -152,15 +135,10 @@ def conversation(rng: np.random.Generator, shots: Sequence[Shot], turns: int = 4
     return said
 
 
-def conversations(rng: np.random.Generator, count: int) -> list[list[dict[str, Any]]]:
-    """Make `count` whole conversations in chat format, frames first."""
+def conversations(rng: np.random.Generator, shown: Sequence[tuple[Frames, Sequence[Shot]]]) -> list[Messages]:
+    """Make a whole conversation in chat format about each of the views given: frames, and what they show."""
     batch = []
-    for _ in range(count):
-        moving = rng.random() < _MOVING_SHARE
-        shots = _moving_view(rng) if moving else random_view(rng, alone=_ALONE)[1]
-        frames = Frames(
-            same_size([filmed(rng, shot) for shot in shots]), np.array([shot.second for shot in shots])
-        )
+    for frames, shots in shown:
         turns = conversation(rng, shots)
         messages = frame_messages(frames, turns[0].text)
         for i, turn in enumerate(turns):
@@ -177,16 +155,6 @@ def same_size(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return np.stack([np.asarray(Image.fromarray(frame).resize((width, height))) for frame in frames])
 
 
-_STRETCHES = 5
-PORTRAIT_CLASSES = (
-    len(SUBJECTS),
-    len(COLOURS),
-    len(PLACES),
-    len(ACTIONS),
-    len(THINGS) + 1,
-    _STRETCHES + 1,
-)
-"""How many values each column of `portraits` has."""
 _TRAITS: dict[str, Sequence[str]] = {
     "subject": SUBJECTS,
     "colour": COLOURS,
@@ -207,28 +175,6 @@ def _alike(rng: np.random.Generator, count: int) -> list[Scene]:
         layout, direction = int(rng.integers(2**31)), int(rng.choice([-1, 1]))
         scenes.append(replace(base, layout=layout, direction=direction, **change))
     return scenes
-
-
-def portraits(rng: np.random.Generator, count: int) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
-    """Make `count` frames and what each shows: (count, 6) indices of the traits.
-
-    The last is which stretch of the way a walker or climber is on. Nothing beside the person counts as one
-    thing more, and one who does not move as on one stretch more.
-    """
-    images, shown = [], []
-    for _ in range(count):
-        scene = random_scene(rng)
-        if rng.random() < _MOVING_PORTRAITS:
-            scene = replace(scene, action=str(rng.choice(MOVING)))
-        second = float(rng.uniform(scene.start, scene.end))
-        images.append(filmed(rng, Shot(scene, second)))
-        traits = [
-            _TRAITS[name].index(getattr(scene, name)) for name in ("subject", "colour", "place", "action")
-        ]
-        thing = THINGS.index(scene.thing) if scene.thing else len(THINGS)
-        way = min(int((scene.travel(second) + 0.5) * _STRETCHES), _STRETCHES - 1)
-        shown.append([*traits, thing, way if scene.action in MOVING else _STRETCHES])
-    return images, np.array(shown, np.int64)
 
 
 def pairs(rng: np.random.Generator, count: int, *, whole: float = 0.4) -> Pairs:

@@ -1,8 +1,8 @@
 """How the small Qwen2.5-VL is trained: first to see, then to look things up, then to talk.
 
-Words alone are a weak teacher of sight, and drawing is dear. So the vision tower learns the traits of single
-frames; the language model then learns to look up what is asked among frames drawn and seen once; and last
-the whole model learns whole conversations, drawn anew.
+Words alone are a weak teacher of sight. So the vision tower learns the traits of single frames; the language
+model then learns to look up what is asked among frames seen once; and last the whole model learns whole
+conversations, and rehearses on with its own eyes.
 """
 
 from __future__ import annotations
@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keyframe_llm.cartoon.models import new_processor, new_vlm, save_vlm
-from keyframe_llm.cartoon.rehearsal import GLIMPSES, Rehearsal, glimpses, rehearsals
-from keyframe_llm.cartoon.samples import PORTRAIT_CLASSES, conversations, portraits
-from keyframe_llm.cartoon.training import batches, learn, say
-from keyframe_llm.cartoon.world import Scene
+from keyframe_llm.cartoon.rehearsal import Rehearsal, rehearsals
+from keyframe_llm.cartoon.samples import conversations
+from keyframe_llm.cartoon.stock import TRAIT_CLASSES, Stock, compose, draw_stock
+from keyframe_llm.cartoon.training import Crew, learn, train_together
+from keyframe_llm.data import Frames
 
 __all__ = ["STAGES", "rehearsed", "train_vlm"]
 
-STAGES = {"see": 1500, "rehearse": 2000, "talk": 1300}
+STAGES = {"see": 1200, "rehearse": 1700, "talk": 1100}
 """The stages in order, and the steps each takes."""
-_SCENES = 24_000
+_SCENES = 20_000
+_PORTRAITS, _CLIPS, _CONVERSATIONS = 128, 16, 32
+"""What a step of the three stages sees, all processes together."""
 _RATE = 1.5e-3
 _LOOKING = 2
 """The layer that learns to look at the frame asked about."""
@@ -30,14 +34,23 @@ _GUIDANCE = 0.3
 """Weight of being told where to look."""
 _SIGHT = 0.1
 """Weight of the portraits between the conversations."""
+_ALONE = 0.3
+"""Share of single scenes among the conversations: captions of several scenes are learnt last."""
 
 
-def train_vlm(folder: Path, *, steps: dict[str, int] | None = None, seed: int = 0) -> None:
+def train_vlm(
+    folder: Path, *, steps: dict[str, int] | None = None, seed: int = 0, processes: int = 2
+) -> None:
     """Train the Video-LLM and write its checkpoint into `folder`.
 
     `steps` changes the steps of a stage. After every stage the weights so far are written beside `folder`, as
     `<folder>.partial.pt`; where that file is there already, they are where the training begins.
     """
+    train_together(_train, processes, 3_000_000, folder, STAGES | (steps or {}), seed)
+
+
+def _train(crew: Crew, folder: Path, steps: dict[str, int], seed: int) -> None:
+    """What each process does: it draws frames of its own, and shares its gradients."""
     import torch
 
     processor = new_processor()
@@ -45,16 +58,24 @@ def train_vlm(folder: Path, *, steps: dict[str, int] | None = None, seed: int = 
     model = new_vlm(processor.tokenizer, seed)
     partial = folder.with_suffix(".partial.pt")
     if partial.is_file():
-        say(f"going on from {partial}")
+        crew.say(f"going on from {partial}")
         model.load_state_dict(torch.load(partial))
-    for number, (stage, count) in enumerate((STAGES | (steps or {})).items()):
+    stock = draw_stock(
+        np.random.default_rng((seed, crew.rank)),
+        _SCENES // crew.size,
+        lambda drawn: crew.say(f"drawn {drawn * crew.size} of {_SCENES} scenes"),
+    )
+    for number, (stage, count) in enumerate(steps.items()):
         if count:
             model.train()
-            _TEACH[stage](model, processor, count, (seed, number))
-            torch.save(model.state_dict(), partial)
-    processor.tokenizer.padding_side = "left"
-    save_vlm(model.eval(), processor, folder)
-    partial.unlink(missing_ok=True)
+            rng = np.random.default_rng((seed, number + 1, crew.rank))
+            _TEACH[stage](model, processor, stock, count, rng, crew)
+            if crew.rank == 0:
+                torch.save(model.state_dict(), partial)
+    if crew.rank == 0:
+        processor.tokenizer.padding_side = "left"
+        save_vlm(model.eval(), processor, folder)
+        partial.unlink(missing_ok=True)
 
 
 def _probes(model: Any) -> Any:
@@ -62,15 +83,19 @@ def _probes(model: Any) -> Any:
     import torch
 
     width = model.config.text_config.hidden_size
-    return torch.nn.ModuleList([torch.nn.Linear(width, classes) for classes in PORTRAIT_CLASSES])
+    return torch.nn.ModuleList([torch.nn.Linear(width, classes) for classes in TRAIT_CLASSES])
 
 
-def _portraits(processor: Any, rng: np.random.Generator, count: int) -> tuple[Any, Any, Any]:
+def _shown(processor: Any, stock: Stock, which: NDArray[np.intp]) -> tuple[Any, Any, Any]:
+    """Frames of the stock: pixels, grid and traits."""
     import torch
 
-    images, shown = portraits(rng, count)
-    pixels = processor.image_processor([np.array(image) for image in images], return_tensors="pt")
-    return pixels.pixel_values, pixels.image_grid_thw, torch.from_numpy(shown)
+    pixels = processor.image_processor(list(stock.frames[which]), return_tensors="pt")
+    return pixels.pixel_values, pixels.image_grid_thw, torch.from_numpy(stock.traits[which])
+
+
+def _portraits(processor: Any, stock: Stock, rng: np.random.Generator, count: int) -> tuple[Any, Any, Any]:
+    return _shown(processor, stock, rng.integers(len(stock.frames), size=count))
 
 
 def _sight(model: Any, probes: Any, drawn: tuple[Any, Any, Any]) -> tuple[Any, str]:
@@ -91,52 +116,54 @@ def _sight(model: Any, probes: Any, drawn: tuple[Any, Any, Any]) -> tuple[Any, s
     return torch.stack(losses).sum(), "traits right " + " ".join(f"{share:.2f}" for share in right)
 
 
-def _see(model: Any, processor: Any, steps: int, seed: tuple[int, int]) -> None:
+def _see(model: Any, processor: Any, stock: Stock, steps: int, rng: np.random.Generator, crew: Crew) -> None:
     """Teach the vision tower who is seen, in which colour, where, doing what, beside what, how far along."""
     import torch
 
     probes = _probes(model)
 
-    def make(rng: np.random.Generator, _: int) -> tuple[Any, Any, Any]:
-        return _portraits(processor, rng, 128)
+    def make(_: int) -> tuple[Any, Any, Any]:
+        return _portraits(processor, stock, rng, _PORTRAITS // crew.size)
 
     def loss_of(drawn: tuple[Any, Any, Any], _: int) -> tuple[Any, str]:
         return _sight(model, probes, drawn)
 
     taught = torch.nn.ModuleList([model.model.visual, probes])
-    learn("see", taught, steps, batches(make, seed), loss_of, rate=_RATE, warmup=50)
-    _soften(model, processor, seed)
+    learn("see", taught, steps, make, loss_of, rate=_RATE, crew=crew, warmup=50)
+    _soften(model, processor, stock, crew)
 
 
-def _soften(model: Any, processor: Any, seed: tuple[int, int]) -> None:
+def _soften(model: Any, processor: Any, stock: Stock, crew: Crew) -> None:
     """Scale the visual tokens to length 1, about that of a word: to a long one attention can add nothing."""
     import torch
 
-    pixels, grid, _ = _portraits(processor, np.random.default_rng(seed), 128)
+    pixels, grid, _ = _shown(processor, stock, np.arange(128))
     last = model.model.visual.merger.mlp[2]
     with torch.no_grad():
         length = model.model.visual(pixels, grid_thw=grid).pooler_output.norm(dim=-1).mean()
+        length = crew.mean(length[None])
         last.weight /= length
         last.bias /= length
 
 
-def _rehearse(model: Any, processor: Any, steps: int, seed: tuple[int, int]) -> None:
+def _rehearse(
+    model: Any, processor: Any, stock: Stock, steps: int, rng: np.random.Generator, crew: Crew
+) -> None:
     """Teach the language model to look up what is asked, on frames seen once and composed anew each time."""
     import torch
 
-    scenes, seconds, tokens = _look_around(model, processor, seed)
-    say(f"{len(scenes)} scenes drawn and seen")
+    tokens = _look_around(model, processor, stock)
 
-    def make(rng: np.random.Generator, _: int) -> Rehearsal:
-        return rehearsals(rng, 16, scenes, seconds, processor.tokenizer, tokens.shape[1])
+    def make(_: int) -> Rehearsal:
+        return rehearsals(rng, _CLIPS // crew.size, stock, processor.tokenizer, tokens.shape[1])
 
     def loss_of(drawn: Rehearsal, _: int) -> tuple[Any, str]:
         hidden, looks = rehearsed(model, drawn, tokens[torch.from_numpy(drawn.seen)].float())
         loss, told = _words(model, hidden, torch.from_numpy(drawn.labels))
         astray = _astray(model, drawn, looks)
-        return loss + _GUIDANCE * astray, f"{told}, looks astray {float(astray):.3f}"
+        return loss + _GUIDANCE * astray, f"{told}, looks astray {astray.item():.3f}"
 
-    learn("rehearse", model.model.language_model, steps, batches(make, (*seed, 1)), loss_of, rate=_RATE)
+    learn("rehearse", model.model.language_model, steps, make, loss_of, rate=_RATE, crew=crew)
 
 
 def rehearsed(model: Any, drawn: Rehearsal, seen: Any) -> tuple[Any, Any]:
@@ -196,27 +223,17 @@ def _astray(model: Any, drawn: Rehearsal, looks: Any) -> Any:
     return -inside.transpose(1, 2)[aim[:, 1:] > 0].mean()
 
 
-def _look_around(model: Any, processor: Any, seed: tuple[int, int]) -> tuple[list[Scene], Any, Any]:
-    """Draw many scenes and see them: scenes, (N, GLIMPSES) seconds, (N · GLIMPSES, 12, 128) tokens."""
+def _look_around(model: Any, processor: Any, stock: Stock) -> Any:
+    """(frames, 12, 128) visual tokens of all frames of the stock, in half precision."""
     import torch
 
-    def make(rng: np.random.Generator, _: int) -> tuple[list[Scene], Any, Any, Any]:
-        drawn, seconds, images = zip(*(glimpses(rng) for _ in range(32)), strict=True)
-        frames = [np.array(image) for some in images for image in some]
-        pixels = processor.image_processor(frames, return_tensors="pt")
-        return list(drawn), np.stack(seconds), pixels.pixel_values, pixels.image_grid_thw
-
-    scenes: list[Scene] = []
-    times, tokens = [], []
-    for drawn, seconds, pixels, grid in batches(make, (*seed, 0), workers=2):
+    tokens = []
+    for start in range(0, len(stock.frames), 256):
+        pixels, grid, _ = _shown(processor, stock, np.arange(start, min(start + 256, len(stock.frames))))
         with torch.inference_mode():
             seen = model.model.visual(pixels, grid_thw=grid).pooler_output
-        tokens.append(seen.view(len(drawn) * GLIMPSES, -1, seen.shape[-1]).half())
-        scenes += drawn
-        times.append(seconds)
-        if len(scenes) >= _SCENES:
-            break
-    return scenes, np.concatenate(times), torch.cat(tokens)
+        tokens.append(seen.view(len(grid), -1, seen.shape[-1]).half())
+    return torch.cat(tokens)
 
 
 def _branch_positions(model: Any, ids: Any, branch: Any) -> Any:
@@ -236,7 +253,7 @@ def _branch_positions(model: Any, ids: Any, branch: Any) -> Any:
     return torch.where(frames.bool(), positions, end[:, None] + order - began)
 
 
-def _talk(model: Any, processor: Any, steps: int, seed: tuple[int, int]) -> None:
+def _talk(model: Any, processor: Any, stock: Stock, steps: int, rng: np.random.Generator, crew: Crew) -> None:
     """Teach the whole model whole conversations, through the processor that will be used.
 
     Some portraits in every step keep the vision tower from forgetting what no word in the batch asks for.
@@ -244,17 +261,22 @@ def _talk(model: Any, processor: Any, steps: int, seed: tuple[int, int]) -> None
     import torch
 
     probes = _probes(model)
+    count = _CONVERSATIONS // crew.size
 
-    def make(rng: np.random.Generator, _: int) -> tuple[dict[str, Any], Any, Any]:
+    def view() -> tuple[Frames, Any]:
+        shots, seen = compose(rng, stock, alone=_ALONE)
+        return Frames(stock.frames[seen], np.array([shot.second for shot in shots])), shots
+
+    def make(_: int) -> tuple[dict[str, Any], Any, Any]:
         inputs = processor.apply_chat_template(
-            conversations(rng, 32),
+            conversations(rng, [view() for _ in range(count)]),
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
             processor_kwargs={"padding": True},
         )
         labels = _reply_labels(inputs["input_ids"], processor.tokenizer)
-        return dict(inputs), labels, _portraits(processor, rng, 32)
+        return dict(inputs), labels, _portraits(processor, stock, rng, count)
 
     def loss_of(drawn: tuple[dict[str, Any], Any, Any], _: int) -> tuple[Any, str]:
         inputs, labels, shown = drawn
@@ -263,7 +285,7 @@ def _talk(model: Any, processor: Any, steps: int, seed: tuple[int, int]) -> None
         return loss + _SIGHT * blind, f"{told}, {seen}"
 
     taught = torch.nn.ModuleList([model, probes])
-    learn("talk", taught, steps, batches(make, seed), loss_of, rate=_RATE / 2)
+    learn("talk", taught, steps, make, loss_of, rate=_RATE / 2, crew=crew)
 
 
 def _words(model: Any, hidden: Any, labels: Any) -> tuple[Any, str]:
