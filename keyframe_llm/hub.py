@@ -6,14 +6,24 @@ single file for about 25 seconds when there is no network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from keyframe_llm.errors import ModelError
 
-__all__ = ["check_tokenizer", "fetch_folder", "load_local_first", "load_weights", "one_line"]
+__all__ = [
+    "cached_folder",
+    "check_tokenizer",
+    "fetch_folder",
+    "has_weights",
+    "load_local_first",
+    "load_weights",
+    "one_line",
+    "stated",
+]
 
 T = TypeVar("T")
 
@@ -62,6 +72,30 @@ def fetch_folder(name: str, config_file: str, patterns: list[str], *, ways_out: 
         except OSError:  # not, or not wholly, in the cache
             _check_hub(name, config_file, ways_out)
             return Path(snapshot_download(name, allow_patterns=patterns))
+
+
+def cached_folder(name: str, config_file: str) -> Path | None:
+    """Where the hub repository `name` lies in the local cache; None where it does not. Asks no network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, config_file) if _is_hub_id(name) else None
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether a model's weights lie in this folder."""
+    return any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))
+
+
+def stated(file: Path, *keys: str) -> Mapping[str, Any]:
+    """The object under these keys of a JSON file, one inside the other; empty where there is none."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def load_weights(auto_class: Any, source: str, **options: Any) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from keyframe_llm.encoders import (
     load_encoder,
     preferred_image_size,
     split_text,
+    stated_image_size,
 )
 from keyframe_llm.errors import ModelError, OptionsError
 
@@ -198,7 +201,51 @@ def test_an_encoder_says_which_size_of_picture_it_wants(
     family: str, size: int, checkpoint: Checkpoint
 ) -> None:
     prefix = "local-dir:" if family.startswith("open_clip") else ""
-    assert preferred_image_size(load_encoder(f"{prefix}{checkpoint(family)}")) == size
+    name = f"{prefix}{checkpoint(family)}"
+    assert stated_image_size(name) == preferred_image_size(load_encoder(name)) == size
+
+
+@pytest.mark.parametrize(
+    ("size", "side"),
+    [
+        (48, 48),
+        ({"height": 40, "width": 56}, 40),
+        ({"shortest_edge": 24}, 24),
+        ({"longest_edge": 24}, None),
+        ([48, 48], None),
+        (None, None),
+    ],
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_size_of_picture_is_known_before_loading_where_a_small_file_states_it(
+    size: Any, side: int | None, nested: bool, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    folder = _copy(checkpoint("clip"), tmp_path)
+    settings = json.loads((folder / "preprocessor_config.json").read_text()) | {"size": size}
+    if nested:
+        (folder / "processor_config.json").write_text(json.dumps({"image_processor": settings}))
+    else:
+        (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    assert stated_image_size(str(folder)) == side
+    if side is not None:
+        assert preferred_image_size(load_encoder(str(folder))) == side
+
+
+@pytest.mark.parametrize("missing", ["config.json", "preprocessor_config.json", "model.safetensors"])
+def test_no_size_is_stated_by_a_folder_that_is_not_whole(
+    missing: str, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    folder = _copy(checkpoint("clip"), tmp_path)
+    (folder / missing).unlink()
+    assert stated_image_size(str(folder)) is None
+
+
+def test_no_size_is_stated_for_what_is_no_encoder(checkpoint: Checkpoint) -> None:
+    assert stated_image_size(str(checkpoint("qwen2_5_vl"))) is None
+
+
+def _copy(folder: Path, into: Path) -> Path:
+    return Path(shutil.copytree(folder, into / folder.name))
 
 
 class Minimal:
@@ -270,9 +317,7 @@ def test_a_name_that_cannot_be_a_model_is_told_in_one_line(name: str, what: str)
 def test_a_damaged_folder_is_told_in_one_line(
     damage: Callable[[Path], object], what: str, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    import shutil
-
-    folder = Path(shutil.copytree(checkpoint("clip"), tmp_path / "clip"))
+    folder = _copy(checkpoint("clip"), tmp_path)
     damage(folder)
     with pytest.raises(ModelError, match=what) as error:
         load_encoder(str(folder))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keyframe_llm.encoders import load_encoder
+from keyframe_llm.encoders import load_encoder, preferred_image_size, stated_image_size
 from keyframe_llm.errors import ModelError
 from keyframe_llm.vlm import load_vlm
 
@@ -149,9 +149,12 @@ def test_an_encoder_is_downloaded_once_and_then_needs_no_hub(
     local = load_encoder(f"local-dir:{hub.folder}" if prefix else str(hub.folder)).embed_texts(
         ["a man walks"]
     )
+    assert stated_image_size(f"{prefix}lab/model") is None and not hub.requests
     np.testing.assert_array_equal(load_encoder(f"{prefix}lab/model").embed_texts(["a man walks"]), local)
     assert hub.requests
     hub.requests.clear()
+    known = stated_image_size(f"{prefix}lab/model")
+    assert known == preferred_image_size(load_encoder(f"{prefix}lab/model"))
     np.testing.assert_array_equal(load_encoder(f"{prefix}lab/model").embed_texts(["a man walks"]), local)
     assert hub.requests == []
 

@@ -6,6 +6,7 @@ and SigLIP2 through transformers, and the Perception Encoder (the paper's backbo
 
 from __future__ import annotations
 
+from keyframe_llm.encoders import huggingface, openclip
 from keyframe_llm.encoders.base import Encoder, preferred_image_size, split_text
 from keyframe_llm.encoders.huggingface import TransformersEncoder
 from keyframe_llm.encoders.openclip import FOLDER_PREFIX, HUB_PREFIX, OpenClipEncoder
@@ -18,6 +19,7 @@ __all__ = [
     "load_encoder",
     "preferred_image_size",
     "split_text",
+    "stated_image_size",
 ]
 
 
@@ -36,10 +38,24 @@ def load_encoder(name: str | Encoder, device: str | None = None) -> Encoder:
                 "an object with embed_images(images) and embed_texts(texts)"
             )
         return name
-    if name == "cartoon":
-        from keyframe_llm.cartoon import encoder_path
-
-        return TransformersEncoder(str(encoder_path()), device=device)
     if name.startswith((HUB_PREFIX, FOLDER_PREFIX)):
         return OpenClipEncoder(name, device=device)
-    return TransformersEncoder(name, device=device)
+    return TransformersEncoder(_source(name), device=device)
+
+
+def stated_image_size(name: str) -> int | None:
+    """The `preferred_image_size` of the encoder of that name, from the small files beside its weights.
+
+    None where it does not lie on this machine or they do not say: then it has to be loaded. Imports no torch.
+    """
+    if name.startswith((HUB_PREFIX, FOLDER_PREFIX)):
+        return openclip.stated_image_size(name)
+    return huggingface.stated_image_size(_source(name))
+
+
+def _source(name: str) -> str:
+    if name != "cartoon":
+        return name
+    from keyframe_llm.cartoon import encoder_path
+
+    return str(encoder_path())

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.encoders.base import DEFAULT_IMAGE_SIZE, WAYS_OUT, TorchEncoder, placement
-from keyframe_llm.hub import check_tokenizer, load_local_first, load_weights
+from keyframe_llm.hub import (
+    cached_folder,
+    check_tokenizer,
+    has_weights,
+    load_local_first,
+    load_weights,
+    stated,
+)
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TransformersEncoder"]
+__all__ = ["TransformersEncoder", "stated_image_size"]
+
+_SETTINGS = ("size", "max_num_patches", "patch_size")
 
 
 class TransformersEncoder(TorchEncoder):
@@ -39,7 +49,9 @@ class TransformersEncoder(TorchEncoder):
         # SigLIP was trained on texts in lower case, padded to full length and with the padding attended to.
         self._siglip = "siglip" in config.model_type
         self.context_length = int(config.text_config.max_position_embeddings)
-        self.image_size = _image_size(self._processor, config)
+        settings = {name: getattr(self._processor, name, None) for name in _SETTINGS}
+        unstated = getattr(config.vision_config, "image_size", DEFAULT_IMAGE_SIZE)
+        self.image_size = _side(settings) or int(unstated)
 
     def _images(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         # torch takes no read-only array, which pictures out of a decoder or a buffer often are.
@@ -88,13 +100,31 @@ def _pooled(output: Any) -> torch.Tensor:
     return features
 
 
-def _image_size(processor: Any, config: Any) -> int:
-    size = getattr(processor, "size", None)
+def stated_image_size(name: str) -> int | None:
+    """What `image_size` will be, from the small files beside the weights; None where only loading tells."""
+    local = Path(name).expanduser()
+    folder = local if local.exists() else cached_folder(name, "config.json")
+    if folder is None or not has_weights(folder):
+        return None
+    kinds = stated(folder / "config.json").get("architectures") or [""]
+    if not str(kinds[0]).endswith("Model"):  # a Video-LLM, say, which is refused when it is loaded
+        return None
+    nested = stated(folder / "processor_config.json", "image_processor")
+    settings = nested or stated(folder / "preprocessor_config.json")
+    return _side(settings) if isinstance(settings.get("size"), (int, dict, type(None))) else None
+
+
+def _side(settings: Mapping[str, Any]) -> int | None:
+    """The shorter side an image processor makes; None where it does not say."""
+    size = settings.get("size")
+    if isinstance(size, int):  # how older files say it
+        return size
     wanted = dict(size) if size else {}
     if wanted.get("shortest_edge"):
         return int(wanted["shortest_edge"])
     if wanted.get("height") and wanted.get("width"):
         return int(min(wanted["height"], wanted["width"]))
-    if getattr(processor, "max_num_patches", None):  # NaFlex keeps the shape and bounds the patches
-        return int(processor.patch_size * processor.max_num_patches**0.5)
-    return int(getattr(config.vision_config, "image_size", DEFAULT_IMAGE_SIZE))
+    patches, patch = settings.get("max_num_patches"), settings.get("patch_size")
+    if patches and patch:  # NaFlex keeps the shape and bounds the patches
+        return int(patch * patches**0.5)
+    return None

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from keyframe_llm.encoders.base import WAYS_OUT, TorchEncoder, placement
 from keyframe_llm.errors import ModelError
-from keyframe_llm.hub import fetch_folder, one_line
+from keyframe_llm.hub import cached_folder, fetch_folder, has_weights, one_line, stated
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FOLDER_PREFIX", "HUB_PREFIX", "OpenClipEncoder"]
+__all__ = ["FOLDER_PREFIX", "HUB_PREFIX", "OpenClipEncoder", "stated_image_size"]
 
 HUB_PREFIX, FOLDER_PREFIX = "hf-hub:", "local-dir:"
 
@@ -48,8 +48,7 @@ class OpenClipEncoder(TorchEncoder):
             raise ModelError(f"{name!r} cannot be loaded ({one_line(error)}); {WAYS_OUT}") from error
         self._model.to(self._device, self._dtype).eval()
         self.context_length = int(self._tokenizer.context_length)
-        size = self._model.visual.image_size
-        self.image_size = int(size if isinstance(size, int) else min(size))
+        self.image_size = _side(self._model.visual.image_size)
 
     def _images(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         import torch
@@ -70,6 +69,21 @@ class OpenClipEncoder(TorchEncoder):
         return len(self._tokenizer.encode(text)) + 2  # its start and end
 
 
+def stated_image_size(name: str) -> int | None:
+    """What `image_size` will be, from the small file beside the weights; None where only loading tells."""
+    folder: Path | None = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
+    if name.startswith(HUB_PREFIX):
+        folder = cached_folder(name.removeprefix(HUB_PREFIX), "open_clip_config.json")
+    if folder is None or not has_weights(folder):
+        return None
+    size = stated(folder / "open_clip_config.json", "model_cfg", "vision_cfg").get("image_size")
+    return _side(size) if isinstance(size, (int, list)) and size else None
+
+
+def _side(size: int | Sequence[int]) -> int:
+    return int(size if isinstance(size, int) else min(size))
+
+
 def _open_clip_folder(name: str) -> Path:
     """The local folder of an open_clip model; one without weights would be loaded with random ones."""
     if name.startswith(HUB_PREFIX):
@@ -78,7 +92,7 @@ def _open_clip_folder(name: str) -> Path:
         folder = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
         if not (folder / "open_clip_config.json").is_file():
             raise ModelError(f"the folder {str(folder)!r} holds no open_clip_config.json; {WAYS_OUT}")
-    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
+    if not has_weights(folder):
         raise ModelError(f"{name!r} holds no weights (*.safetensors, *.bin); {WAYS_OUT}")
     return folder
 
