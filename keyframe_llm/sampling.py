@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from keyframe_llm.options import SelectOptions
 from keyframe_llm.stacfp import color_histogram
 from keyframe_llm.video import Decoder
 
-__all__ = ["Progress", "Sampled", "sample_video"]
+__all__ = ["Progress", "Sampled", "most_samples", "sample_video", "unpacked"]
 
 Progress = Callable[[str, float], None]
 """Called with the stage's name and how much of it is done, 0–1."""
@@ -50,10 +51,7 @@ class Sampled:
 
     def images(self, indices: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
         """Unpack the small pictures of these samples, each (h, w, 3) RGB uint8."""
-        from PIL import Image
-
-        # Copies, for torch warns of arrays it may not write to.
-        return [np.array(Image.open(io.BytesIO(self.pictures[i]))) for i in indices]
+        return [unpacked(self.pictures[i]) for i in indices]
 
     def only(self, indices: NDArray[np.intp]) -> Sampled:
         """These samples alone."""
@@ -64,11 +62,17 @@ class Sampled:
 
 
 def sample_video(
-    decoder: Decoder, options: SelectOptions, *, picture_side: int | None, progress: Progress
+    decoder: Decoder,
+    options: SelectOptions,
+    *,
+    picture_side: int | None,
+    progress: Progress,
+    told: Callable[[float, bytes | None], None] | None = None,
 ) -> Sampled:
     """Look at the video about `options.fps` times a second; `picture_side` None keeps no pictures.
 
-    Raises `VideoError` where nothing can be decoded, `OptionsError` where the window lies past the end.
+    `told` is given every sample at once: its seconds and its JPEG picture. Raises `VideoError` where nothing
+    can be decoded, `OptionsError` where the window lies past the end.
     """
     window = _window(decoder.info, options)
     stride = _stride(window, options)
@@ -80,15 +84,18 @@ def sample_video(
     began = time.perf_counter()
     plan = decoder.plan(stride, **look)
     thinner = _Thinner(options.max_samples, evenly=plan.mode != "busy")
-    frames = decoder.sample(stride, short_side=max(picture_side or 0, HISTOGRAM_SIDE), **look)
     spent = 0.0
-    for second, image in frames:
-        decoded = time.perf_counter()
-        if thinner.wants():
-            thinner.keep(second, _colours(image), _packed(image) if picture_side else None)
-        if window[1]:
-            progress("decode", min(1.0, (second - window[0]) / (window[1] - window[0])))
-        spent += time.perf_counter() - decoded
+    with closing(decoder.sample(stride, short_side=max(picture_side or 0, HISTOGRAM_SIDE), **look)) as frames:
+        for second, image in frames:
+            decoded = time.perf_counter()
+            if thinner.wants():
+                picture = _packed(image) if picture_side else None
+                thinner.keep(second, _colours(image), picture)
+                if told is not None:
+                    told(second, picture)
+            if window[1]:
+                progress("decode", min(1.0, (second - window[0]) / (window[1] - window[0])))
+            spent += time.perf_counter() - decoded
     progress("decode", 1.0)
     if not thinner.seconds:
         raise VideoError(
@@ -102,6 +109,12 @@ def sample_video(
         decode_seconds=time.perf_counter() - began - spent,
         plan=f"{plan.mode}: {plan.reason}",
     )
+
+
+def most_samples(info: VideoInfo, options: SelectOptions) -> int | None:
+    """How many samples a look at a stride gives at most; None where the video's length is not known."""
+    start, end = _window(info, options)
+    return None if end is None else int((end - start) / _stride((start, end), options)) + 1
 
 
 def _window(info: VideoInfo, options: SelectOptions) -> tuple[float, float | None]:
@@ -135,6 +148,13 @@ def _packed(image: NDArray[np.uint8]) -> bytes:
     out = io.BytesIO()
     Image.fromarray(image).save(out, "JPEG", quality=_QUALITY, subsampling=0)
     return out.getvalue()
+
+
+def unpacked(picture: bytes) -> NDArray[np.uint8]:
+    """The (h, w, 3) RGB uint8 of a JPEG picture."""
+    from PIL import Image
+
+    return np.array(Image.open(io.BytesIO(picture)))  # a copy, for torch warns of arrays it may not write to
 
 
 class _Thinner:

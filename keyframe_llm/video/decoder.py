@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Protocol
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from keyframe_llm.data import Frames, VideoInfo
 
-__all__ = ["DecodePlan", "Decoder", "Mode", "Stretch"]
+__all__ = ["DecodePlan", "Decoder", "Mode", "Samples", "Stretch"]
 
 Mode = Literal["all", "reference", "key", "seek", "busy"]
+Samples = Generator[tuple[float, NDArray[np.uint8]], None, None]
+"""Times in seconds and pictures; decoding ends when it is closed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +70,7 @@ class Decoder(Protocol):
         start_seconds: float = 0.0,
         end_seconds: float | None = None,
         busy_stride_seconds: float | None = None,
-    ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    ) -> Samples:
         """Pass 1: yield `(seconds, (h, w, 3) RGB uint8)` about every `stride_seconds`, in time order.
 
         Pictures are upright, `short_side` pixels on their shorter side (never enlarged), and each carries its

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from keyframe_llm.data import Frames
 from keyframe_llm.errors import VideoError
-from keyframe_llm.video.decoder import DecodePlan
+from keyframe_llm.video.decoder import DecodePlan, Samples
 from keyframe_llm.video.picture import shrink
 from keyframe_llm.video.pyav_backend import ON_SCREEN_TOLERANCE_SECONDS, PyAVDecoder
 from keyframe_llm.video.sampling import check_stride, check_times, sample_times
@@ -89,7 +89,7 @@ class DecordDecoder:
         start_seconds: float = 0.0,
         end_seconds: float | None = None,
         busy_stride_seconds: float | None = None,
-    ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    ) -> Samples:
         """See `Decoder.sample`; always at the stride, as every frame is decoded anyway."""
         check_stride(stride_seconds, short_side, start_seconds, end_seconds)
         return self._sample(stride_seconds, short_side, start_seconds, end_seconds)
@@ -123,9 +123,7 @@ class DecordDecoder:
     ) -> None:
         self.close()
 
-    def _sample(
-        self, stride: float, short_side: int, start: float, end: float | None
-    ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    def _sample(self, stride: float, short_side: int, start: float, end: float | None) -> Samples:
         duration = self._duration
         if start >= duration:
             raise VideoError(f"{self.info.path} ends at {duration:.3f} s, before start_seconds {start:g}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from keyframe_llm.data import Frames, VideoInfo
 from keyframe_llm.errors import VideoError
 from keyframe_llm.video.cursor import Cursor, KeySeeker
-from keyframe_llm.video.decoder import DecodePlan
+from keyframe_llm.video.decoder import DecodePlan, Samples
 from keyframe_llm.video.eyes import Eye, Window, cores, in_order
 from keyframe_llm.video.hardware import check_hardware
 from keyframe_llm.video.picture import Geometry
@@ -100,7 +100,7 @@ class PyAVDecoder:
         start_seconds: float = 0.0,
         end_seconds: float | None = None,
         busy_stride_seconds: float | None = None,
-    ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    ) -> Samples:
         """See `Decoder.sample`."""
         check_stride(stride_seconds, short_side, start_seconds, end_seconds)
         return self._sample(stride_seconds, short_side, start_seconds, end_seconds, busy_stride_seconds)
@@ -153,7 +153,7 @@ class PyAVDecoder:
 
     def _sample(
         self, stride: float, short_side: int, start: float, end_seconds: float | None, busy: float | None
-    ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    ) -> Samples:
         plan = self.plan(stride, start_seconds=start, end_seconds=end_seconds, busy_stride_seconds=busy)
         assert self._survey is not None
         duration = self._survey.duration_seconds
@@ -170,7 +170,7 @@ class PyAVDecoder:
 
     def _alone(
         self, plan: DecodePlan, stride: float, window: Window, readers: list[FrameReader], stack: ExitStack
-    ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    ) -> Samples:
         """From start to end with one reader, whose frames FFmpeg shares out to the cores."""
         sources, used = self._sources(plan.mode, stride, stack)
         readers += used
@@ -180,7 +180,7 @@ class PyAVDecoder:
 
     def _shared(
         self, plan: DecodePlan, stride: float, window: Window, readers: list[FrameReader], stack: ExitStack
-    ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    ) -> Samples:
         """Stretch by stretch, each core with readers of its own."""
         assert self._survey is not None and self._survey.key_seconds is not None
         keys, last = self._survey.key_seconds, plan.stretches[-1]
