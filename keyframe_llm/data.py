@@ -156,7 +156,10 @@ class Selection:
     question: str | None = None
     """The question that guided the scores beside the caption, if one did."""
     timings: Mapping[str, float] = field(default_factory=dict)
-    """Seconds spent in `decode`, `propose`, `caption`, `embed`, `score` and in `total`."""
+    """Seconds spent in `decode`, `propose`, `caption`, `embed`, `score` and in `total`.
+
+    An encoder is at work already while the video is decoded: `embed` is how long its loading and its
+    embeddings were waited for, no more."""
     plan: str = ""
     """How the sampled frames were decoded, and why."""
     warnings: tuple[str, ...] = ()

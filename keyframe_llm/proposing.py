@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.data import Proposals
+from keyframe_llm.data import Proposals, VideoInfo
 from keyframe_llm.moments import with_more_frames
 from keyframe_llm.options import SelectOptions
-from keyframe_llm.sampling import Sampled
+from keyframe_llm.sampling import Sampled, most_samples
 from keyframe_llm.stacfp import scfp, stacfp, ufp, usual_k_max
 
-__all__ = ["candidates_of", "propose", "seconds_shown"]
+__all__ = ["candidates_of", "propose", "scores_every_sample", "seconds_shown"]
 
 
 def propose(sampled: Sampled, options: SelectOptions) -> Proposals:
@@ -37,6 +37,13 @@ def candidates_of(proposals: Proposals, sampled: Sampled, options: SelectOptions
     if not _dense(options):
         return proposals
     return with_more_frames(proposals, sampled.histograms, options.max_images, gamma_time=options.gamma_time)
+
+
+def scores_every_sample(info: VideoInfo, options: SelectOptions) -> bool:
+    """Whether it is certain before a look that a text will be scored on every frame it gives."""
+    most = most_samples(info, options)
+    few = most is not None and most <= min(options.max_images, options.max_samples)
+    return few and _dense(options) and not options.exclude_seconds
 
 
 def _dense(options: SelectOptions) -> bool:

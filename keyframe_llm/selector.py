@@ -15,10 +15,10 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.ahead import Embedder
 from keyframe_llm.cache import Store
-from keyframe_llm.contrast import plain_embedding, plain_texts
 from keyframe_llm.data import CaptionSource, Proposals, Scores, Selection, VideoInfo
-from keyframe_llm.encoders import Encoder, load_encoder, preferred_image_size
+from keyframe_llm.encoders import Encoder
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.keyscore import appearance_score, keyscore
 from keyframe_llm.options import SelectOptions
@@ -79,19 +79,16 @@ class Selector:
         progress: Progress | None = None,
         store: Store | None = None,
     ) -> None:
-        self._encoder, self._device = encoder, device
+        self._encoder = encoder
         self.recall = Recall(store)
-        self._loaded: Encoder | None = None
+        self._embedder = Embedder(encoder, device, self.recall)
         self._watched: dict[tuple[Any, ...], _Watched] = {}
-        self._plain: NDArray[np.float64] | None = None
         self.progress = progress or _silent
 
     @property
     def encoder(self) -> Encoder:
         """The image-text encoder, loaded on first use; raises `ModelError` where it cannot be had."""
-        if self._loaded is None:
-            self._loaded = load_encoder(self._encoder, self._device)
-        return self._loaded
+        return self._embedder.encoder
 
     @property
     def name(self) -> str:
@@ -117,9 +114,9 @@ class Selector:
         caption, question = _text("caption", caption), _text("question", question)
         texts = _guiding_texts(caption, question, options)
         with open_video(video, options.backend, options.max_picture_pixels, options.hardware) as decoder:
-            watched, timings = self._watch(decoder, options, pictures=bool(texts) or expect_text)
+            watched, timings = self._watch(decoder, options, texts, pictures=bool(texts) or expect_text)
             if _all_seen(watched.candidates if texts else watched.proposals, watched.sampled, options):
-                watched, options = self._look_closer(decoder, options, timings, pictures=bool(texts))
+                watched, options = self._look_closer(decoder, options, texts, timings)
             proposals = watched.candidates if texts else watched.proposals
             scores = self._score(watched, texts, options, timings)
             chosen = _choose(watched, proposals, scores, texts, options, question)
@@ -144,17 +141,17 @@ class Selector:
         )
 
     def _watch(
-        self, decoder: Decoder, options: SelectOptions, *, pictures: bool
+        self, decoder: Decoder, options: SelectOptions, texts: Sequence[str], *, pictures: bool
     ) -> tuple[_Watched, dict[str, float]]:
         """Sample and propose, or remember; also returns the seconds that were spent on it now."""
         key = video_key(decoder.info.path, options)
         known = self._watched.pop(key, None)
         timings: dict[str, float] = {}
         if known is None or (pictures and not known.can_be_scored()):
-            side = preferred_image_size(self.encoder) if pictures else None
+            side = _timed(timings, "embed", self._embedder.picture_side) if pictures else None
             stored = self.recall.key("looked", decoder.info.path, side, *_looking(options))
             recalled = self._recalled(stored, decoder.info.path, options, pictures=pictures)
-            known = recalled or self._look(decoder, options, side, known, timings, stored)
+            known = recalled or self._look(decoder, options, texts, side, known, timings, stored)
         self._watched[key] = known
         while len(self._watched) > _REMEMBERED_VIDEOS:
             self._watched.pop(next(iter(self._watched)))
@@ -164,29 +161,50 @@ class Selector:
         self,
         decoder: Decoder,
         options: SelectOptions,
+        texts: Sequence[str],
         side: int | None,
         known: _Watched | None,
         timings: dict[str, float],
         key: str | None,
     ) -> _Watched:
-        """Decode once, thinly, and propose, unless that is `known` and only the pictures are wanted."""
-        sampled = sample_video(decoder, options, picture_side=side, progress=self.progress)
-        timings["decode"] = sampled.decode_seconds
-        self.progress("propose", 0.0)
-        proposals = known.proposals if known else _timed(timings, "propose", propose, sampled, options)
+        """Decode once, thinly, and propose, unless that is `known` and only the pictures are wanted.
+
+        Meanwhile the encoder does what is certain to be needed of it.
+        """
+        with self._embedder.ahead(decoder.info, options, texts, pictures=side is not None) as ahead:
+            sampled = sample_video(
+                decoder, options, picture_side=side, progress=self.progress, told=ahead.hand
+            )
+            timings["decode"] = sampled.decode_seconds
+            self.progress("propose", 0.0)
+            proposals = known.proposals if known else _timed(timings, "propose", propose, sampled, options)
+            candidates = candidates_of(proposals, sampled, options)
+            if texts:
+                self.progress("embed", 0.0)
+            rows = _timed(timings, "embed", ahead.rows, sampled.seconds[candidates.indices])
         info, warnings = _complete(decoder.info, sampled), tuple(decoder.warnings)
         self.recall.keep_look(key, (info, sampled, proposals, warnings))
-        return _Watched(
-            info, sampled, proposals, warnings, timings, candidates_of(proposals, sampled, options), key=key
-        )
+        watched = _Watched(info, sampled, proposals, warnings, timings, candidates, rows, key)
+        if rows is not None:
+            self._keep_rows(watched, rows)
+        return watched
+
+    def _keep_rows(self, watched: _Watched, rows: NDArray[np.float32]) -> None:
+        """Keep the candidates' embeddings on disk; their pictures are not needed any more."""
+        watched.sampled = replace(watched.sampled, pictures=())
+        self.recall.keep_embeddings(watched.key, self._encoder, watched.candidates.indices, rows)
 
     def _look_closer(
-        self, decoder: Decoder, options: SelectOptions, timings: dict[str, float], *, pictures: bool
+        self, decoder: Decoder, options: SelectOptions, texts: Sequence[str], timings: dict[str, float]
     ) -> tuple[_Watched, SelectOptions]:
         """Look again and propose anew, among frames not seen; raises `OptionsError` where there are none."""
-        side = preferred_image_size(self.encoder) if pictures else None
+        side = _timed(timings, "embed", self._embedder.picture_side) if texts else None
         finest = replace(options, fps=FINEST_FPS)
-        sampled = sample_video(decoder, finest, picture_side=side, progress=self.progress)
+        with self._embedder.ahead(decoder.info, finest, texts, pictures=bool(texts)) as ahead:
+            sampled = sample_video(
+                decoder, finest, picture_side=side, progress=self.progress, told=ahead.hand
+            )
+            _timed(timings, "embed", ahead.rows, sampled.seconds)
         timings["decode"] = timings.get("decode", 0.0) + sampled.decode_seconds
         info = _complete(decoder.info, sampled)
         sampled, options = unseen_samples(sampled, options)
@@ -217,12 +235,9 @@ class Selector:
         self.progress("embed", 0.0)
         if watched.embeddings is None:
             images = watched.sampled.images(watched.candidates.indices)
-            watched.embeddings = _timed(timings, "embed", self.encoder.embed_images, images)
-            watched.sampled = replace(watched.sampled, pictures=())
-            self.recall.keep_embeddings(
-                watched.key, self._encoder, watched.candidates.indices, watched.embeddings
-            )
-        rows = _timed(timings, "embed", self.encoder.embed_texts, list(texts))
+            watched.embeddings = _timed(timings, "embed", self._embedder.images, images)
+            self._keep_rows(watched, watched.embeddings)
+        rows = _timed(timings, "embed", self._embedder.texts, texts)
         return _timed(
             timings,
             "score",
@@ -231,18 +246,8 @@ class Selector:
             _unit(_unit(rows).mean(axis=0)),
             weights=options.weights,
             pooling=options.pooling,
-            plain=_timed(timings, "embed", self._plain_texts) if options.method == "moments" else None,
+            plain=_timed(timings, "embed", self._embedder.plain) if options.method == "moments" else None,
         )
-
-    def _plain_texts(self) -> NDArray[np.float64]:
-        """What texts are compared with; embedded once for each encoder."""
-        if self._plain is None:
-            rows = self.recall.plain(self._encoder, plain_texts())
-            if rows is None:
-                rows = plain_embedding(self.encoder)
-                self.recall.keep_plain(self._encoder, plain_texts(), rows)
-            self._plain = rows
-        return self._plain
 
 
 def select_keyframes(
