@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py two.mp4 ten.mp4 hour.mp4             # ratios to ffmpeg
     python benchmarks/speed.py two.mp4 --peers all                  # and to the others
+    python benchmarks/speed.py two.mp4 --caption "a dog eats" --encoder FOLDER   # and guided by a text
 
 Every command runs as a whole process, in turn, `--repeat` times; the median counts. Each peer is installed
 into its own environment below the user's cache folder the first time; one that cannot be had is left out,
@@ -21,7 +22,7 @@ from peers import PEERS, install
 
 __all__ = ["main"]
 
-FFMPEG, OURS = "ffmpeg, full decode", "keyframe-llm select"
+FFMPEG, OURS, GUIDED = "ffmpeg, full decode", "keyframe-llm select", "keyframe-llm select --caption"
 
 
 def main() -> None:
@@ -32,16 +33,23 @@ def main() -> None:
     parser.add_argument(
         "--peers", default="", metavar="A,B,…", help=f"`all`, or some of {', '.join(PEERS)} (default: none)"
     )
+    parser.add_argument("--caption", metavar="TEXT", help="also time a selection guided by this text")
+    parser.add_argument(
+        "--encoder", metavar="NAME", default="cartoon", help="with --caption (default cartoon)"
+    )
     asked = parser.parse_args()
     wanted = list(PEERS) if asked.peers == "all" else [name for name in asked.peers.split(",") if name]
     print(f"{machine()}\n")
-    rows = [row for video in asked.videos for row in compare(video.resolve(), wanted, asked.repeat)]
+    text = ["--caption", asked.caption, "--encoder", asked.encoder] if asked.caption else []
+    rows = [row for video in asked.videos for row in compare(video.resolve(), wanted, asked.repeat, text)]
     print(table(("video", "", "wall s", "cpu s", "peak MB", "to ffmpeg", "to keyframe-llm"), rows))
 
 
-def compare(video: Path, peers: list[str], repeat: int) -> list[tuple[object, ...]]:
-    """One row a command, from runs that took turns."""
+def compare(video: Path, peers: list[str], repeat: int, text: list[str]) -> list[tuple[object, ...]]:
+    """One row a command, from runs that took turns; `text` are the arguments of a guided one, or none."""
     commands = {FFMPEG: _ffmpeg(video), OURS: _ours(video)}
+    if text:
+        commands[GUIDED] = [*_ours(video), *text]
     with tempfile.TemporaryDirectory() as out:
         for name in peers:
             try:
