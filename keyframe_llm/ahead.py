@@ -60,10 +60,9 @@ class Embedder:
         return self.encoder.embed_images(images)
 
     def texts(self, texts: Sequence[str]) -> Rows:
-        """(N, D) one row for each text; those asked for last are remembered."""
-        if self._said is None or self._said[0] != tuple(texts):
-            self._said = tuple(texts), self.encoder.embed_texts(list(texts))
-        return self._said[1]
+        """(N, D) one row for each text; those embedded ahead are handed out once."""
+        said, self._said = self._said, None
+        return said[1] if said and said[0] == tuple(texts) else self.encoder.embed_texts(list(texts))
 
     def plain(self) -> NDArray[np.float64]:
         """(D,) what texts are compared with; embedded once."""
@@ -83,10 +82,13 @@ class Embedder:
         if pictures and self._loaded is None:
             steps.append(lambda: self.encoder)
         if texts:
-            steps.append(lambda: self.texts(texts))
+            steps.append(lambda: self._say(texts))
             steps += [self.plain] if options.method == "moments" else []
         every = pictures and bool(texts) and scores_every_sample(info, options)
         return Ahead(steps, self.images if every else None)
+
+    def _say(self, texts: Sequence[str]) -> None:
+        self._said = tuple(texts), self.texts(texts)
 
 
 class Ahead:
