@@ -39,6 +39,7 @@ STRICTNESS: dict[Task, float] = {
 # Neighbours must not fill the budget: an 8 s gap finds most moments in long videos; short videos get less.
 LONGEST_GAP_SECONDS = 8.0
 _GAPS_PER_VIDEO = 20
+_SHARE_OF_PHASES = 3  # of a question's budget, every third frame is another one of the moments found
 # Embeddings of all pictures share a direction that says nothing; what is left after taking it away has a
 # cosine near 1 for one place seen twice and near 0 for two places, whichever the encoder.
 LOOK_ALIKE = 0.5
@@ -70,7 +71,11 @@ def select(
 
     With `features`, (K, D) histograms or embeddings, a frame that looks like a kept one (cosine of at least
     `LOOK_ALIKE` once the mean is taken away) waits until no other is left: a look that comes back, or a
-    second moment of the same place, must not fill the budget before other moments had their turn.
+    second moment of the same place, must not fill the budget before other moments had their turn. What other
+    moments leave of the budget, and with `task="question"` a third of it, goes to the moments kept, the best
+    first: to the frames around each that look like it, those farthest in time from the kept ones first, for
+    what happens takes more than one frame to see. They may lie nearer than the default gap, never nearer than
+    a given one.
 
     With `task="summary"` and `features`, each choice is instead the frame that adds most coverage,
     Σ_j sizes_j · max over kept i of likeness(i, j), where likeness is three parts cosine and one part
@@ -95,7 +100,8 @@ def select(
     alike = None if covering or features is None else _look_alike(features, times)
     floor = _floor(total[allowed], task, threshold, covering=covering)
     chosen: list[int] = []
-    while len(chosen) < max_frames:
+    moments = max_frames - (max_frames // _SHARE_OF_PHASES if task == "question" and alike is not None else 0)
+    while len(chosen) < moments:
         fresh = allowed if alike is None else allowed & ~alike[chosen].any(axis=0)
         worth = total if added is None else added([*seen, *chosen])
         worth = np.where(fresh if fresh.any() else allowed, worth, -np.inf)
@@ -106,7 +112,41 @@ def select(
         # The first frame stands even where no score reaches the threshold, which holds for all others.
         allowed &= (np.abs(times - times[best]) >= gap) & (total >= floor)
         allowed[best] = False
+    if alike is not None:
+        apart = SAME_SECONDS if min_gap_seconds is None else max(gap, SAME_SECONDS)
+        usable = unseen(times, exclude_seconds, gap)
+        chosen += _phases(alike, times, usable, chosen, max_frames - len(chosen), apart)
     return np.array(sorted(chosen), dtype=np.intp)
+
+
+def _phases(
+    alike: NDArray[np.bool_],
+    times: NDArray[np.float64],
+    usable: NDArray[np.bool_],
+    kept: Sequence[int],
+    count: int,
+    apart: float,
+) -> list[int]:
+    """Up to `count` more frames of the moments kept, each farthest from all kept ones, best moment first."""
+    more: list[int] = []
+    for moment in kept:
+        inside = _moment(alike[moment], moment) & usable
+        while len(more) < count and inside.any():
+            away = np.abs(times[:, None] - times[[*kept, *more]]).min(axis=1)
+            best = int(np.argmax(np.where(inside, away, -1.0)))
+            if away[best] < apart:
+                break
+            more.append(best)
+    return more
+
+
+def _moment(alike: NDArray[np.bool_], frame: int) -> NDArray[np.bool_]:
+    """(K,) the unbroken run of frames around one, itself included, that look like it."""
+    breaks = np.flatnonzero(~alike)
+    before, after = breaks[breaks < frame], breaks[breaks > frame]
+    run = np.zeros(len(alike), np.bool_)
+    run[before[-1] + 1 if len(before) else 0 : after[0] if len(after) else len(alike)] = True
+    return run
 
 
 def adaptive_threshold(total: ArrayLike, task: Task = "retrieval") -> float:

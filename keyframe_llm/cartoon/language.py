@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import combinations, groupby
 
 import numpy as np
 
@@ -32,9 +32,11 @@ __all__ = [
     "caption",
     "clear_enough",
     "event_question",
+    "order_question",
     "questions",
     "text_about",
     "vocabulary",
+    "way_question",
 ]
 
 _IN_PLACE = {
@@ -87,6 +89,8 @@ class Question:
     text: str
     answer: str
     scene: Scene | None
+    other: Scene | None = None
+    """The second scene it takes to answer, where one is not enough."""
 
 
 def _moments(shots: Sequence[Shot]) -> list[list[Shot]]:
@@ -139,11 +143,13 @@ def questions(
     """
     asked: list[Question] = []
     runs = _moments(shots)
+    scenes = [run[0].scene for run in runs]
+    alone = len({(scene.subject, scene.colour) for scene in scenes}) == len(scenes)
     for run in runs:
-        alone = len({(r[0].scene.subject, r[0].scene.colour) for r in runs}) == len(runs)
-        if alone:
-            asked += _about_person(run)
-        asked += _about_traits(run, [r[0].scene for r in runs])
+        asked += _about_person(run) if alone else []
+        asked += _about_traits(run, scenes)
+    for one, other in combinations(scenes, 2) if alone else []:
+        asked.append(order_question(rng, one, other))
     if absent is not None:
         asked.append(Question(_person_question(rng, absent), NOT_SHOWN, None))
     return [asked[i] for i in rng.permutation(len(asked))]
@@ -159,9 +165,8 @@ def _about_person(run: Sequence[Shot]) -> list[Question]:
         (f"what is next to {who}?", f"a {scene.thing}" if scene.thing else "nothing"),
         (f"when is {who} seen?", f"at {time_label(run[0].second)[1:-2]} seconds"),
     ]
-    if scene.action in MOVING and _way(run):
-        told.append((f"which way does {who} go?", str(_way(run))))
-    return [Question(text, answer, scene) for text, answer in told]
+    asked = [Question(text, answer, scene) for text, answer in told]
+    return [*asked, way_question(scene)] if _way(run) else asked
 
 
 def _about_traits(run: Sequence[Shot], shown: Sequence[Scene]) -> list[Question]:
@@ -204,6 +209,18 @@ def event_question(rng: np.random.Generator, scene: Scene) -> Question:
         told.append((f"what is {who} doing?", _DOES[scene.action]))
     text, answer = told[int(rng.integers(len(told)))]
     return Question(text, answer, scene)
+
+
+def way_question(scene: Scene) -> Question:
+    """Ask which way somebody who moves goes: two frames apart in time are needed to answer."""
+    return Question(f"which way does {_who(scene, 'the')} go?", _WAYS[scene.action, scene.direction], scene)
+
+
+def order_question(rng: np.random.Generator, first: Scene, second: Scene) -> Question:
+    """Ask which of two people is seen first: a frame of each is needed to answer."""
+    named = [_who(scene, "the") for scene in (first, second)]
+    one, other = named if rng.random() < 0.5 else named[::-1]
+    return Question(f"who is seen first, {one} or {other}?", named[0], first, second)
 
 
 _Trait = tuple[str, str]
@@ -275,7 +292,7 @@ def vocabulary() -> list[str]:
         *CAPTION_REQUESTS,
         NOT_SHOWN,
         "what does doing the a an in do where is next to nothing when seen at seconds",
-        "which way go colour color wear who",
+        "which way go colour color wear who or",
         "then next person video of , . ? [ ] : ! '",
         "yes no and with there how many people man men woman women first last before after",
         "0 1 2 3 4 5 6 7 8 9 s",

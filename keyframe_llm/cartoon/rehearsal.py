@@ -53,14 +53,16 @@ def _asked(rng: np.random.Generator, shots: Sequence[Shot]) -> list[tuple[str, s
     absent = absent_scene(rng, shots) if rng.random() < 0.7 else None
     every = questions(rng, shots, absent=absent)
     picked = every[:_QUESTIONS]
-    picked += [q for q in every[_QUESTIONS:] if q.scene is None or q.text.startswith("when")][:3]
+    rare = [q for q in every[_QUESTIONS:] if q.scene is None or q.other or q.text.startswith("when")]
+    picked += rare[:4]
     asked = [(prompt("caption"), caption(shots), list(bits.values()))]
     if len({shot.scene.action for shot in shots}) == 1 and rng.random() < 0.2:
         asked.append((prompt("classify"), ACTION_LABELS[shots[0].scene.action], [0]))
     for question in picked:
         bare = rng.random() < 0.6
         text = question.text if bare else prompt("question", question=question.text)
-        asked.append((text, question.answer, [bits[question.scene.start] if question.scene else 0]))
+        told = [bits[scene.start] for scene in (question.scene, question.other) if scene]
+        asked.append((text, question.answer, [sum(told)]))
     return asked
 
 

@@ -18,6 +18,7 @@ from keyframe_llm.cartoon.language import (
     Question,
     caption,
     clear_enough,
+    order_question,
     questions,
     text_about,
 )
@@ -51,6 +52,8 @@ __all__ = [
 ]
 
 Messages = list[dict[str, Any]]
+_TWO_PEOPLE = 0.12
+"""Share of texts that ask about two people: they fit the frames of either."""
 _SIZES = ((192, 144), (256, 192), (320, 240))
 
 
@@ -177,17 +180,36 @@ def _alike(rng: np.random.Generator, count: int) -> list[Scene]:
     return scenes
 
 
+def _told(
+    rng: np.random.Generator, scene: Scene, scenes: Sequence[Scene], whole: float
+) -> tuple[str, list[frozenset[tuple[str, str]]]]:
+    """A text that fits the scene, and what a frame must show for it to fit: all of any one set of traits."""
+    other = scenes[int(rng.integers(len(scenes)))]
+    people = [frozenset({("subject", s.subject), ("colour", s.colour)}) for s in (scene, other)]
+    if people[0] != people[1] and rng.random() < _TWO_PEOPLE:
+        return order_question(rng, scene, other).text, people
+    text, traits = text_about(rng, scene, whole=bool(rng.random() < whole))
+    return text, [traits]
+
+
+def _shows(scene: Scene, traits: frozenset[tuple[str, str]]) -> bool:
+    return all(getattr(scene, name) == value for name, value in traits)
+
+
 def pairs(rng: np.random.Generator, count: int, *, whole: float = 0.4) -> Pairs:
     """Make `count` frames and texts; a share of the texts names everything that can be seen."""
     scenes: list[Scene] = []
     while len(scenes) < count:
         scenes += _alike(rng, 4) if rng.random() < 0.7 else [random_scene(rng)]
     scenes = scenes[:count]
-    told = [text_about(rng, scene, whole=bool(rng.random() < whole)) for scene in scenes]
+    told = [_told(rng, scene, scenes, whole) for scene in scenes]
     fits = np.array(
         [
-            [all(getattr(scene, name) == value for name, value in traits) for scene in scenes]
-            for _, traits in told
+            [
+                any(all(getattr(scene, name) == value for name, value in one) for one in fitting)
+                for scene in scenes
+            ]
+            for _, fitting in told
         ]
     )
     images = [filmed(rng, Shot(scene, float(rng.uniform(0, 4)))) for scene in scenes]

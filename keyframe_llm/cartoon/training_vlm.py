@@ -22,7 +22,7 @@ from keyframe_llm.data import Frames
 
 __all__ = ["STAGES", "rehearsed", "train_vlm"]
 
-STAGES = {"see": 1200, "rehearse": 1700, "talk": 1100}
+STAGES = {"see": 1000, "rehearse": 1500, "talk": 1200}
 """The stages in order, and the steps each takes."""
 _SCENES = 20_000
 _PORTRAITS, _CLIPS, _CONVERSATIONS = 128, 16, 32
