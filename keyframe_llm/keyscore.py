@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,9 @@ def keyscore(
     less the one with `plain`: S_sem(i) = cos(f_i, t) − f_i · plain, and S_drop alike. The paper has no such
     term. A frame that fits every text then fits none.
 
+    `text` (P, D) is several texts: each is scored alone, and a frame has the score for the one it fits best.
+    So every text's best frame scores near 1, and none is forgotten for another. The paper has one text.
+
     Defined ends: a part with one value for all frames is 0.5 throughout. A cosine with a zero vector is 0,
     so for a text an encoder knows no word of (an all-zero embedding) S_sem and S_drop are 0 raw. Leaving out
     the only frame leaves a zero video, so S_drop = cos(v, t) for K = 1.
@@ -51,6 +55,13 @@ def keyscore(
     Raises `OptionsError` on shapes that do not match, values that are not finite, or weights, pooling or
     temperature out of range.
     """
+    if np.ndim(text) == 2 and len(np.asarray(text)):
+        return _best_of(
+            [
+                keyscore(frames, one, weights=weights, pooling=pooling, temperature=temperature, plain=plain)
+                for one in np.asarray(text)
+            ]
+        )
     rows, query = _embeddings(frames, text)
     if plain is not None and query.any():
         query = query - _vector("plain embedding", plain, rows.shape[1])
@@ -92,6 +103,23 @@ def appearance_score(histograms: ArrayLike, sizes: ArrayLike | None = None) -> S
         raw=Components(absent, temporal, absent),
         weights=(0.0, 1.0, 0.0),
     )
+
+
+def _best_of(scores: Sequence[Scores]) -> Scores:
+    """For each of the K frames its score for the text that it fits best."""
+    best = np.argmax([one.total for one in scores], axis=0)
+    frames = np.arange(len(best))
+
+    def of_best(parts: Sequence[Components]) -> Components:
+        return Components(
+            np.array([part.semantic for part in parts])[best, frames],
+            np.array([part.temporal for part in parts])[best, frames],
+            np.array([part.drop for part in parts])[best, frames],
+        )
+
+    total = np.array([one.total for one in scores])[best, frames]
+    normalised, raw = of_best([one.normalised for one in scores]), of_best([one.raw for one in scores])
+    return Scores(total, normalised, raw, scores[0].weights)
 
 
 def _weigh(raw: Components, weights: tuple[float, float, float]) -> Scores:

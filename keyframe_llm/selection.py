@@ -127,16 +127,18 @@ def _phases(
     count: int,
     apart: float,
 ) -> list[int]:
-    """Up to `count` more frames of the moments kept, each farthest from all kept ones, best moment first."""
+    """Up to `count` more frames of the moments kept, each farthest from others of its moment."""
     more: list[int] = []
     for moment in kept:
-        inside = _moment(alike[moment], moment) & usable
-        while len(more) < count and inside.any():
-            away = np.abs(times[:, None] - times[[*kept, *more]]).min(axis=1)
-            best = int(np.argmax(np.where(inside, away, -1.0)))
-            if away[best] < apart:
+        inside = _moment(alike[moment], moment)
+        while len(more) < count:
+            shown = np.array([*kept, *more])
+            away = np.abs(times[:, None] - times[shown])
+            free = inside & usable & (away.min(axis=1) >= apart)
+            if not free.any():
                 break
-            more.append(best)
+            away = away[:, inside[shown]].min(axis=1)
+            more.append(int(np.argmax(np.where(free, away, -1.0))))
     return more
 
 

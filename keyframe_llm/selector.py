@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from keyframe_llm.ahead import Embedder
 from keyframe_llm.cache import Store
+from keyframe_llm.captions import told_parts
 from keyframe_llm.data import CaptionSource, Proposals, Scores, Selection, VideoInfo
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.errors import OptionsError
@@ -238,15 +239,16 @@ class Selector:
             watched.embeddings = _timed(timings, "embed", self._embedder.images, images)
             self._keep_rows(watched, watched.embeddings)
         rows = _timed(timings, "embed", self._embedder.texts, texts)
+        plain = _timed(timings, "embed", self._embedder.plain) if options.method == "moments" else None
         return _timed(
             timings,
             "score",
             keyscore,
             watched.embeddings,
-            _unit(_unit(rows).mean(axis=0)),
+            rows if options.method == "moments" else _unit(_unit(rows).mean(axis=0)),
             weights=options.weights,
             pooling=options.pooling,
-            plain=_timed(timings, "embed", self._embedder.plain) if options.method == "moments" else None,
+            plain=plain,
         )
 
 
@@ -303,6 +305,8 @@ def _guiding_texts(caption: str | None, question: str | None, options: SelectOpt
     """Return the texts that score the frames; none where no text is given."""
     wanted = {"caption": [caption], "question": [question]}.get(options.guide, [caption, question])
     texts = [text for text in wanted if text]
+    if texts == [caption] and options.method == "moments":
+        texts = told_parts(texts[0])
     if not texts and (caption or question):
         raise OptionsError(
             f"guide is {options.guide!r} but there is no {options.guide}; give one or use 'auto'"

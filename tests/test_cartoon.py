@@ -107,6 +107,14 @@ def test_a_question_about_nobody_shown_is_answered_so() -> None:
     assert [q.answer for q in asked if "robot in black" in q.text] == [NOT_SHOWN]
 
 
+def test_who_is_seen_first_is_asked_of_every_two_people_shown() -> None:
+    later = replace(MAN, subject="robot", start=4.0, end=8.0, layout=8)
+    asked = questions(np.random.default_rng(0), [Shot(MAN, 1.0), Shot(later, 5.0)])
+    (order,) = [question for question in asked if question.other]
+    assert order.text.startswith("who is seen first, the ") and order.answer == "the man in red"
+    assert (order.scene, order.other) == (MAN, later)
+
+
 def test_event_questions_name_the_person_and_hide_the_answer() -> None:
     for seed in range(50):
         rng = np.random.default_rng(seed)

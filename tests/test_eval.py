@@ -11,12 +11,13 @@ import pytest
 
 from keyframe_llm import SelectOptions, select_keyframes
 from keyframe_llm.cartoon.film import write_clip
-from keyframe_llm.cartoon.world import random_clip
+from keyframe_llm.cartoon.language import shows_answer
+from keyframe_llm.cartoon.world import Shot, random_clip
 from keyframe_llm.cli import main
 from keyframe_llm.contrast import plain_embedding
 from keyframe_llm.encoders import load_encoder
 from keyframe_llm.evaluation import joined
-from keyframe_llm.evaluation.drawn import asked_clips, drawn_clip, measure_actions
+from keyframe_llm.evaluation.drawn import KINDS, asked_clips, drawn_clip, measure_actions
 from keyframe_llm.evaluation.footage import Footage
 from keyframe_llm.evaluation.page import film_of
 from keyframe_llm.evaluation.results import SHIPPED, Results, Table, markdown, plot, write_json
@@ -94,11 +95,23 @@ def test_the_shipped_row_chooses_what_the_package_chooses(tmp_path: Path) -> Non
 
 
 def test_drawn_clips_hide_a_short_event_that_the_question_asks_about() -> None:
-    for seed in range(5):
+    for seed in range(9):
         clip, question = drawn_clip(seed)
-        assert clip.event is not None and question.scene is clip.scenes[clip.event]
-        assert 1.6 <= question.scene.end - question.scene.start <= 3.0
-        assert clip.duration_seconds > 50
+        assert clip.event is not None and clip.duration_seconds > 50
+        event = clip.scenes[clip.event]
+        assert event in (question.scene, question.other)
+        assert 1.6 <= event.end - event.start <= 3.0
+        glimpse = [Shot(event, event.start)]
+        both = [Shot(event, event.start), Shot(event, event.end)]
+        if KINDS[seed % 3] == "what":
+            assert shows_answer(question, glimpse)
+        elif KINDS[seed % 3] == "which way":
+            assert not shows_answer(question, glimpse) and shows_answer(question, both)
+        else:
+            assert question.scene and question.other and question.scene.start < question.other.start
+            pair = [Shot(question.scene, question.scene.start), Shot(question.other, question.other.start)]
+            assert not shows_answer(question, both) and shows_answer(question, pair)
+            assert question.answer in question.text
 
 
 def test_drawn_events_are_found_by_the_embedded_encoder() -> None:
@@ -107,8 +120,8 @@ def test_drawn_events_are_found_by_the_embedded_encoder() -> None:
     accuracy, _ = measure_actions(clips, encoder)
     assert set(accuracy.rows) == {(name, 3) for name in SELECTORS}
     for asked in clips:
-        times = asked.footage.seconds[choose(SHIPPED, asked.footage, asked.query, k=3)]
-        assert any(asked.clip.shot(float(second)).scene is asked.question.scene for second in times)
+        times = asked.footage.seconds[choose(f"{SHIPPED} question", asked.footage, asked.query, k=3)]
+        assert shows_answer(asked.question, [asked.clip.shot(float(second)) for second in times])
 
 
 def test_results_are_written_with_every_frame_and_read_as_they_were(tmp_path: Path) -> None:

@@ -177,3 +177,25 @@ def test_appearance_alone_is_finite_in_total_and_unknown_elsewhere():
 def test_appearance_refuses_sizes_that_do_not_match():
     with pytest.raises(OptionsError, match="give 4 numbers"):
         appearance_score(np.ones((4, 2)), sizes=[1, 2])
+
+
+def test_of_several_texts_a_frame_has_the_score_of_the_one_it_fits_best():
+    rng = np.random.default_rng(8)
+    frames, texts = rng.normal(size=(9, 16)), rng.normal(size=(3, 16))
+    alone = [keyscore(frames, text, weights=(0.5, 0.2, 0.3)) for text in texts]
+    together = keyscore(frames, texts, weights=(0.5, 0.2, 0.3))
+    for i in range(9):
+        best = max(alone, key=lambda scores: scores.total[i])
+        for name in ("semantic", "temporal", "drop", "total"):
+            assert getattr(together, name)[i] == getattr(best, name)[i]
+        assert together.raw.semantic[i] == best.raw.semantic[i]
+    weighted = together.weighted
+    np.testing.assert_allclose(
+        weighted.semantic + weighted.temporal + weighted.drop, together.total, atol=1e-12
+    )
+    np.testing.assert_array_equal(keyscore(frames, texts[:1]).total, keyscore(frames, texts[0]).total)
+
+
+def test_no_text_at_all_is_named():
+    with pytest.raises(OptionsError, match=r"text embedding is \(0, 4\)"):
+        keyscore(np.ones((2, 4)), np.ones((0, 4)))

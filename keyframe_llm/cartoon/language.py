@@ -34,6 +34,7 @@ __all__ = [
     "event_question",
     "order_question",
     "questions",
+    "shows_answer",
     "text_about",
     "vocabulary",
     "way_question",
@@ -213,7 +214,8 @@ def event_question(rng: np.random.Generator, scene: Scene) -> Question:
 
 def way_question(scene: Scene) -> Question:
     """Ask which way somebody who moves goes: two frames apart in time are needed to answer."""
-    return Question(f"which way does {_who(scene, 'the')} go?", _WAYS[scene.action, scene.direction], scene)
+    way = _WAYS.get((scene.action, scene.direction), "nowhere")
+    return Question(f"which way does {_who(scene, 'the')} go?", way, scene)
 
 
 def order_question(rng: np.random.Generator, first: Scene, second: Scene) -> Question:
@@ -221,6 +223,14 @@ def order_question(rng: np.random.Generator, first: Scene, second: Scene) -> Que
     named = [_who(scene, "the") for scene in (first, second)]
     one, other = named if rng.random() < 0.5 else named[::-1]
     return Question(f"who is seen first, {one} or {other}?", named[0], first, second)
+
+
+def shows_answer(question: Question, shots: Sequence[Shot]) -> bool:
+    """Whether these frames are enough to answer a question."""
+    runs = {run[0].scene: run for run in _moments(shots)}
+    if question.scene not in runs or (question.other or question.scene) not in runs:
+        return False
+    return question != way_question(question.scene) or _way(runs[question.scene]) is not None
 
 
 _Trait = tuple[str, str]

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyframe_llm.errors import OptionsError
 
-__all__ = ["Array", "Footage", "Picks", "min_max", "sharpness"]
+__all__ = ["Array", "Footage", "Picks", "Told", "min_max", "sharpness"]
 
 Array = NDArray[np.float64]
 Picks = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """A caption of several parts: its embedding as a whole, for whoever asks for an array, and theirs."""
+
+    whole: Array
+    """(D,)"""
+    parts: Array
+    """(P, D) as `captions.told_parts` takes it apart"""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.whole, dtype)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from keyframe_llm.data import Proposals
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.evaluation import blind, guided
-from keyframe_llm.evaluation.footage import Footage, Picks
+from keyframe_llm.evaluation.footage import Footage, Picks, Told
 from keyframe_llm.keyscore import appearance_score, keyscore
 from keyframe_llm.moments import with_more_frames
 from keyframe_llm.options import SelectOptions, Task
@@ -83,9 +83,10 @@ def shipped_for_questions(footage: Footage, text: ArrayLike | None, k: int, seed
 
 
 def _shipped(footage: Footage, text: ArrayLike | None, k: int, seed: int, task: Task) -> Picks:
-    query, found, options = footage.query(text), _more_proposals(footage, seed), SelectOptions()
+    guides = text.parts if isinstance(text, Told) else footage.query(text)
+    found, options = _more_proposals(footage, seed), SelectOptions()
     rows = footage.embeddings[found.indices]
-    scores = keyscore(rows, query, weights=options.weights, pooling=options.pooling, plain=footage.plain)
+    scores = keyscore(rows, guides, weights=options.weights, pooling=options.pooling, plain=footage.plain)
     length = _span(footage)
     best = select(scores, found.seconds, max_frames=k, duration_seconds=length, task=task, features=rows)
     return found.indices[best]

@@ -1,0 +1,48 @@
+"""Captions of several happenings: taken apart, and each part finds frames of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keyframe_llm import select_keyframes
+from keyframe_llm.captions import told_parts
+from keyframe_llm.cartoon.film import write_clip
+from keyframe_llm.cartoon.language import caption
+from keyframe_llm.cartoon.world import Shot, random_clip
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("a dog eats", ["a dog eats"]),
+        ("A man cooks. He feeds the dog!", ["A man cooks.", "He feeds the dog!"]),
+        ("a man waves, then a robot kicks a ball", ["a man waves", "a robot kicks a ball"]),
+        ("the dog runs and then it jumps", ["the dog runs", "it jumps"]),
+        ("he runs; she reads a book", ["he runs", "she reads a book"]),
+        ("Dr. Smith walks in.", ["Dr. Smith walks in."]),
+        ("a 3.5 kg cat authenticates itself", ["a 3.5 kg cat authenticates itself"]),
+        ("一个人走路。 然后他跳舞。", ["一个人走路。", "然后他跳舞。"]),
+        ("then", ["then"]),
+        ("  a cat.  ", ["a cat."]),
+    ],
+)
+def test_sentences_and_what_comes_then_are_parts(text: str, parts: list[str]) -> None:
+    assert told_parts(text) == parts
+
+
+def test_a_whole_page_stays_in_one_piece() -> None:
+    page = "The dog runs. " * 40
+    assert told_parts(page) == [page.strip()]
+
+
+def test_every_scene_a_caption_tells_of_gets_a_frame(tmp_path: Path) -> None:
+    clip = random_clip(np.random.default_rng(4), scenes=9, seconds=60)
+    write_clip(clip, tmp_path / "clip.mp4", fps=6)
+    told = [clip.scenes[i] for i in (1, 4, 7)]
+    text = ", then ".join(caption([Shot(scene, scene.start)]) for scene in told)
+    selection = select_keyframes(tmp_path / "clip.mp4", caption=text, encoder="cartoon")
+    assert [clip.shot(float(second)).scene for second in selection.seconds] == told
+    assert selection.caption == text
