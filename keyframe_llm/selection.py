@@ -34,7 +34,7 @@ STRICTNESS: dict[Task, float] = {
     "retrieval": 0.1,  # two or three frames that match the caption
     "classification": 0.05,  # an action has phases: a little more of it
     "summary": 0.0,  # whatever is at least average; coverage and the budget do the rest
-    "question": 0.5,  # a single short event is answered by a single frame; distractors mislead the model
+    "question": 0.4,  # what comes second must be nearly as good; a moment of its own needs more frames
 }
 # Neighbours must not fill the budget: an 8 s gap finds most moments in long videos; short videos get less.
 LONGEST_GAP_SECONDS = 8.0

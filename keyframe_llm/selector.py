@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from keyframe_llm.ahead import Embedder
 from keyframe_llm.cache import Store
-from keyframe_llm.captions import told_parts
+from keyframe_llm.captions import asked_parts, told_parts
 from keyframe_llm.data import CaptionSource, Proposals, Scores, Selection, VideoInfo
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.errors import OptionsError
@@ -302,11 +302,13 @@ def _text(name: str, value: str | None) -> str | None:
 
 
 def _guiding_texts(caption: str | None, question: str | None, options: SelectOptions) -> list[str]:
-    """Return the texts that score the frames; none where no text is given."""
-    wanted = {"caption": [caption], "question": [question]}.get(options.guide, [caption, question])
-    texts = [text for text in wanted if text]
-    if texts == [caption] and options.method == "moments":
-        texts = told_parts(texts[0])
+    """Return the texts that score the frames, in parts where they have some; none where no text is given."""
+    told = [] if caption is None or options.guide == "question" else [caption]
+    asked = [] if question is None or options.guide == "caption" else [question]
+    if options.method == "moments":
+        told = [part for text in told for part in told_parts(text)]
+        asked = [part for text in asked for part in asked_parts(text)]
+    texts = [*told, *asked]
     if not texts and (caption or question):
         raise OptionsError(
             f"guide is {options.guide!r} but there is no {options.guide}; give one or use 'auto'"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keyframe_llm import select_keyframes
-from keyframe_llm.captions import told_parts
+from keyframe_llm.captions import asked_parts, told_parts
 from keyframe_llm.cartoon.film import write_clip
 from keyframe_llm.cartoon.language import caption
 from keyframe_llm.cartoon.world import Shot, random_clip
@@ -31,6 +31,24 @@ from keyframe_llm.cartoon.world import Shot, random_clip
 )
 def test_sentences_and_what_comes_then_are_parts(text: str, parts: list[str]) -> None:
     assert told_parts(text) == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("What is it eating?", ["What is it eating?"]),
+        ("Who comes first, the man or the dog?", ["Who comes first, the man", "the dog?"]),
+        ("A man comes in. What does he hold?", ["A man comes in.", "What does he hold?"]),
+        ("Is it day or night?", ["Is it day or night?"]),
+        (
+            "Is it a cat, a dog, a man or a bird? Or a fish?",
+            ["Is it a cat, a dog, a man", "a bird?", "Or a fish?"],
+        ),
+        ("A. a cat B. a dog C. a bird D. a fish", ["A. a cat B. a dog C. a bird D. a fish"]),
+    ],
+)
+def test_what_a_question_lets_one_choose_from_are_parts(text: str, parts: list[str]) -> None:
+    assert asked_parts(text) == parts
 
 
 def test_a_whole_page_stays_in_one_piece() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keyframe_llm.captions import told_parts
+from keyframe_llm.captions import asked_parts, told_parts
 from keyframe_llm.cartoon.drawing import draw_frame
 from keyframe_llm.cartoon.evaluate import UNSEEN
 from keyframe_llm.cartoon.language import (
@@ -61,7 +61,7 @@ class Asked:
     clip: Clip
     footage: Footage
     question: Question
-    query: NDArray[np.floating]
+    query: Told
 
 
 def drawn_clip(seed: int) -> tuple[Clip, Question]:
@@ -102,7 +102,7 @@ def asked_clips(encoder: Encoder, count: int) -> list[Asked]:
     plain, asked = plain_embedding(encoder), []
     for seed in range(count):
         clip, question = drawn_clip(seed)
-        query = encoder.embed_texts([question.text])[0]
+        query = _told(encoder, question.text, asked_parts(question.text))
         asked.append(Asked(clip, watched(clip, encoder, plain), question, query))
     return asked
 
@@ -231,9 +231,12 @@ def _written(encoder: Encoder, model: VLM, made: Sequence[Clip], films: Sequence
     for clip, film in zip(made, films, strict=True):
         seconds = film.seconds[choose("keyframe-llm no text", film, k=3)]
         texts += Answerer(model, clip).answers([(prompt("caption"), seconds.tolist())])
-    whole = np.asarray(encoder.embed_texts(texts), np.float64)
-    parts = [np.asarray(encoder.embed_texts(told_parts(text)), np.float64) for text in texts]
-    return [Told(*told) for told in zip(whole, parts, strict=True)]
+    return [_told(encoder, text, told_parts(text)) for text in texts]
+
+
+def _told(encoder: Encoder, text: str, parts: list[str]) -> Told:
+    rows = np.asarray(encoder.embed_texts([text, *parts]), np.float64)
+    return Told(rows[0], rows[1:])
 
 
 def _rank(
