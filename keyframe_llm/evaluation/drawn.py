@@ -153,7 +153,10 @@ def measure_answers(clips: Sequence[Asked], model: VLM, *, budgets: Sequence[int
 
 
 def measure_retrieval(encoder: Encoder, model: VLM, *, clips: int) -> list[Table]:
-    """Text-to-video R@1 in the three settings; every clip has a caption for each of its three scenes."""
+    """Text-to-video R@1 in the three settings; every clip has a caption for each of its three scenes.
+
+    Where every text meets every clip the cost grows with their square: there the first half of them is asked for.
+    """
     made = [
         random_clip(np.random.default_rng([UNSEEN, 7, i]), scenes=3, seconds=45, event=True)
         for i in range(clips)
@@ -170,11 +173,14 @@ def measure_retrieval(encoder: Encoder, model: VLM, *, clips: int) -> list[Table
     written = _written(encoder, model, made, films)
     tables = []
     for setting, note in _SETTINGS.items():
-        table = Table(f"Drawn world: text-to-video retrieval, {setting}", "R@1", f"{clips} clips. {note}")
+        few = clips if setting == "leak-free" else max(2, clips // 2)
+        told = [text for i, text in texts if i < few]
+        table = Table(f"Drawn world: text-to-video retrieval, {setting}", "R@1", f"{few} clips. {note}")
         for name, budget in _retrieval_rows():
             if setting != "leak-free" and name in BLIND:
                 continue  # no text moves them: their row is the leak-free one
-            _rank(table, setting, name, budget, films, owner, queries, written, [t for _, t in texts])
+            asked = owner[: len(told)], queries[: len(told)]
+            _rank(table, setting, name, budget, films[:few], *asked, written, told)
         tables.append(table)
     return tables
 
