@@ -155,7 +155,7 @@ def measure_answers(clips: Sequence[Asked], model: VLM, *, budgets: Sequence[int
 def measure_retrieval(encoder: Encoder, model: VLM, *, clips: int) -> list[Table]:
     """Text-to-video R@1 in the three settings; every clip has a caption for each of its three scenes.
 
-    Where every text meets every clip the cost grows with their square: there the first half of them is asked for.
+    Where every text meets every clip the cost grows with their square: there half of the clips are asked for.
     """
     made = [
         random_clip(np.random.default_rng([UNSEEN, 7, i]), scenes=3, seconds=45, event=True)
