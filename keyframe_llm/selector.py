@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from keyframe_llm.ahead import Embedder
 from keyframe_llm.cache import Store
-from keyframe_llm.captions import asked_parts, told_parts
 from keyframe_llm.data import CaptionSource, Proposals, Scores, Selection, VideoInfo
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.errors import OptionsError
+from keyframe_llm.guiding import given_text, guiding_texts
 from keyframe_llm.keyscore import appearance_score, keyscore
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.proposing import candidates_of, propose, seconds_shown
@@ -112,8 +112,8 @@ class Selector:
         Raises `VideoError`, `ModelError`, `OptionsError`.
         """
         began = time.perf_counter()
-        caption, question = _text("caption", caption), _text("question", question)
-        texts = _guiding_texts(caption, question, options)
+        caption, question = given_text("caption", caption), given_text("question", question)
+        texts = guiding_texts(caption, question, options)
         with open_video(video, options.backend, options.max_picture_pixels, options.hardware) as decoder:
             watched, timings = self._watch(decoder, options, texts, pictures=bool(texts) or expect_text)
             if _all_seen(watched.candidates if texts else watched.proposals, watched.sampled, options):
@@ -293,27 +293,6 @@ def with_overrides(base: SelectOptions, overrides: dict[str, Any]) -> SelectOpti
     if unknown:
         raise OptionsError(f"there is no option {unknown[0]!r}; the options are {', '.join(base.__slots__)}")
     return replace(base, **overrides)
-
-
-def _text(name: str, value: str | None) -> str | None:
-    if value is not None and not value.strip():
-        raise OptionsError(f"the {name} is empty; give a text or leave it out")
-    return value.strip() if value else None
-
-
-def _guiding_texts(caption: str | None, question: str | None, options: SelectOptions) -> list[str]:
-    """Return the texts that score the frames, in parts where they have some; none where no text is given."""
-    told = [] if caption is None or options.guide == "question" else [caption]
-    asked = [] if question is None or options.guide == "caption" else [question]
-    if options.method == "moments":
-        told = [part for text in told for part in told_parts(text)]
-        asked = [part for text in asked for part in asked_parts(text)]
-    texts = [*told, *asked]
-    if not texts and (caption or question):
-        raise OptionsError(
-            f"guide is {options.guide!r} but there is no {options.guide}; give one or use 'auto'"
-        )
-    return texts
 
 
 def _choose(

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keyframe_llm.captions import asked_parts, told_parts
 from keyframe_llm.cartoon.drawing import draw_frame
 from keyframe_llm.cartoon.evaluate import UNSEEN
 from keyframe_llm.cartoon.language import (
@@ -33,6 +32,7 @@ from keyframe_llm.evaluation.footage import Footage, Picks, Told, sharpness
 from keyframe_llm.evaluation.metrics import question_accuracy, ranks
 from keyframe_llm.evaluation.results import SHIPPED, Table
 from keyframe_llm.evaluation.selectors import BLIND, SELECTORS, choose
+from keyframe_llm.guiding import asked_parts, told_parts
 from keyframe_llm.prompting import frame_messages, prompt
 from keyframe_llm.stacfp import color_histogram
 from keyframe_llm.vlm import VLM

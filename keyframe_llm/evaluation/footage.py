@@ -23,7 +23,7 @@ class Told:
     whole: Array
     """(D,)"""
     parts: Array
-    """(P, D) as `captions.told_parts` takes it apart"""
+    """(P, D) as `guiding.told_parts` takes it apart"""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.whole, dtype)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from keyframe_llm import select_keyframes
-from keyframe_llm.captions import asked_parts, told_parts
 from keyframe_llm.cartoon.film import write_clip
 from keyframe_llm.cartoon.language import caption
 from keyframe_llm.cartoon.world import Shot, random_clip
+from keyframe_llm.guiding import asked_parts, told_parts
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,10 @@ def test_sentences_and_what_comes_then_are_parts(text: str, parts: list[str]) ->
 )
 def test_what_a_question_lets_one_choose_from_are_parts(text: str, parts: list[str]) -> None:
     assert asked_parts(text) == parts
+
+
+def test_a_text_of_nothing_but_space_between_its_words_is_taken_apart_at_once() -> None:
+    assert told_parts("a man waves" + " " * 300_000 + "then he sits down") == ["a man waves", "he sits down"]
 
 
 def test_a_whole_page_stays_in_one_piece() -> None:
