@@ -1,8 +1,8 @@
-"""How the small Qwen2.5-VL is trained: first to see, then to look things up, then to talk.
+"""How the small Qwen2.5-VL is trained: to see, to look things up, to talk, and to look things up as it sees.
 
 Words alone are a weak teacher of sight. So the vision tower learns the traits of single frames; the language
-model then learns to look up what is asked among frames seen once; and last the whole model learns whole
-conversations, and rehearses on with its own eyes.
+model then learns to look up what is asked among frames seen once; then the whole model learns whole
+conversations, which cost it some of its look-ups; and last it rehearses those again, eyes and all.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from keyframe_llm.data import Frames
 
 __all__ = ["STAGES", "rehearsed", "train_vlm"]
 
-STAGES = {"see": 1000, "rehearse": 1500, "talk": 1200}
+STAGES = {"see": 1000, "rehearse": 1500, "talk": 1200, "look": 900}
 """The stages in order, and the steps each takes."""
 _SCENES = 20_000
 _PORTRAITS, _CLIPS, _CONVERSATIONS = 128, 16, 32
-"""What a step of the three stages sees, all processes together."""
+"""What a step of the stages sees, all processes together; the last has `_CLIPS`, as the second."""
 _RATE = 1.5e-3
+_TOKENS = 12
+"""Visual tokens of a frame."""
 _LOOKING = 2
 """The layer that learns to look at the frame asked about."""
 _GUIDANCE = 0.3
@@ -99,6 +101,12 @@ def _portraits(processor: Any, stock: Stock, rng: np.random.Generator, count: in
 
 
 def _sight(model: Any, probes: Any, drawn: tuple[Any, Any, Any]) -> tuple[Any, str]:
+    """Cross-entropy of the probes on the frames drawn, and how many are right."""
+    pixels, grid, shown = drawn
+    return _told_apart(probes, model.model.visual(pixels, grid_thw=grid).pooler_output, shown)
+
+
+def _told_apart(probes: Any, seen: Any, shown: Any) -> tuple[Any, str]:
     """Cross-entropy of the probes on every visual token by itself, and how many are right.
 
     So the language model finds in one place all that it needs to tell a person from the others.
@@ -106,8 +114,6 @@ def _sight(model: Any, probes: Any, drawn: tuple[Any, Any, Any]) -> tuple[Any, s
     import torch
     from torch.nn.functional import cross_entropy, rms_norm
 
-    pixels, grid, shown = drawn
-    seen = model.model.visual(pixels, grid_thw=grid).pooler_output
     seen = rms_norm(seen, seen.shape[-1:])
     truths = shown.repeat_interleave(len(seen) // len(shown), 0)
     guesses = [probe(seen) for probe in probes]
@@ -155,7 +161,7 @@ def _rehearse(
     tokens = _look_around(model, processor, stock)
 
     def make(_: int) -> Rehearsal:
-        return rehearsals(rng, _CLIPS // crew.size, stock, processor.tokenizer, tokens.shape[1])
+        return rehearsals(rng, _CLIPS // crew.size, stock, processor.tokenizer, _TOKENS)
 
     def loss_of(drawn: Rehearsal, _: int) -> tuple[Any, str]:
         hidden, looks = rehearsed(model, drawn, tokens[torch.from_numpy(drawn.seen)].float())
@@ -288,6 +294,30 @@ def _talk(model: Any, processor: Any, stock: Stock, steps: int, rng: np.random.G
     learn("talk", taught, steps, make, loss_of, rate=_RATE / 2, crew=crew)
 
 
+def _look(model: Any, processor: Any, stock: Stock, steps: int, rng: np.random.Generator, crew: Crew) -> None:
+    """Rehearse with the whole model: frames are seen anew every time, so eyes and look-ups learn together."""
+    import torch
+
+    probes = _probes(model)
+
+    def make(_: int) -> tuple[Rehearsal, tuple[Any, Any, Any]]:
+        drawn = rehearsals(rng, _CLIPS // crew.size, stock, processor.tokenizer, _TOKENS)
+        return drawn, _shown(processor, stock, drawn.seen)
+
+    def loss_of(made: tuple[Rehearsal, tuple[Any, Any, Any]], _: int) -> tuple[Any, str]:
+        drawn, (pixels, grid, shown) = made
+        seen = model.model.visual(pixels, grid_thw=grid).pooler_output
+        blind, traits = _told_apart(probes, seen, shown)
+        hidden, looks = rehearsed(model, drawn, seen.view(len(grid), _TOKENS, -1))
+        loss, told = _words(model, hidden, torch.from_numpy(drawn.labels))
+        astray = _astray(model, drawn, looks)
+        told = f"{told}, looks astray {astray.item():.3f}, {traits}"
+        return loss + _GUIDANCE * astray + _SIGHT * blind, told
+
+    taught = torch.nn.ModuleList([model, probes])
+    learn("look", taught, steps, make, loss_of, rate=_RATE / 2, crew=crew, warmup=50)
+
+
 def _words(model: Any, hidden: Any, labels: Any) -> tuple[Any, str]:
     """Cross-entropy over the words of the assistant alone."""
     from torch.nn.functional import cross_entropy
@@ -315,4 +345,4 @@ def _reply_labels(ids: Any, tokenizer: Any) -> Any:
     return labels
 
 
-_TEACH = {"see": _see, "rehearse": _rehearse, "talk": _talk}
+_TEACH = {"see": _see, "rehearse": _rehearse, "talk": _talk, "look": _look}
