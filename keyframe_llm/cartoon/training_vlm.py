@@ -24,7 +24,7 @@ __all__ = ["STAGES", "rehearsed", "train_vlm"]
 
 STAGES = {"see": 1000, "rehearse": 1500, "talk": 1200, "look": 900}
 """The stages in order, and the steps each takes."""
-_SCENES = 20_000
+_SCENES = 60_000
 _PORTRAITS, _CLIPS, _CONVERSATIONS = 128, 16, 32
 """What a step of the stages sees, all processes together; the last has `_CLIPS`, as the second."""
 _RATE = 1.5e-3
