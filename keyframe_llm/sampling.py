@@ -1,7 +1,7 @@
 """Pass 1: stream a video once; keep the colour histograms and, where asked, small pictures.
 
 Memory is bounded by the number of samples, not by the length of the video: when there are too many, every
-second one is dropped and the stride doubles; or, of a thin look, those most like the one before them.
+second one is dropped and the stride doubles; or, of a thin look, those most like another one.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ HISTOGRAM_SIDE = 90
 """Pixels on the shorter side of a picture whose colours are counted; more changes the histogram little."""
 _FEWEST = 16  # a clip of a second or two is looked at this often, where it has the frames
 _QUALITY = 92
+_GAMMA_TIME = 5.0  # STACFP's own default
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,12 +187,28 @@ class _Thinner:
             del self.seconds[i], self.histograms[i], self.pictures[i]
 
     def _repeats(self) -> list[int]:
-        """Up to a quarter of the samples: those most like the one before, but no two in a row."""
-        steps = np.linalg.norm(np.diff(np.concatenate(self.histograms), axis=0), axis=1)
+        """Up to a quarter of the samples: those most like any other that stays, no two in a row.
+
+        Like in STACFP's space of colour and time: a look that returns for hours is seen less often, one that
+        is seen once for a second stays.
+        """
+        away, nearest = _nearest(np.concatenate(self.histograms), np.array(self.seconds))
         dropped: set[int] = set()
-        for i in (np.argsort(steps, kind="stable") + 1).tolist():
+        for i in np.argsort(away, kind="stable").tolist():
             if len(dropped) >= max(1, self.limit // 4):
                 break
-            if i - 1 not in dropped and i + 1 not in dropped:
+            if not dropped & {i - 1, i + 1, int(nearest[i])} and 0 < i < self.limit - 1:
                 dropped.add(i)
         return list(dropped)
+
+
+def _nearest(
+    histograms: NDArray[np.float32], seconds: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """How far each sample is from the one most like it, and which that is; the earlier of equals."""
+    span = float(seconds[-1] - seconds[0]) or 1.0
+    space = np.column_stack([histograms, _GAMMA_TIME * (seconds - seconds[0]) / span]).astype(np.float32)
+    square = (space**2).sum(axis=1)
+    away = square[:, None] + square - 2 * (space @ space.T)
+    np.fill_diagonal(away, np.inf)
+    return away.min(axis=1), away.argmin(axis=1)

@@ -17,10 +17,10 @@ import pytest
 
 from keyframe_llm.errors import OptionsError, VideoError
 from keyframe_llm.options import SelectOptions
-from keyframe_llm.sampling import sample_video
+from keyframe_llm.sampling import _Thinner, sample_video
 from keyframe_llm.selector import select_keyframes
 from keyframe_llm.video import eyes, open_video
-from keyframe_llm.video.plan import Survey, choose_plan
+from keyframe_llm.video.plan import Survey, _spaced, choose_plan
 
 FPS, GROUP = 5, 40
 LONG_SECONDS = 400.0
@@ -183,6 +183,25 @@ def test_an_event_between_key_frames_is_found_in_a_long_video(long_video: Path) 
     assert any(EVENT[0] <= second < EVENT[1] for second in selection.proposals.seconds)
     assert selection.sampled_frames < 500  # exhaustive: 800
     assert selection.warnings == ()
+
+
+def test_a_cut_right_behind_a_key_frame_is_looked_at() -> None:
+    keys = np.array([0.0, 4.0, 4.4, 8.0, 8.2, 8.4, 12.0])
+    kept = keys[_spaced(keys, 0.5)]
+    assert kept.tolist() == [0.0, 4.0, 4.4, 8.0, 8.4, 12.0]
+    assert keys[_spaced(keys, 4.0)].tolist() == [0.0, 4.0, 8.0, 12.0]
+
+
+def test_a_look_seen_once_outlives_those_that_return_for_hours() -> None:
+    rng = np.random.default_rng(0)
+    looks = rng.random((6, 8)).astype(np.float32)
+    looks /= np.linalg.norm(looks, axis=1, keepdims=True)
+    thinner = _Thinner(100, evenly=False)
+    for i in range(3000):
+        if thinner.wants():
+            thinner.keep(5.0 * i, looks[[5 if i == 1234 else i % 5]], None)
+    assert len(thinner.seconds) <= 100 and 5.0 * 1234 in thinner.seconds
+    assert np.diff(thinner.seconds).max() < 1000
 
 
 def test_an_exhaustive_look_is_dense_everywhere(long_video: Path) -> None:

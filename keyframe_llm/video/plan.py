@@ -176,13 +176,17 @@ def _shown_keys(
 
 
 def _spaced(times: Times, spacing: float) -> NDArray[np.bool_]:
-    """(K,) which of the ascending times to keep so that none follows another by less than `spacing`."""
-    kept = np.zeros(len(times), bool)
-    i = 0
-    while i < len(times):
-        kept[i] = True
-        i = max(i + 1, int(np.searchsorted(times, times[i] + spacing - 1e-6)))
-    return kept
+    """(K,) which key frames to keep so that about `spacing` lies between them.
+
+    One whose picture is replaced sooner than that is kept only where none was for as long; one that begins a
+    longer group is, however near the one before: a cut may fall right behind a key frame of the old picture.
+    """
+    kept = np.diff(times, append=np.inf) >= spacing - 1e-6
+    last = -np.inf
+    for i, second in enumerate(times.tolist()):
+        kept[i] |= second >= last + spacing - 1e-6
+        last = second if kept[i] else last
+    return np.asarray(kept)
 
 
 def _looks(
