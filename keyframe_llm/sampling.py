@@ -32,6 +32,7 @@ HISTOGRAM_SIDE = 90
 _FEWEST = 16  # a clip of a second or two is looked at this often, where it has the frames
 _QUALITY = 92
 _GAMMA_TIME = 5.0  # STACFP's own default
+_ROWS = 128
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -208,7 +209,12 @@ def _nearest(
     """How far each sample is from the one most like it, and which that is; the earlier of equals."""
     span = float(seconds[-1] - seconds[0]) or 1.0
     space = np.column_stack([histograms, _GAMMA_TIME * (seconds - seconds[0]) / span]).astype(np.float32)
-    square = (space**2).sum(axis=1)
-    away = square[:, None] + square - 2 * (space @ space.T)
-    np.fill_diagonal(away, np.inf)
-    return away.min(axis=1), away.argmin(axis=1)
+    square = np.einsum("ij,ij->i", space, space)
+    least, nearest = np.empty(len(space), np.float32), np.empty(len(space), np.intp)
+    for first in range(0, len(space), _ROWS):  # a few rows at a time, for a whole matrix takes 16 MB
+        rows = slice(first, first + _ROWS)
+        away = square - 2 * (space[rows] @ space.T)
+        np.fill_diagonal(away[:, first:], np.inf)
+        nearest[rows] = away.argmin(axis=1)
+        least[rows] = away.min(axis=1) + square[rows]
+    return least, nearest
