@@ -74,8 +74,8 @@ def select(
     second moment of the same place, must not fill the budget before other moments had their turn. What other
     moments leave of the budget, and with `task="question"` a third of it, goes to the moments kept, the best
     first: to the frames around each that look like it, those farthest in time from the kept ones first, for
-    what happens takes more than one frame to see. They may lie nearer than the default gap, never nearer than
-    a given one.
+    what happens takes more than one frame to see. They may lie nearer than the default gap and score less
+    than the adaptive threshold; a given gap and a given threshold hold for them too.
 
     With `task="summary"` and `features`, each choice is instead the frame that adds most coverage,
     Σ_j sizes_j · max over kept i of likeness(i, j), where likeness is three parts cosine and one part
@@ -114,7 +114,7 @@ def select(
         allowed[best] = False
     if alike is not None:
         apart = SAME_SECONDS if min_gap_seconds is None else max(gap, SAME_SECONDS)
-        usable = unseen(times, exclude_seconds, gap)
+        usable = unseen(times, exclude_seconds, gap) & (threshold is None or total >= floor)
         chosen += _phases(alike, times, usable, chosen, max_frames - len(chosen), apart)
     return np.array(sorted(chosen), dtype=np.intp)
 

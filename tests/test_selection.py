@@ -74,6 +74,8 @@ def test_what_other_moments_leave_shows_the_moment_from_its_first_to_its_last_fr
         scores, np.arange(30.0), max_frames=3, duration_seconds=30, features=looks, min_gap_seconds=3
     )
     np.testing.assert_array_equal(chosen, [11, 14])
+    chosen = select(scores, np.arange(30.0), max_frames=3, duration_seconds=30, features=looks, threshold=0.5)
+    np.testing.assert_array_equal(chosen, [11])
 
 
 def test_a_question_keeps_a_third_of_its_frames_for_more_of_the_best_moment():
