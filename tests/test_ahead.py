@@ -179,7 +179,10 @@ def test_a_text_that_may_come_later_has_no_picture_embedded(film: Path) -> None:
 
 def test_the_caller_alone_reports_and_one_thread_at_a_time_asks_the_encoder(film: Path) -> None:
     encoder, callers = Colours(), set[str]()
-    progress = lambda stage, share: callers.add(threading.current_thread().name)  # noqa: E731
+
+    def progress(stage: str, share: float) -> None:
+        callers.add(threading.current_thread().name)
+
     select_keyframes(film, caption="blue", encoder=encoder, progress=progress)
     assert callers == {threading.current_thread().name}
     assert len(encoder.threads) == 1 and encoder.calls[:2] == ["texts", "plain"]

@@ -54,7 +54,7 @@ def test_smolagents(toolbox: Toolbox) -> None:
 
     seen: list[Any] = []
 
-    class Scripted(smolagents.Model):  # type: ignore[misc, name-defined]
+    class Scripted(smolagents.Model):
         def generate(self, messages: Any, tools_to_call_from: Any = None, **_: Any) -> Any:
             seen.append(tools_to_call_from)
             last = messages[-1]
@@ -80,7 +80,7 @@ def test_smolagents_code_agents_get_objects_and_open_pictures(toolbox: Toolbox) 
     smolagents = imported("smolagents", "smolagents is not installed")
     from keyframe_llm.tools.smolagents import smolagents_tools
 
-    class Scripted(smolagents.Model):  # type: ignore[misc, name-defined]
+    class Scripted(smolagents.Model):
         def generate(self, messages: Any, **_: Any) -> Any:
             code = (
                 'told = select_keyframes(video="three_scenes.mp4", start_seconds=6.5, end_seconds=10.5)\n'

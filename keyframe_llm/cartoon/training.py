@@ -70,7 +70,8 @@ def train_together(work: Callable[..., None], processes: int, numbers: int, *giv
     barrier = multiprocessing.get_context("spawn").Barrier(processes)
     board = torch.zeros(processes, numbers)
     board.share_memory_()  # type: ignore[no-untyped-call]  # of torch
-    spawn(_member, (work, processes, board, barrier, given), nprocs=processes)  # type: ignore[no-untyped-call]
+    shared = (work, processes, board, barrier, given)
+    spawn(_member, shared, nprocs=processes)  # type: ignore[no-untyped-call]  # of torch
 
 
 def _member(
