@@ -157,7 +157,8 @@ def test_the_page_shows_every_selector_in_one_file(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["--on", "joined"], "needs real footage"),
-        (["--on", "joined", "--data", "nowhere"], "real_encoder.py is missing"),
+        (["--on", "joined", "--data", "nowhere"], "nowhere is not a folder"),
+        (["--on", "joined", "--data", "."], "real_encoder.py is missing"),
         (["--dataset", "msvd"], "needs --root"),
         (["--dataset", "msvd", "--root", "nowhere"], "download"),
         (["--dataset", "pets", "--root", "."], "choose one of msrvtt-1ka"),

@@ -97,6 +97,8 @@ def _work(asked: argparse.Namespace) -> list[tuple[str, Callable[[], list[Table]
             continue
         if data is None and asked.on:
             raise OptionsError(f"{name} needs real footage; give --data, or set {DATA_VARIABLE}")
+        if data and not data.is_dir():
+            raise OptionsError(f"{data} is not a folder; give --data the folder of the real footage")
         if data is None:
             _told(f"left out: {name}; give --data with real footage, or set {DATA_VARIABLE}")
         else:
