@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,11 +10,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from keyframe_llm.cartoon.samples import conversations, filmed
+from keyframe_llm.cartoon.samples import filmed
 from keyframe_llm.cartoon.stock import FRAME_SIZE, compose, draw_stock
 from keyframe_llm.cartoon.training import Crew, learn
 from keyframe_llm.cartoon.world import ACTIONS, COLOURS, MOVING, PLACES, SUBJECTS, Shot, random_scene
-from keyframe_llm.data import Frames
 
 
 def test_a_composed_clip_shows_the_stocks_frames_with_the_right_people() -> None:
@@ -48,23 +48,21 @@ def test_a_stocks_frame_is_what_the_processor_makes_of_the_picture() -> None:
         assert float((once.pixel_values - again.pixel_values).abs().max()) < 0.03
 
 
-def test_conversations_put_each_frames_time_before_it() -> None:
-    rng = np.random.default_rng(5)
-    stock = draw_stock(rng, 20)
-    views = [compose(rng, stock, alone=0.3) for _ in range(8)]
-    shown = [
-        (Frames(stock.frames[seen], np.array([s.second for s in shots])), shots) for shots, seen in views
-    ]
-    for messages in conversations(rng, shown):
-        assert messages[0]["role"] == "user"
-        kinds = [part["type"] for part in messages[0]["content"]]
-        assert kinds[:-1:2] == ["text"] * (len(kinds) // 2)
-        assert kinds[1::2] == ["image"] * (len(kinds) // 2)
-        assert [m["role"] for m in messages] == ["user", "assistant"] * (len(messages) // 2)
+def _messages(text: str) -> list[dict[str, Any]]:
+    """A conversation in chat format, from the text that the template made of it."""
+    messages = []
+    for turn in text.split("<|im_start|>")[1:]:
+        role, said = turn.strip().removesuffix("<|im_end|>").split(maxsplit=1)
+        parts = re.split(r"<\|vision_start\|>(?:<\|image_pad\|>)+<\|vision_end\|>", said)
+        content: list[dict[str, str]] = [{"type": "text", "text": parts[0]}]
+        for part in parts[1:]:
+            content += [{"type": "image"}, {"type": "text", "text": part}]
+        messages.append({"role": role, "content": content})
+    return messages
 
 
 def test_what_is_rehearsed_side_by_side_is_seen_as_if_asked_alone() -> None:
-    """Oracle: every branch on its own, behind its frames, through the model's usual way."""
+    """Oracle: every conversation on its own, through the processor and the model's usual way."""
     import torch
 
     from keyframe_llm.cartoon.models import new_processor, new_vlm
@@ -77,24 +75,56 @@ def test_what_is_rehearsed_side_by_side_is_seen_as_if_asked_alone() -> None:
     stock = draw_stock(rng, 20)
     shown = list(stock.frames)
     pixels = processor.image_processor(shown, return_tensors="pt")
-    drawn = rehearsals(rng, 2, stock, processor.tokenizer, 12)
+    drawn = rehearsals(rng, 3, stock, processor.tokenizer, 12)
+    turns = []
     with torch.inference_mode():
         tokens = model.model.visual(pixels.pixel_values, grid_thw=pixels.image_grid_thw).pooler_output
-        hidden, _ = rehearsed(model, drawn, tokens.view(len(shown), 12, -1)[drawn.seen])
-        compared = 0
-        for row, (ids, branch) in enumerate(zip(drawn.ids, drawn.branch, strict=True)):
-            frames = (ids == model.config.vision_start_token_id).sum()
-            mine = [int(i) for i in drawn.seen[compared : compared + frames]]
-            compared += frames
-            for number in range(1, branch.max() + 1):
-                alone = torch.from_numpy(ids[(branch == 0) | (branch == number)])[None]
-                inputs = processor.image_processor([shown[i] for i in mine], return_tensors="pt")
-                kinds = (alone == model.config.image_token_id).int()
-                out = model.model(input_ids=alone, mm_token_type_ids=kinds, **inputs, use_cache=False)
-                asked = int((branch == number).sum())
-                together = hidden[row][torch.from_numpy(branch == number)]
-                assert torch.allclose(out.last_hidden_state[0, -asked:], together, atol=1e-4)
-    assert compared == len(drawn.seen) > 0
+        hidden, astray = rehearsed(model, drawn, tokens.view(len(shown), 12, -1)[drawn.seen])
+        seen = iter(drawn.seen)
+        for row in range(3):
+            mine = drawn.row == row
+            starts = drawn.ids[mine] == model.config.vision_start_token_id
+            images = [shown[next(seen)] for _ in range(starts.sum())]
+            for number in range(1, drawn.branch[mine].max() + 1):
+                branch = mine & (drawn.branch == number)
+                alone = drawn.ids[mine & (drawn.branch == 0) | branch]
+                messages = _messages(processor.tokenizer.decode(alone))
+                turns.append(len(messages))
+                whole = processor.apply_chat_template(messages, tokenize=False)
+                inputs = processor(text=whole.rstrip("\n"), images=images, return_tensors="pt")
+                assert inputs["input_ids"][0].tolist() == alone.tolist()
+                out = model.model(**inputs, use_cache=False).last_hidden_state[0, -branch.sum() :]
+                assert torch.allclose(out, hidden[torch.from_numpy(branch)], atol=1e-4)
+                said = drawn.ids[branch][drawn.labels[branch] >= 0]
+                replies = [part["content"][0]["text"] for part in messages if part["role"] == "assistant"]
+                assert processor.tokenizer.decode(said, skip_special_tokens=True).split() == (
+                    " ".join(replies).split()
+                )
+    assert next(seen, None) is None
+    assert set(turns) > {2, 4}
+    assert float(astray) > 0
+
+
+def test_who_looks_everywhere_is_astray_by_the_log_of_the_frames() -> None:
+    """Whoever looks at all frames alike is astray by the logarithm of their number."""
+    import torch
+
+    from keyframe_llm.cartoon.models import new_processor, new_vlm
+    from keyframe_llm.cartoon.rehearsal import rehearsals
+    from keyframe_llm.cartoon.training_vlm import rehearsed
+
+    processor, rng = new_processor(), np.random.default_rng(2)
+    model = new_vlm(processor.tokenizer)
+    drawn = rehearsals(rng, 2, draw_stock(rng, 20), processor.tokenizer, 12)
+    layer = model.model.language_model.layers[2].self_attn
+    with torch.no_grad():
+        for part in (layer.q_proj, layer.k_proj):
+            part.weight.zero_(), part.bias.zero_()
+    _, astray = rehearsed(model, drawn, torch.zeros(len(drawn.seen), 12, 128))
+    clips = [drawn.row == row for row in range(2)]
+    frames = [(drawn.ids[clip] == model.config.vision_start_token_id).sum() for clip in clips]
+    spoken = [(drawn.aim[clip] > 0).sum() for clip in clips]
+    assert np.isclose(astray.item(), np.average(np.log(frames), weights=spoken), atol=1e-4)
 
 
 def test_processes_that_train_together_share_the_mean() -> None:

@@ -1,7 +1,7 @@
-"""Many questions about one clip at once: what teaches the Video-LLM to look up, cheaply and many times over.
+"""Many conversations about one clip at once: what teaches the Video-LLM, cheaply and many times over.
 
-Everything asked of one clip stands behind the same frames, each question blind to the others, as if each were
-asked alone.
+Everything asked of one clip stands behind the same frames, each conversation blind to the others, as if each
+were held alone. Most are a single question; some go on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.cartoon.language import ACTION_LABELS, caption, questions
+from keyframe_llm.cartoon.language import ACTION_LABELS, CAPTION_REQUESTS, caption, questions
 from keyframe_llm.cartoon.samples import absent_scene
 from keyframe_llm.cartoon.stock import Stock, compose
 from keyframe_llm.cartoon.world import Shot
@@ -22,48 +22,67 @@ from keyframe_llm.prompting import prompt, time_label
 __all__ = ["Rehearsal", "rehearsals"]
 
 _QUESTIONS = 8
-_ALONE = 0.15
+_RARE = ("when", "which way")
+"""Questions asked of most clips beside those, as are the ones about two people or somebody absent."""
+_GOES_ON = 0.3
+"""Share of what is asked that follows on what was asked before it."""
+_ALONE = 0.2
 """Share of clips with a single scene, where there is little to look up."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rehearsal:
-    """A batch of B clips with all that is asked of each, L tokens at most."""
+    """A batch of clips with all that is asked of each: T tokens, one clip after the other."""
 
     ids: NDArray[np.int64]
-    """(B, L)"""
-    labels: NDArray[np.int64]
-    """(B, L), -100 where the assistant does not speak"""
+    """(T,)"""
+    row: NDArray[np.int64]
+    """(T,) the clip that each token is of"""
     branch: NDArray[np.int64]
-    """(B, L): 0 for the frames, 1, 2, … for each thing asked, -1 for padding"""
+    """(T,): 0 for the frames, 1, 2, … for each conversation about them"""
+    labels: NDArray[np.int64]
+    """(T,): the token where the assistant speaks, else -100"""
     aim: NDArray[np.int64]
-    """(B, L): for every word of the assistant, the frames it tells of as bits: 1, 2, 4, 8; 0 where none"""
+    """(T,): for every word of the assistant, the frames it tells of as bits: 1, 2, 4, 8; 0 where none"""
     seen: NDArray[np.int64]
     """(frames,) which drawn frame each image is, in the order of the batch"""
 
 
-def _asked(rng: np.random.Generator, shots: Sequence[Shot]) -> list[tuple[str, str, list[int]]]:
-    """All that is asked of a clip: its caption, its action, questions, and one about somebody absent.
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """What the user says and the one right reply."""
 
-    Each with the reply and the frames that it tells of, as bits; a caption's for every scene in turn.
-    """
+    text: str
+    reply: str
+    aims: list[int]
+    """The frames that the reply tells of, as bits; of a caption, those of every scene in turn"""
+
+
+def _asked(rng: np.random.Generator, shots: Sequence[Shot]) -> list[list[_Turn]]:
+    """Make conversations of what is asked: the caption, the action, questions, also about somebody absent."""
     bits: dict[float, int] = {}
     for i, shot in enumerate(shots):
         bits[shot.scene.start] = bits.get(shot.scene.start, 0) | 1 << i
     absent = absent_scene(rng, shots) if rng.random() < 0.7 else None
     every = questions(rng, shots, absent=absent)
     picked = every[:_QUESTIONS]
-    rare = [q for q in every[_QUESTIONS:] if q.scene is None or q.other or q.text.startswith("when")]
+    rare = [q for q in every[_QUESTIONS:] if q.scene is None or q.other or q.text.startswith(_RARE)]
     picked += rare[:4]
-    asked = [(prompt("caption"), caption(shots), list(bits.values()))]
+    request = prompt("caption") if rng.random() < 0.75 else str(rng.choice(CAPTION_REQUESTS))
+    talks = [[_Turn(request, caption(shots), list(bits.values()))]]
     if len({shot.scene.action for shot in shots}) == 1 and rng.random() < 0.2:
-        asked.append((prompt("classify"), ACTION_LABELS[shots[0].scene.action], [0]))
+        talks.append([_Turn(prompt("classify"), ACTION_LABELS[shots[0].scene.action], [0])])
     for question in picked:
-        bare = rng.random() < 0.6
-        text = question.text if bare else prompt("question", question=question.text)
         told = [bits[scene.start] for scene in (question.scene, question.other) if scene]
-        asked.append((text, question.answer, [sum(told)]))
-    return asked
+        goes_on = rng.random() < _GOES_ON
+        bare = goes_on or rng.random() < 0.5
+        text = question.text if bare else prompt("question", question=question.text)
+        turn = _Turn(text, question.answer, [sum(told)])
+        if goes_on:
+            talks[int(rng.integers(len(talks)))].append(turn)
+        else:
+            talks.append([turn])
+    return talks
 
 
 def rehearsals(
@@ -71,32 +90,34 @@ def rehearsals(
 ) -> Rehearsal:
     """Make a batch of `count` clips, composed of the stock's frames."""
     image = "<|vision_start|>" + "<|image_pad|>" * image_tokens + "<|vision_end|>"
-    rows: list[tuple[list[int], ...]] = []
     then = tokenizer.convert_tokens_to_ids("▁then")
+    ids: list[int] = []
+    row: list[int] = []
+    branch: list[int] = []
+    labels: list[int] = []
+    aim: list[int] = []
     seen: list[int] = []
-    for _ in range(count):
+
+    def add(
+        clip: int, number: int, said: list[int], replied: Sequence[int] = (), aims: Sequence[int] = ()
+    ) -> None:
+        ids.extend([*said, *replied])
+        row.extend([clip] * (len(said) + len(replied)))
+        branch.extend([number] * (len(said) + len(replied)))
+        labels.extend([-100] * len(said) + [*replied])
+        aim.extend([0] * len(said) + [*aims])
+
+    for clip in range(count):
         shots, frames = compose(rng, stock, alone=_ALONE)
         seen += frames
         shown = "".join(time_label(shot.second) + image for shot in shots)
-        ids = list(tokenizer("<|im_start|>user\n" + shown).input_ids)
-        labels, branch, aim = [-100] * len(ids), [0] * len(ids), [0] * len(ids)
-        for i, (text, reply, aims) in enumerate(_asked(rng, shots), 1):
-            said = tokenizer(f"{text}<|im_end|>\n<|im_start|>assistant\n").input_ids
-            replied = tokenizer(f"{reply}<|im_end|>").input_ids
-            ids += said + replied
-            labels += [-100] * len(said) + replied
-            branch += [i] * (len(said) + len(replied))
-            aim += [0] * len(said) + [aims[replied[:j].count(then)] for j in range(len(replied))]
-        rows.append((ids, labels, branch, aim))
-    width = max(len(row[0]) for row in rows)
-
-    def filled(part: int, padding: int) -> NDArray[np.int64]:
-        return np.array([row[part] + [padding] * (width - len(row[part])) for row in rows], np.int64)
-
-    return Rehearsal(
-        ids=filled(0, tokenizer.pad_token_id),
-        labels=filled(1, -100),
-        branch=filled(2, -1),
-        aim=filled(3, 0),
-        seen=np.array(seen, np.int64),
-    )
+        add(clip, 0, tokenizer("<|im_start|>user\n" + shown).input_ids)
+        for number, turns in enumerate(_asked(rng, shots), 1):
+            again = ""
+            for turn in turns:
+                said = tokenizer(f"{again}{turn.text}<|im_end|>\n<|im_start|>assistant\n").input_ids
+                replied = tokenizer(f"{turn.reply}<|im_end|>").input_ids
+                scenes = (replied[:j].count(then) for j in range(len(replied)))
+                add(clip, number, said, replied, [turn.aims[scene] for scene in scenes])
+                again = "\n<|im_start|>user\n"
+    return Rehearsal(*(np.array(part, np.int64) for part in (ids, row, branch, labels, aim, seen)))

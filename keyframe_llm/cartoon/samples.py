@@ -1,4 +1,4 @@
-"""Endless training batches of the drawn world: conversations for the Video-LLM, pairs for the encoder."""
+"""Endless samples of the drawn world: views for the Video-LLM, pairs for the encoder."""
 
 from __future__ import annotations
 
@@ -13,13 +13,8 @@ from PIL import Image
 
 from keyframe_llm.cartoon.drawing import draw_frame
 from keyframe_llm.cartoon.language import (
-    ACTION_LABELS,
-    CAPTION_REQUESTS,
-    Question,
-    caption,
     clear_enough,
     order_question,
-    questions,
     text_about,
 )
 from keyframe_llm.cartoon.world import (
@@ -35,15 +30,10 @@ from keyframe_llm.cartoon.world import (
     random_scene,
     random_shots,
 )
-from keyframe_llm.data import Frames
-from keyframe_llm.prompting import frame_messages, prompt
 
 __all__ = [
     "Pairs",
-    "Turn",
     "absent_scene",
-    "conversation",
-    "conversations",
     "filmed",
     "pairs",
     "random_view",
@@ -51,18 +41,9 @@ __all__ = [
     "view_structure",
 ]
 
-Messages = list[dict[str, Any]]
 _TWO_PEOPLE = 0.12
 """Share of texts that ask about two people: they fit the frames of either."""
 _SIZES = ((192, 144), (256, 192), (320, 240))
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What the user says and the one right reply."""
-
-    text: str
-    reply: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,38 +99,6 @@ def absent_scene(rng: np.random.Generator, shots: Sequence[Shot]) -> Scene | Non
         stranger = replace(stranger, colour=shown.colour)
     people = {(shot.scene.subject, shot.scene.colour) for shot in shots}
     return None if (stranger.subject, stranger.colour) in people else stranger
-
-
-def conversation(rng: np.random.Generator, shots: Sequence[Shot], turns: int = 4) -> list[Turn]:
-    """A few turns about the frames shown: caption, action and questions mixed."""
-    absent = absent_scene(rng, shots) if rng.random() < 0.35 else None
-    asked: list[Question] = questions(rng, shots, absent=absent)
-    opening = rng.random()
-    said: list[Turn] = []
-    if opening < 0.45:
-        asks = prompt("caption") if rng.random() < 0.75 else str(rng.choice(CAPTION_REQUESTS))
-        said.append(Turn(asks, caption(shots)))
-    elif opening < 0.55 and len({shot.scene.action for shot in shots}) == 1:
-        said.append(Turn(prompt("classify"), ACTION_LABELS[shots[0].scene.action]))
-    for question in asked[: turns - len(said)]:
-        bare = bool(said) or rng.random() < 0.3
-        text = question.text if bare else prompt("question", question=question.text)
-        said.append(Turn(text, question.answer))
-    return said
-
-
-def conversations(rng: np.random.Generator, shown: Sequence[tuple[Frames, Sequence[Shot]]]) -> list[Messages]:
-    """Make a whole conversation in chat format about each of the views given: frames, and what they show."""
-    batch = []
-    for frames, shots in shown:
-        turns = conversation(rng, shots)
-        messages = frame_messages(frames, turns[0].text)
-        for i, turn in enumerate(turns):
-            if i:
-                messages.append({"role": "user", "content": [{"type": "text", "text": turn.text}]})
-            messages.append({"role": "assistant", "content": [{"type": "text", "text": turn.reply}]})
-        batch.append(messages)
-    return batch
 
 
 def same_size(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
 """Frames drawn once, of which clips are composed for ever: other scenes together, at other times.
 
 Drawing a frame costs a third of learning from it, so a stock of scenes is drawn before the lessons begin,
-each at a few moments. Single frames of it teach to see; clips put together of them to look up and to talk.
+each at a few moments. Single frames of it teach to see, clips put together of them to look up.
 The stock must be large: of 20,000 scenes the Video-LLM learnt the very frames, and knew others less well.
 """
 
@@ -33,10 +33,10 @@ __all__ = ["FRAME_SIZE", "GLIMPSES", "TRAIT_CLASSES", "Stock", "compose", "draw_
 
 FRAME_SIZE = (80, 60)
 """Width and height of a frame as the Video-LLM's processor would scale it."""
-GLIMPSES = 3
+GLIMPSES = 4
 """Frames drawn of every scene."""
-_MOVERS = 0.25
-"""Share of scenes that must show a walker or climber, beside those that chance makes: the hardest to see."""
+_WALKERS = 0.25
+"""Share of scenes that must show a walker, beside those that chance makes: how far is hardest to see."""
 _MOVING_RUNS = 0.4
 """Share of scenes shown twice or more with somebody who moves, beside those that chance makes."""
 _LOOK_ALIKES = 0.4
@@ -77,8 +77,8 @@ def draw_stock(
     traits = np.empty((count * GLIMPSES, len(TRAIT_CLASSES)), np.int64)
     for n in range(count):
         scene = random_scene(rng, seconds=1.0)
-        if rng.random() < _MOVERS:
-            scene = replace(scene, action=str(rng.choice(MOVING)))
+        if rng.random() < _WALKERS:
+            scene = replace(scene, action="walk")
         scenes.append(scene)
         for i, second in enumerate(moments[n]):
             picture = Image.fromarray(filmed(rng, Shot(scene, float(second))))

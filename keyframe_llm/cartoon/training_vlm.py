@@ -1,43 +1,45 @@
-"""How the small Qwen2.5-VL is trained: to see, to look things up, to talk, and to look things up as it sees.
+"""How the small Qwen2.5-VL is trained: to see, to look things up, and to look things up as it sees.
 
 Words alone are a weak teacher of sight. So the vision tower learns the traits of single frames; the language
-model then learns to look up what is asked among frames seen once; then the whole model learns whole
-conversations, which cost it some of its look-ups; and last it rehearses those again, eyes and all.
+model then learns to look up what is asked among frames seen once; and last the whole model learns that, eyes
+and all.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.cartoon.branches import Branches, branches_of, branching
 from keyframe_llm.cartoon.models import new_processor, new_vlm, save_vlm
 from keyframe_llm.cartoon.rehearsal import Rehearsal, rehearsals
-from keyframe_llm.cartoon.samples import conversations
-from keyframe_llm.cartoon.stock import TRAIT_CLASSES, Stock, compose, draw_stock
+from keyframe_llm.cartoon.stock import GLIMPSES, TRAIT_CLASSES, Stock, draw_stock
 from keyframe_llm.cartoon.training import Crew, learn, train_together
-from keyframe_llm.data import Frames
 
 __all__ = ["STAGES", "rehearsed", "train_vlm"]
 
-STAGES = {"see": 1000, "rehearse": 1500, "talk": 1200, "look": 900}
+STAGES = {"see": 1000, "rehearse": 1200, "look": 3000}
 """The stages in order, and the steps each takes."""
-_SCENES = 60_000
-_PORTRAITS, _CLIPS, _CONVERSATIONS = 128, 16, 32
-"""What a step of the stages sees, all processes together; the last has `_CLIPS`, as the second."""
+_SCENES = 45_000
+_PORTRAITS, _CLIPS = 128, 16
+"""What a step sees, all processes together: single frames in the first stage, clips in the others."""
 _RATE = 1.5e-3
+_STRETCH = 3.0
+"""Weight of how far along somebody is among the traits: a walker's place is learnt last, and by itself."""
 _TOKENS = 12
 """Visual tokens of a frame."""
+_REHEARSED = 3
+"""One scene in so many is seen once and rehearsed."""
 _LOOKING = 2
 """The layer that learns to look at the frame asked about."""
 _GUIDANCE = 0.3
 """Weight of being told where to look."""
 _SIGHT = 0.1
-"""Weight of the portraits between the conversations."""
-_ALONE = 0.3
-"""Share of single scenes among the conversations: captions of several scenes are learnt last."""
+"""Weight of the traits while words are learnt: no word in a batch may ask for what the eyes then forget."""
 
 
 def train_vlm(
@@ -118,6 +120,7 @@ def _told_apart(probes: Any, seen: Any, shown: Any) -> tuple[Any, str]:
     truths = shown.repeat_interleave(len(seen) // len(shown), 0)
     guesses = [probe(seen) for probe in probes]
     losses = [cross_entropy(guess, truths[:, i]) for i, guess in enumerate(guesses)]
+    losses[-1] *= _STRETCH
     right = [float((guess.argmax(1) == truths[:, i]).float().mean()) for i, guess in enumerate(guesses)]
     return torch.stack(losses).sum(), "traits right " + " ".join(f"{share:.2f}" for share in right)
 
@@ -158,140 +161,107 @@ def _rehearse(
     """Teach the language model to look up what is asked, on frames seen once and composed anew each time."""
     import torch
 
-    tokens = _look_around(model, processor, stock)
+    shown = replace(stock, scenes=stock.scenes[: len(stock.scenes) // _REHEARSED])
+    tokens = _look_around(model, processor, shown)
 
     def make(_: int) -> Rehearsal:
-        return rehearsals(rng, _CLIPS // crew.size, stock, processor.tokenizer, _TOKENS)
+        return rehearsals(rng, _CLIPS // crew.size, shown, processor.tokenizer, _TOKENS)
 
     def loss_of(drawn: Rehearsal, _: int) -> tuple[Any, str]:
-        hidden, looks = rehearsed(model, drawn, tokens[torch.from_numpy(drawn.seen)].float())
+        hidden, astray = rehearsed(model, drawn, tokens[torch.from_numpy(drawn.seen)].float())
         loss, told = _words(model, hidden, torch.from_numpy(drawn.labels))
-        astray = _astray(model, drawn, looks)
         return loss + _GUIDANCE * astray, f"{told}, looks astray {astray.item():.3f}"
 
     learn("rehearse", model.model.language_model, steps, make, loss_of, rate=_RATE, crew=crew)
 
 
 def rehearsed(model: Any, drawn: Rehearsal, seen: Any) -> tuple[Any, Any]:
-    """Hidden states (B, L, width) of a rehearsal, every branch blind to the others, and where it looks.
+    """Hidden states (T, width) of a rehearsal, every branch blind to the others, and how far looks go astray.
 
     `seen` is (frames, visual tokens, width): what the vision tower made of the frames of the batch, in order.
-    The looks are the attention scores (B, 2, L, L) of two heads of one layer, before any mask.
     """
     import torch
 
-    ids, branch = torch.from_numpy(drawn.ids), torch.from_numpy(drawn.branch)
+    ids = torch.from_numpy(drawn.ids)
+    branches = branches_of(torch.from_numpy(drawn.row), torch.from_numpy(drawn.branch))
     language = model.model.language_model
-    sight = (ids == model.config.image_token_id)[..., None]
-    order = torch.arange(ids.shape[1])
-    together = (branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None])
-    positions = _branch_positions(model, ids, branch)
-    told = language(
-        inputs_embeds=language.embed_tokens(ids).masked_scatter(sight, seen),
-        position_ids=positions,
-        attention_mask={"full_attention": (together & (order[None, :] <= order[:, None]))[:, None]},
-        use_cache=False,
-        output_hidden_states=True,
-    )
-    return told.last_hidden_state, _looks(language, told.hidden_states[_LOOKING], positions)
+    sight = (ids == model.config.image_token_id)[:, None]
+    positions = _positions(model, ids, branches)
+    with branching(language):
+        told = language(
+            inputs_embeds=language.embed_tokens(ids).masked_scatter(sight, seen)[None],
+            position_ids=positions,
+            attention_mask={"full_attention": branches},
+            use_cache=False,
+            output_hidden_states=True,
+        )
+    astray = _astray(model, drawn, branches, told.hidden_states[_LOOKING], positions)
+    return told.last_hidden_state[0], astray
 
 
-def _looks(language: Any, hidden: Any, positions: Any) -> Any:
-    """Attention scores of the looking layer's first two heads, as Qwen2.5-VL computes them."""
-    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
-
-    layer = language.layers[_LOOKING]
-    attention, normed = layer.self_attn, layer.input_layernorm(hidden)
-    shape = (*normed.shape[:2], -1, attention.head_dim)
-    query = attention.q_proj(normed).view(shape)[:, :, :2].transpose(1, 2)
-    key = attention.k_proj(normed).view(shape)[:, :, :2].transpose(1, 2)
-    cos, sin = language.rotary_emb(hidden, positions)
-    query, key = apply_rotary_pos_emb(query, key, cos, sin)
-    return query @ key.transpose(2, 3) * attention.scaling
-
-
-def _astray(model: Any, drawn: Rehearsal, looks: Any) -> Any:
-    """How much the two heads look elsewhere than at the first and the last frame the next word tells of.
+def _astray(model: Any, drawn: Rehearsal, branches: Branches, hidden: Any, positions: Any) -> Any:
+    """How much two heads of the looking layer look elsewhere than at what the next word tells of.
 
     Finding the right frame and saying what it shows are learnt from nothing only together, which takes a
-    small model very long; told where to look, it needs minutes. The first and the last frame side by side
-    are what shows which way somebody goes.
+    small model very long; told where to look, it needs minutes. One head is told to look at the first frame
+    of the scene, the other at the last: side by side, they show which way somebody goes.
     """
     import torch
+    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
 
-    ids, aim = torch.from_numpy(drawn.ids), torch.from_numpy(drawn.aim)
-    image = ids == model.config.image_token_id
-    frame = (ids == model.config.vision_start_token_id).cumsum(1) - 1
-    ends = torch.stack([aim & -aim, 1 << torch.log2(aim.clamp(min=1)).long()], 1)  # lowest, highest bit
-    wanted = ends[:, :, 1:, None] >> frame[:, None, None, :].clamp(min=0) & 1 > 0
-    likely = looks[:, :, :-1].masked_fill(~image[:, None, None, :], float("-inf")).log_softmax(-1)
-    inside = likely.masked_fill(~(wanted & image[:, None, None, :]), float("-inf")).logsumexp(-1)
-    return -inside.transpose(1, 2)[aim[:, 1:] > 0].mean()
+    # The attention scores before any mask, as Qwen2.5-VL computes them.
+    language = model.model.language_model
+    layer = language.layers[_LOOKING]
+    attention, normed = layer.self_attn, layer.input_layernorm(hidden)
+    query, key = (
+        project(normed).view(1, len(drawn.ids), -1, attention.head_dim)[:, :, :2].transpose(1, 2)
+        for project in (attention.q_proj, attention.k_proj)
+    )
+    query, key = apply_rotary_pos_emb(query, key, *language.rotary_emb(hidden, positions))
+    aims = torch.from_numpy(drawn.aim)
+    asking = aims[1:].nonzero()[:, 0]
+    aim, row = aims[asking + 1], torch.from_numpy(drawn.row)[asking]
+    ids = torch.from_numpy(drawn.ids)[branches.trunks.places]
+    image = (ids == model.config.image_token_id) & branches.trunks.held
+    frame = ((ids == model.config.vision_start_token_id).cumsum(1) - 1).clamp(min=0)
+    shown = key[0][:, branches.trunks.places].transpose(0, 1)  # (clips, 2, trunk, width)
+    looks = torch.einsum("had,ahtd->aht", query[0][:, asking], shown[row]) * attention.scaling
+    ends = torch.stack([aim & -aim, 1 << torch.log2(aim).long()], 1)  # lowest, highest bit
+    wanted = (ends[:, :, None] >> frame[row, None]) & 1 > 0
+    likely = looks.masked_fill(~image[row, None], float("-inf")).log_softmax(-1)
+    inside = likely.masked_fill(~(wanted & image[row, None]), float("-inf")).logsumexp(-1)
+    return -inside.mean()
 
 
 def _look_around(model: Any, processor: Any, stock: Stock) -> Any:
-    """(frames, 12, 128) visual tokens of all frames of the stock, in half precision."""
+    """(frames, 12, 128) visual tokens of all frames of the stock's scenes, in half precision."""
     import torch
 
     tokens = []
-    for start in range(0, len(stock.frames), 256):
-        pixels, grid, _ = _shown(processor, stock, np.arange(start, min(start + 256, len(stock.frames))))
+    frames = len(stock.scenes) * GLIMPSES
+    for start in range(0, frames, 256):
+        pixels, grid, _ = _shown(processor, stock, np.arange(start, min(start + 256, frames)))
         with torch.inference_mode():
             seen = model.model.visual(pixels, grid_thw=grid).pooler_output
         tokens.append(seen.view(len(grid), -1, seen.shape[-1]).half())
     return torch.cat(tokens)
 
 
-def _branch_positions(model: Any, ids: Any, branch: Any) -> Any:
-    """(3, B, L) rotary positions: those of the frames, and every branch going on from their end."""
+def _positions(model: Any, ids: Any, branches: Branches) -> Any:
+    """(3, 1, T) rotary positions: those of the trunks, and every branch going on from its trunk's end."""
     import torch
 
-    image = (ids == model.config.image_token_id).int()
-    frames = (branch == 0).int()
+    held, places = branches.trunks.held, branches.trunks.places
+    image = (ids[places] == model.config.image_token_id).int()
     shown = int((ids == model.config.vision_start_token_id).sum())
     grid = torch.tensor([[1, 6, 8]]).expand(shown, 3)
-    positions, _ = model.model.get_rope_index(ids, image, grid, attention_mask=frames)
-    end = (positions * frames).amax((0, 2)) + 1
-    first = torch.ones_like(branch, dtype=torch.bool)
-    first[:, 1:] = branch[:, 1:] != branch[:, :-1]
-    order = torch.arange(ids.shape[1]).expand_as(ids)
-    began = torch.where(first, order, 0).cummax(1).values
-    return torch.where(frames.bool(), positions, end[:, None] + order - began)
-
-
-def _talk(model: Any, processor: Any, stock: Stock, steps: int, rng: np.random.Generator, crew: Crew) -> None:
-    """Teach the whole model whole conversations, through the processor that will be used.
-
-    Some portraits in every step keep the vision tower from forgetting what no word in the batch asks for.
-    """
-    import torch
-
-    probes = _probes(model)
-    count = _CONVERSATIONS // crew.size
-
-    def view() -> tuple[Frames, Any]:
-        shots, seen = compose(rng, stock, alone=_ALONE)
-        return Frames(stock.frames[seen], np.array([shot.second for shot in shots])), shots
-
-    def make(_: int) -> tuple[dict[str, Any], Any, Any]:
-        inputs = processor.apply_chat_template(
-            conversations(rng, [view() for _ in range(count)]),
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-            processor_kwargs={"padding": True},
-        )
-        labels = _reply_labels(inputs["input_ids"], processor.tokenizer)
-        return dict(inputs), labels, _portraits(processor, stock, rng, count)
-
-    def loss_of(drawn: tuple[dict[str, Any], Any, Any], _: int) -> tuple[Any, str]:
-        inputs, labels, shown = drawn
-        loss, told = _words(model, model.model(**inputs, use_cache=False).last_hidden_state, labels)
-        blind, seen = _sight(model, probes, shown)
-        return loss + _SIGHT * blind, f"{told}, {seen}"
-
-    taught = torch.nn.ModuleList([model, probes])
-    learn("talk", taught, steps, make, loss_of, rate=_RATE / 2, crew=crew)
+    trunk, _ = model.model.get_rope_index(ids[places], image, grid, attention_mask=held.int())
+    end = (trunk * held).amax((0, 2)) + 1
+    positions = branches.offset.expand(3, -1).clone()
+    for group in branches.groups:
+        positions[:, group.places[group.held]] += end[group.row, None].expand_as(group.held)[group.held]
+    positions[:, places[held]] = trunk[:, held]
+    return positions[:, None]
 
 
 def _look(model: Any, processor: Any, stock: Stock, steps: int, rng: np.random.Generator, crew: Crew) -> None:
@@ -308,9 +278,8 @@ def _look(model: Any, processor: Any, stock: Stock, steps: int, rng: np.random.G
         drawn, (pixels, grid, shown) = made
         seen = model.model.visual(pixels, grid_thw=grid).pooler_output
         blind, traits = _told_apart(probes, seen, shown)
-        hidden, looks = rehearsed(model, drawn, seen.view(len(grid), _TOKENS, -1))
+        hidden, astray = rehearsed(model, drawn, seen.view(len(grid), _TOKENS, -1))
         loss, told = _words(model, hidden, torch.from_numpy(drawn.labels))
-        astray = _astray(model, drawn, looks)
         told = f"{told}, looks astray {astray.item():.3f}, {traits}"
         return loss + _GUIDANCE * astray + _SIGHT * blind, told
 
@@ -319,30 +288,14 @@ def _look(model: Any, processor: Any, stock: Stock, steps: int, rng: np.random.G
 
 
 def _words(model: Any, hidden: Any, labels: Any) -> tuple[Any, str]:
-    """Cross-entropy over the words of the assistant alone."""
+    """Cross-entropy over the words of the assistant alone, of T tokens."""
     from torch.nn.functional import cross_entropy
 
-    target = labels[:, 1:]
+    target = labels[1:]  # of the last word of a clip, the next clip's first: no word of the assistant
     said = target != -100
-    logits = model.lm_head(hidden[:, :-1][said])
+    logits = model.lm_head(hidden[:-1][said])
     right = (logits.argmax(-1) == target[said]).float().mean()
     return cross_entropy(logits, target[said]), f"words right {float(right):.4f}"
 
 
-def _reply_labels(ids: Any, tokenizer: Any) -> Any:
-    """Copy the token ids, with -100 wherever it is not the assistant's turn to speak."""
-    speaks = tokenizer.convert_tokens_to_ids("▁assistant")
-    starts, ends = (tokenizer.convert_tokens_to_ids(t) for t in ("<|im_start|>", "<|im_end|>"))
-    labels = ids.clone().fill_(-100)
-    for row, target in zip(ids.tolist(), labels, strict=True):
-        replying = False
-        for i, token in enumerate(row):
-            if replying:
-                target[i] = token
-                replying = token != ends
-            elif token == speaks and row[i - 1] == starts:
-                replying = True
-    return labels
-
-
-_TEACH = {"see": _see, "rehearse": _rehearse, "talk": _talk, "look": _look}
+_TEACH = {"see": _see, "rehearse": _rehearse, "look": _look}
