@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -145,23 +146,24 @@ def test_processes_that_train_together_share_the_mean() -> None:
 def test_two_processes_learn_what_one_does_from_their_batches_together() -> None:
     import torch
 
+    torch.manual_seed(0)
     rows, wanted = torch.randn(8, 64), torch.randn(8, 64)
+    begun = torch.nn.Sequential(*(torch.nn.Linear(64, 64) for _ in range(3)))
 
     def lesson(crew: Crew) -> Any:
-        module = torch.nn.Linear(64, 64)
-        with torch.no_grad():
-            module.weight.fill_(0.01), module.bias.fill_(0.0)
+        module = copy.deepcopy(begun)
         mine = slice(None) if crew.size == 1 else slice(4 * crew.rank, 4 * crew.rank + 4)
 
         def loss_of(_: object, step: int) -> tuple[Any, str]:
             return ((module(rows[mine]) - wanted[mine]) ** 2).mean(), ""
 
-        learn("lesson", module, 5, lambda step: None, loss_of, rate=1e-2, crew=crew, warmup=1)
-        return module.weight.detach()
+        learn("lesson", module, 5, lambda step: None, loss_of, rate=1e-3, crew=crew, warmup=1)
+        return [weights.detach() for weights in module.parameters()]
 
-    board, barrier = torch.zeros(2, 5000), threading.Barrier(2)
+    board, barrier = torch.zeros(2, 13_000), threading.Barrier(2)
     alone = lesson(Crew())
     with ThreadPoolExecutor(2) as pool:
         for together in pool.map(lesson, [Crew(rank, 2, board, barrier) for rank in range(2)]):
-            assert torch.allclose(together, alone, atol=1e-4)
-    assert not torch.allclose(alone, torch.full_like(alone, 0.01), atol=1e-3)
+            for mine, theirs, before in zip(alone, together, begun.parameters(), strict=True):
+                assert torch.allclose(mine, theirs, atol=1e-4)
+                assert not torch.allclose(mine, before, atol=1e-3)

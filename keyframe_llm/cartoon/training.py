@@ -102,7 +102,8 @@ def learn(
     from torch.nn.utils import clip_grad_norm_, parameters_to_vector, vector_to_parameters
 
     weights = list(module.parameters())
-    optimisers = _optimisers(module, rate)
+    matrices = _matrices(module)
+    optimisers = _optimisers(weights, matrices, rate, crew)
     schedules = [
         torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _factor(step, steps, warmup))
         for optimiser in optimisers
@@ -117,6 +118,7 @@ def learn(
         clip_grad_norm_(weights, 1.0)
         for part in (*optimisers, *schedules):
             part.step()
+        _gather(matrices, crew)
         decay = min(_AVERAGED, step / (step + 10))
         average.lerp_(parameters_to_vector(weights).detach(), 1 - decay)
         if step % 50 == 49:
@@ -126,21 +128,40 @@ def learn(
     vector_to_parameters(crew.mean(average), weights)
 
 
-def _optimisers(module: Any, rate: float) -> list[Any]:
-    """Muon for the matrices between layers, AdamW for embeddings, small heads, norms and biases."""
+def _matrices(module: Any) -> list[Any]:
+    """The matrices between layers: not embeddings, not small heads."""
+    import torch
+
+    embeddings = {id(part.weight) for part in module.modules() if isinstance(part, torch.nn.Embedding)}
+    matrices = [w for w in module.parameters() if w.ndim == 2 and min(w.shape) >= 64]
+    return [w for w in matrices if id(w) not in embeddings]
+
+
+def _optimisers(weights: list[Any], matrices: list[Any], rate: float, crew: Crew) -> list[Any]:
+    """Muon for this process's share of the matrices, AdamW for embeddings, small heads, norms and biases."""
     import torch
 
     if not hasattr(torch.optim, "Muon"):
         raise RuntimeError(f"torch is {torch.__version__}; training needs 2.9 or newer")
-    embeddings = {id(part.weight) for part in module.modules() if isinstance(part, torch.nn.Embedding)}
-    matrices = [w for w in module.parameters() if w.ndim == 2 and min(w.shape) >= 64]
-    matrices = [w for w in matrices if id(w) not in embeddings]
     chosen = {id(w) for w in matrices}
-    others = [w for w in module.parameters() if id(w) not in chosen]
-    return [
-        torch.optim.Muon(matrices, _MUON * rate, weight_decay=0.01),
-        torch.optim.AdamW(others, rate, betas=(0.9, 0.98), weight_decay=0.01),
-    ]
+    others = [w for w in weights if id(w) not in chosen]
+    optimisers: list[Any] = [torch.optim.AdamW(others, rate, betas=(0.9, 0.98), weight_decay=0.01)]
+    if mine := matrices[crew.rank :: crew.size]:
+        optimisers.append(torch.optim.Muon(mine, _MUON * rate, weight_decay=0.01))
+    return optimisers
+
+
+def _gather(matrices: list[Any], crew: Crew) -> None:
+    """Give every process the matrices that the others updated: Muon's step is dear, and done once for all."""
+    import torch
+
+    if crew.size == 1:
+        return
+    with torch.no_grad():
+        mine = [w if i % crew.size == crew.rank else torch.zeros_like(w) for i, w in enumerate(matrices)]
+        every = crew.mean(torch.cat([w.flatten() for w in mine])) * crew.size
+        for weight, part in zip(matrices, every.split([w.numel() for w in matrices]), strict=True):
+            weight.copy_(part.view_as(weight))
 
 
 def _share(weights: list[Any], crew: Crew) -> None:
