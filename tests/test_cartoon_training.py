@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from keyframe_llm.cartoon.samples import filmed
@@ -167,3 +168,26 @@ def test_two_processes_learn_what_one_does_from_their_batches_together() -> None
             for mine, theirs, before in zip(alone, together, begun.parameters(), strict=True):
                 assert torch.allclose(mine, theirs, atol=1e-4)
                 assert not torch.allclose(mine, before, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--evaluate", "--out", "nowhere"], "nowhere/clip"),
+        (["--evaluate", "--out", "nowhere", "--only", "vlm"], "nowhere/qwen2_5_vl"),
+        (["--evaluate", "--clips", "0"], "--clips is 0; give 1 or more"),
+        (["--look-steps", "-5"], "--look-steps is -5; give 0 or more"),
+        (["--processes", "0"], "--processes is 0; give 1 or more"),
+    ],
+)
+def test_a_mistake_costs_one_line(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from keyframe_llm.cartoon.train import main
+
+    try:
+        status = main(arguments)
+    except SystemExit as end:  # argparse's way
+        status = int(end.code or 0)
+    assert status == 2
+    assert says in capsys.readouterr().err.splitlines()[-1]

@@ -16,16 +16,11 @@ from keyframe_llm.encoders import load_encoder
 from keyframe_llm.prompting import frame_messages, prompt
 from keyframe_llm.vlm import TransformersVLM
 
-__all__ = ["evaluate", "evaluate_encoder", "evaluate_vlm"]
+__all__ = ["evaluate_encoder", "evaluate_vlm"]
 
 UNSEEN = 2**40
 """Training seeds are small numbers; evaluation draws from generators seeded with this."""
 _BATCH = 128
-
-
-def evaluate(weights: Path, *, clips: int = 1000) -> dict[str, float]:
-    """Return all figures, shares of 0–1, by name."""
-    return evaluate_encoder(weights / "clip") | evaluate_vlm(weights / "qwen2_5_vl", clips=clips)
 
 
 def evaluate_vlm(folder: Path, *, clips: int = 1000) -> dict[str, float]:

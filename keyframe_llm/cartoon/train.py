@@ -12,6 +12,7 @@ from pathlib import Path
 from keyframe_llm.cartoon.training_clip import STEPS as CLIP_STEPS
 from keyframe_llm.cartoon.training_clip import train_clip
 from keyframe_llm.cartoon.training_vlm import STAGES, train_vlm
+from keyframe_llm.errors import KeyframeError
 
 __all__ = ["main"]
 
@@ -21,7 +22,7 @@ _WEIGHTS = Path(__file__).parent / "weights"
 def main(arguments: list[str] | None = None) -> int:
     """Train or evaluate the embedded models; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m keyframe_llm.cartoon.train", description=__doc__)
-    parser.add_argument("--only", choices=["clip", "vlm"], help="train one of the two models")
+    parser.add_argument("--only", choices=["clip", "vlm"], help="one of the two models")
     parser.add_argument(
         "--clip-steps", type=int, default=CLIP_STEPS, metavar="N", help="steps of the encoder"
     )
@@ -37,11 +38,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, default=1000, help="unseen clips to evaluate on")
     parser.add_argument("--out", type=Path, default=_WEIGHTS, help="folder of the checkpoints")
     asked = parser.parse_args(arguments)
+    for name, value in vars(asked).items():
+        least = 1 if name in ("processes", "clips") else 0
+        if isinstance(value, int) and value < least:
+            parser.error(f"--{name.replace('_', '-')} is {value}; give {least} or more")
     if asked.evaluate:
-        from keyframe_llm.cartoon.evaluate import evaluate
+        from keyframe_llm.cartoon.evaluate import evaluate_encoder, evaluate_vlm
 
-        for name, share in evaluate(asked.out, clips=asked.clips).items():
-            print(f"{name}: {share:.1%}")
+        try:
+            if asked.only != "vlm":
+                _tell(evaluate_encoder(asked.out / "clip"))
+            if asked.only != "clip":
+                _tell(evaluate_vlm(asked.out / "qwen2_5_vl", clips=asked.clips))
+        except KeyframeError as error:
+            print(f"{parser.prog}: {error}", file=sys.stderr)
+            return 2
         return 0
     asked.out.mkdir(parents=True, exist_ok=True)
     if asked.only != "vlm":
@@ -50,6 +61,11 @@ def main(arguments: list[str] | None = None) -> int:
         wanted = {stage: getattr(asked, f"{stage}_steps") for stage in STAGES}
         train_vlm(asked.out / "qwen2_5_vl", steps=wanted, seed=asked.seed, processes=asked.processes)
     return 0
+
+
+def _tell(figures: dict[str, float]) -> None:
+    for name, share in figures.items():
+        print(f"{name}: {share:.1%}", flush=True)
 
 
 if __name__ == "__main__":
