@@ -36,8 +36,8 @@ class Branches:
 
     trunks: Runs
     """One for each clip, in order"""
-    groups: list[Runs]
-    """The branches, by length"""
+    groups: list[tuple[Runs, Any]]
+    """The branches, by length, and what their tokens see: bool (N, 1, M, longest trunk + M)"""
     offset: Any
     """(T,) place of each token in its own run"""
     source: Any
@@ -69,8 +69,18 @@ def branches_of(row: Any, branch: Any) -> Branches:
     trunks = runs(is_trunk.nonzero()[:, 0])
     others = (~is_trunk).nonzero()[:, 0]
     by_length = others[lengths[others].argsort()].tensor_split(_GROUPS)
-    groups = [runs(part) for part in by_length if len(part)]
+    groups = [(group := runs(part), _sight(trunks, group)) for part in by_length if len(part)]
     return Branches(trunks, groups, tokens - starts[run], source)
+
+
+def _sight(trunks: Runs, group: Runs) -> Any:
+    """What the tokens of a group see: their trunk, and their own branch up to themselves."""
+    import torch
+
+    count, size = group.places.shape
+    trunk = trunks.held[group.row, None].expand(-1, size, -1)
+    own = torch.ones(size, size, dtype=torch.bool).tril().expand(count, -1, -1)
+    return torch.cat([trunk, own], 2)[:, None]
 
 
 @contextmanager
@@ -104,14 +114,10 @@ def _attend(
     trunks = attention_mask.trunks
     q, keys, values = of(trunks)
     results = [scaled_dot_product_attention(q, keys, values, is_causal=True)]
-    for group in attention_mask.groups:
+    for group, mask in attention_mask.groups:
         q, k, v = of(group)
-        size = q.shape[2]
-        seen = trunks.held[group.row, None].expand(-1, size, -1)
-        own = torch.ones(size, size, dtype=torch.bool).tril().expand(len(q), -1, -1)
         k = torch.cat([keys[group.row], k], 2)
         v = torch.cat([values[group.row], v], 2)
-        mask = torch.cat([seen, own], 2)[:, None]
         results.append(scaled_dot_product_attention(q, k, v, attn_mask=mask))
     out = torch.cat([x.transpose(1, 2).flatten(0, 1).flatten(1) for x in results])
     return embedding(attention_mask.source, out).view(1, -1, heads, width), None

@@ -98,16 +98,6 @@ def _shown(processor: Any, stock: Stock, which: NDArray[np.intp]) -> tuple[Any, 
     return pixels.pixel_values, pixels.image_grid_thw, torch.from_numpy(stock.traits[which])
 
 
-def _portraits(processor: Any, stock: Stock, rng: np.random.Generator, count: int) -> tuple[Any, Any, Any]:
-    return _shown(processor, stock, rng.integers(len(stock.frames), size=count))
-
-
-def _sight(model: Any, probes: Any, drawn: tuple[Any, Any, Any]) -> tuple[Any, str]:
-    """Cross-entropy of the probes on the frames drawn, and how many are right."""
-    pixels, grid, shown = drawn
-    return _told_apart(probes, model.model.visual(pixels, grid_thw=grid).pooler_output, shown)
-
-
 def _told_apart(probes: Any, seen: Any, shown: Any) -> tuple[Any, str]:
     """Cross-entropy of the probes on every visual token by itself, and how many are right.
 
@@ -132,10 +122,11 @@ def _see(model: Any, processor: Any, stock: Stock, steps: int, rng: np.random.Ge
     probes = _probes(model)
 
     def make(_: int) -> tuple[Any, Any, Any]:
-        return _portraits(processor, stock, rng, _PORTRAITS // crew.size)
+        return _shown(processor, stock, rng.integers(len(stock.frames), size=_PORTRAITS // crew.size))
 
     def loss_of(drawn: tuple[Any, Any, Any], _: int) -> tuple[Any, str]:
-        return _sight(model, probes, drawn)
+        pixels, grid, shown = drawn
+        return _told_apart(probes, model.model.visual(pixels, grid_thw=grid).pooler_output, shown)
 
     taught = torch.nn.ModuleList([model.model.visual, probes])
     learn("see", taught, steps, make, loss_of, rate=_RATE, crew=crew, warmup=50)
@@ -258,7 +249,7 @@ def _positions(model: Any, ids: Any, branches: Branches) -> Any:
     trunk, _ = model.model.get_rope_index(ids[places], image, grid, attention_mask=held.int())
     end = (trunk * held).amax((0, 2)) + 1
     positions = branches.offset.expand(3, -1).clone()
-    for group in branches.groups:
+    for group, _ in branches.groups:
         positions[:, group.places[group.held]] += end[group.row, None].expand_as(group.held)[group.held]
     positions[:, places[held]] = trunk[:, held]
     return positions[:, None]
