@@ -81,7 +81,7 @@ def test_what_is_rehearsed_side_by_side_is_seen_as_if_asked_alone() -> None:
     turns = []
     with torch.inference_mode():
         tokens = model.model.visual(pixels.pixel_values, grid_thw=pixels.image_grid_thw).pooler_output
-        hidden, astray = rehearsed(model, drawn, tokens.view(len(shown), 12, -1)[drawn.seen])
+        hidden, astray, deaf = rehearsed(model, drawn, tokens.view(len(shown), 12, -1)[drawn.seen])
         seen = iter(drawn.seen)
         for row in range(3):
             mine = drawn.row == row
@@ -104,11 +104,11 @@ def test_what_is_rehearsed_side_by_side_is_seen_as_if_asked_alone() -> None:
                 )
     assert next(seen, None) is None
     assert set(turns) > {2, 4}
-    assert float(astray) > 0
+    assert float(astray) > 0 and float(deaf) > 0
 
 
 def test_who_looks_everywhere_is_astray_by_the_log_of_the_frames() -> None:
-    """Whoever looks at all frames alike is astray by the logarithm of their number."""
+    """Whoever looks at all frames alike is astray by the logarithm of their number; so too with words."""
     import torch
 
     from keyframe_llm.cartoon.models import new_processor, new_vlm
@@ -118,15 +118,21 @@ def test_who_looks_everywhere_is_astray_by_the_log_of_the_frames() -> None:
     processor, rng = new_processor(), np.random.default_rng(2)
     model = new_vlm(processor.tokenizer)
     drawn = rehearsals(rng, 2, draw_stock(rng, 20), processor.tokenizer, 12)
-    layer = model.model.language_model.layers[2].self_attn
-    with torch.no_grad():
-        for part in (layer.q_proj, layer.k_proj):
-            part.weight.zero_(), part.bias.zero_()
-    _, astray = rehearsed(model, drawn, torch.zeros(len(drawn.seen), 12, 128))
+    for layer in model.model.language_model.layers[1:3]:
+        with torch.no_grad():
+            for part in (layer.self_attn.q_proj, layer.self_attn.k_proj):
+                part.weight.zero_(), part.bias.zero_()
+    _, astray, deaf = rehearsed(model, drawn, torch.zeros(len(drawn.seen), 12, 128))
     clips = [drawn.row == row for row in range(2)]
     frames = [(drawn.ids[clip] == model.config.vision_start_token_id).sum() for clip in clips]
     spoken = [(drawn.aim[clip] > 0).sum() for clip in clips]
     assert np.isclose(astray.item(), np.average(np.log(frames), weights=spoken), atol=1e-4)
+    one_in = []
+    for i in np.flatnonzero(drawn.aim[1:] > 0):
+        names = ((drawn.part == drawn.part[i]) & drawn.named).sum()
+        same_talk = (drawn.row == drawn.row[i]) & (drawn.branch == drawn.branch[i])
+        one_in += [same_talk[: i + 1].sum() / names] if names else []
+    assert np.isclose(deaf.item(), np.log(one_in).mean(), atol=1e-4)
 
 
 def test_processes_that_train_together_share_the_mean() -> None:

@@ -32,6 +32,7 @@ __all__ = [
     "caption",
     "clear_enough",
     "event_question",
+    "naming_words",
     "order_question",
     "questions",
     "shows_answer",
@@ -283,6 +284,12 @@ def text_about(
         forms += [(f"a {scene.thing}", ("thing",)), (f"who is next to the {scene.thing}?", ("thing",))]
     text, named = forms[int(rng.integers(len(forms)))]
     return text, frozenset((name, traits[name]) for name in named)
+
+
+def naming_words() -> set[str]:
+    """The words of a question that tell whom or which scene it is about."""
+    phrases = [*_IN_PLACE.values(), *_DOES.values(), *SUBJECTS, *COLOURS, *THINGS]
+    return {word for phrase in phrases for word in phrase.split()} - {"a", "an", "the", "in", "on"}
 
 
 def vocabulary() -> list[str]:

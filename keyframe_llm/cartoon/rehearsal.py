@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.cartoon.language import ACTION_LABELS, CAPTION_REQUESTS, caption, questions
+from keyframe_llm.cartoon.language import ACTION_LABELS, CAPTION_REQUESTS, caption, naming_words, questions
 from keyframe_llm.cartoon.samples import absent_scene
 from keyframe_llm.cartoon.stock import Stock, compose
 from keyframe_llm.cartoon.world import Shot
@@ -26,7 +26,7 @@ _RARE = ("when", "which way")
 """Questions asked of most clips beside those, as are the ones about two people or somebody absent."""
 _GOES_ON = 0.3
 """Share of what is asked that follows on what was asked before it."""
-_ALONE = 0.2
+_ALONE = 0.15
 """Share of clips with a single scene, where there is little to look up."""
 
 
@@ -44,6 +44,10 @@ class Rehearsal:
     """(T,): the token where the assistant speaks, else -100"""
     aim: NDArray[np.int64]
     """(T,): for every word of the assistant, the frames it tells of as bits: 1, 2, 4, 8; 0 where none"""
+    part: NDArray[np.int64]
+    """(T,) which part of the batch: the frames of a clip, or something said with its reply"""
+    named: NDArray[np.bool_]
+    """(T,): the words of a question that tell which scene it is about"""
     seen: NDArray[np.int64]
     """(frames,) which drawn frame each image is, in the order of the batch"""
 
@@ -91,11 +95,14 @@ def rehearsals(
     """Make a batch of `count` clips, composed of the stock's frames."""
     image = "<|vision_start|>" + "<|image_pad|>" * image_tokens + "<|vision_end|>"
     then = tokenizer.convert_tokens_to_ids("▁then")
+    naming = set(tokenizer.convert_tokens_to_ids(["▁" + word for word in naming_words()]))
     ids: list[int] = []
     row: list[int] = []
     branch: list[int] = []
     labels: list[int] = []
     aim: list[int] = []
+    part: list[int] = []
+    named: list[bool] = []
     seen: list[int] = []
 
     def add(
@@ -104,6 +111,8 @@ def rehearsals(
         ids.extend([*said, *replied])
         row.extend([clip] * (len(said) + len(replied)))
         branch.extend([number] * (len(said) + len(replied)))
+        part.extend([part[-1] + 1 if part else 0] * (len(said) + len(replied)))
+        named.extend([bool(replied) and word in naming for word in said] + [False] * len(replied))
         labels.extend([-100] * len(said) + [*replied])
         aim.extend([0] * len(said) + [*aims])
 
@@ -120,4 +129,5 @@ def rehearsals(
                 scenes = (replied[:j].count(then) for j in range(len(replied)))
                 add(clip, number, said, replied, [turn.aims[scene] for scene in scenes])
                 again = "\n<|im_start|>user\n"
-    return Rehearsal(*(np.array(part, np.int64) for part in (ids, row, branch, labels, aim, seen)))
+    whole = (np.array(numbers, np.int64) for numbers in (ids, row, branch, labels, aim, part))
+    return Rehearsal(*whole, named=np.array(named), seen=np.array(seen, np.int64))
