@@ -129,7 +129,7 @@ def test_who_looks_everywhere_is_astray_by_the_log_of_the_frames() -> None:
     assert np.isclose(astray.item(), np.average(np.log(frames), weights=spoken), atol=1e-4)
     one_in = []
     for i in np.flatnonzero(drawn.aim[1:] > 0):
-        names = ((drawn.part == drawn.part[i]) & drawn.named).sum()
+        names = drawn.named[drawn.part == drawn.part[i]].sum()
         same_talk = (drawn.row == drawn.row[i]) & (drawn.branch == drawn.branch[i])
         one_in += [same_talk[: i + 1].sum() / names] if names else []
     assert np.isclose(deaf.item(), np.log(one_in).mean(), atol=1e-4)

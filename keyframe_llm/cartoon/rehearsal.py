@@ -46,10 +46,10 @@ class Rehearsal:
     """(T,): for every word of the assistant, the frames it tells of as bits: 1, 2, 4, 8; 0 where none"""
     part: NDArray[np.int64]
     """(T,) which part of the batch: the frames of a clip, or something said with its reply"""
+    named: NDArray[np.int64]
+    """(T,): 1 for the words of a question that tell which scene it is about, else 0"""
     seen: NDArray[np.int64]
     """(frames,) which drawn frame each image is, in the order of the batch"""
-    named: NDArray[np.bool_]
-    """(T,): the words of a question that tell which scene it is about"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,5 +129,5 @@ def rehearsals(
                 scenes = (replied[:j].count(then) for j in range(len(replied)))
                 add(clip, number, said, replied, [turn.aims[scene] for scene in scenes])
                 again = "\n<|im_start|>user\n"
-    whole = [np.array(numbers, np.int64) for numbers in (ids, row, branch, labels, aim, part, seen)]
-    return Rehearsal(*whole, named=np.array(named))
+    whole = (ids, row, branch, labels, aim, part, named, seen)
+    return Rehearsal(*(np.array(numbers, np.int64) for numbers in whole))

@@ -230,7 +230,7 @@ def _deaf(model: Any, drawn: Rehearsal, hidden: Any, positions: Any) -> Any:
     """
     import torch
 
-    turn, named = torch.from_numpy(drawn.part), torch.from_numpy(drawn.named)
+    turn, named = torch.from_numpy(drawn.part), torch.from_numpy(drawn.named) > 0
     names = torch.zeros(int(turn.max()) + 1, dtype=torch.bool).index_fill(0, turn[named], True)
     asking = ((torch.from_numpy(drawn.aim)[1:] > 0) & names[turn[1:]]).nonzero()[:, 0]
     spoken = torch.from_numpy(drawn.branch).nonzero()[:, 0]
