@@ -135,6 +135,25 @@ def test_who_looks_everywhere_is_astray_by_the_log_of_the_frames() -> None:
     assert np.isclose(deaf.item(), np.log(one_in).mean(), atol=1e-4)
 
 
+def test_places_alone_are_asked_about_wherever_they_can_be() -> None:
+    from keyframe_llm.cartoon.models import new_processor
+    from keyframe_llm.cartoon.rehearsal import rehearsals
+
+    tokenizer, rng = new_processor().tokenizer, np.random.default_rng(4)
+    drawn = rehearsals(rng, 12, draw_stock(rng, 60), tokenizer, 12, places_alone=True)
+    only_places = []
+    for clip in range(12):
+        mine = drawn.row == clip
+        asked = [
+            tokenizer.decode(drawn.ids[mine & (drawn.branch == number)])
+            for number in range(1, drawn.branch[mine].max() + 1)
+        ]
+        of_places = {any(who in said for who in ("who is in", "who is on", "who is next")) for said in asked}
+        assert len(of_places) == 1
+        only_places += of_places
+    assert sum(only_places) > 6
+
+
 def test_processes_that_train_together_share_the_mean() -> None:
     """Threads stand in for the processes: what they share is memory and a barrier either way."""
     import torch

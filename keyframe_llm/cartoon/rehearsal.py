@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.cartoon.language import ACTION_LABELS, CAPTION_REQUESTS, caption, naming_words, questions
+from keyframe_llm.cartoon.language import (
+    ACTION_LABELS,
+    CAPTION_REQUESTS,
+    Question,
+    caption,
+    naming_words,
+    questions,
+)
 from keyframe_llm.cartoon.samples import absent_scene
 from keyframe_llm.cartoon.stock import Stock, compose
 from keyframe_llm.cartoon.world import Shot
@@ -24,6 +31,8 @@ __all__ = ["Rehearsal", "rehearsals"]
 _QUESTIONS = 8
 _RARE = ("when", "which way")
 """Questions asked of most clips beside those, as are the ones about two people or somebody absent."""
+_BY_PLACE = ("who is in ", "who is on ", "who is next to ")
+"""How questions begin whose scene is told by its place or a thing."""
 _GOES_ON = 0.3
 """Share of what is asked that follows on what was asked before it."""
 _ALONE = 0.15
@@ -62,11 +71,30 @@ class _Turn:
     """The frames that the reply tells of, as bits; of a caption, those of every scene in turn"""
 
 
-def _asked(rng: np.random.Generator, shots: Sequence[Shot]) -> list[list[_Turn]]:
-    """Make conversations of what is asked: the caption, the action, questions, also about somebody absent."""
+def _bits(shots: Sequence[Shot]) -> dict[float, int]:
+    """The frames of every scene as bits, by when it starts."""
     bits: dict[float, int] = {}
     for i, shot in enumerate(shots):
         bits[shot.scene.start] = bits.get(shot.scene.start, 0) | 1 << i
+    return bits
+
+
+def _asked_of_places(rng: np.random.Generator, shots: Sequence[Shot]) -> list[list[_Turn]]:
+    """Make a conversation of each question who is somewhere or next to something."""
+    bits = _bits(shots)
+    asked = [q for q in questions(rng, shots) if q.text.startswith(_BY_PLACE)]
+    return [[_turn(question, bits, bare=rng.random() < 0.5)] for question in asked]
+
+
+def _turn(question: Question, bits: dict[float, int], *, bare: bool) -> _Turn:
+    """A question as it is, or in the prompt's words."""
+    text = question.text if bare else prompt("question", question=question.text)
+    return _Turn(text, question.answer, [sum(bits[s.start] for s in (question.scene, question.other) if s)])
+
+
+def _asked(rng: np.random.Generator, shots: Sequence[Shot]) -> list[list[_Turn]]:
+    """Make conversations of what is asked: the caption, the action, questions, also about somebody absent."""
+    bits = _bits(shots)
     absent = absent_scene(rng, shots) if rng.random() < 0.7 else None
     every = questions(rng, shots, absent=absent)
     picked = every[:_QUESTIONS]
@@ -77,11 +105,8 @@ def _asked(rng: np.random.Generator, shots: Sequence[Shot]) -> list[list[_Turn]]
     if len({shot.scene.action for shot in shots}) == 1 and rng.random() < 0.2:
         talks.append([_Turn(prompt("classify"), ACTION_LABELS[shots[0].scene.action], [0])])
     for question in picked:
-        told = [bits[scene.start] for scene in (question.scene, question.other) if scene]
         goes_on = rng.random() < _GOES_ON
-        bare = goes_on or rng.random() < 0.5
-        text = question.text if bare else prompt("question", question=question.text)
-        turn = _Turn(text, question.answer, [sum(told)])
+        turn = _turn(question, bits, bare=goes_on or rng.random() < 0.5)
         if goes_on:
             talks[int(rng.integers(len(talks)))].append(turn)
         else:
@@ -90,9 +115,18 @@ def _asked(rng: np.random.Generator, shots: Sequence[Shot]) -> list[list[_Turn]]
 
 
 def rehearsals(
-    rng: np.random.Generator, count: int, stock: Stock, tokenizer: Any, image_tokens: int
+    rng: np.random.Generator,
+    count: int,
+    stock: Stock,
+    tokenizer: Any,
+    image_tokens: int,
+    *,
+    places_alone: bool = False,
 ) -> Rehearsal:
-    """Make a batch of `count` clips, composed of the stock's frames."""
+    """Make a batch of `count` clips, composed of the stock's frames.
+
+    `places_alone`: nothing is asked but who is somewhere or next to something, where that can be asked.
+    """
     image = "<|vision_start|>" + "<|image_pad|>" * image_tokens + "<|vision_end|>"
     then = tokenizer.convert_tokens_to_ids("▁then")
     naming = set(tokenizer.convert_tokens_to_ids(["▁" + word for word in naming_words()]))
@@ -121,7 +155,8 @@ def rehearsals(
         seen += frames
         shown = "".join(time_label(shot.second) + image for shot in shots)
         add(clip, 0, tokenizer("<|im_start|>user\n" + shown).input_ids)
-        for number, turns in enumerate(_asked(rng, shots), 1):
+        talks = _asked_of_places(rng, shots) if places_alone else []
+        for number, turns in enumerate(talks or _asked(rng, shots), 1):
             again = ""
             for turn in turns:
                 said = tokenizer(f"{again}{turn.text}<|im_end|>\n<|im_start|>assistant\n").input_ids

@@ -22,7 +22,7 @@ from keyframe_llm.cartoon.training import Crew, learn, train_together
 
 __all__ = ["STAGES", "rehearsed", "train_vlm"]
 
-STAGES = {"see": 1000, "rehearse": 1700, "look": 2300}
+STAGES = {"see": 1000, "rehearse": 1700, "look": 3000}
 """The stages in order, and the steps each takes."""
 _SCENES = 45_000
 _PORTRAITS, _CLIPS = 128, 16
@@ -34,6 +34,9 @@ _TOKENS = 12
 """Visual tokens of a frame."""
 _REHEARSED = 3
 """One scene in so many is seen once and rehearsed."""
+_PLACES_FIRST = 250
+"""Steps of rehearsal in which only places and things are asked about. Among other questions, who is in the
+kitchen was answered rightly 60 of 100 times after 4,000 steps; so begun, 98 of 100 after 1,000."""
 _LOOKING = 2
 """The layer that learns to look at the frame asked about."""
 _GUIDANCE = 0.3
@@ -155,8 +158,9 @@ def _rehearse(
     shown = replace(stock, scenes=stock.scenes[: len(stock.scenes) // _REHEARSED])
     tokens = _look_around(model, processor, shown)
 
-    def make(_: int) -> Rehearsal:
-        return rehearsals(rng, _CLIPS // crew.size, shown, processor.tokenizer, _TOKENS)
+    def make(step: int) -> Rehearsal:
+        first = step < _PLACES_FIRST
+        return rehearsals(rng, _CLIPS // crew.size, shown, processor.tokenizer, _TOKENS, places_alone=first)
 
     def loss_of(drawn: Rehearsal, _: int) -> tuple[Any, str]:
         hidden, astray, deaf = rehearsed(model, drawn, tokens[torch.from_numpy(drawn.seen)].float())
@@ -225,8 +229,7 @@ def _astray(model: Any, drawn: Rehearsal, branches: Branches, hidden: Any, posit
 def _deaf(model: Any, drawn: Rehearsal, hidden: Any, positions: Any) -> Any:
     """How much a head of the layer before looks elsewhere in its talk than at the words that name a scene.
 
-    Without, "who is in the kitchen?" and "who is next to the lamp?" were still answered by chance when all
-    else had long been learnt: few questions turn on those words, and no head listened to them.
+    Told so, it had 98 % of a batch's words right after 1,500 steps of rehearsal; without, 96 % after 2,600.
     """
     import torch
 
