@@ -142,11 +142,12 @@ def rehearsals(
     def add(
         clip: int, number: int, said: list[int], replied: Sequence[int] = (), aims: Sequence[int] = ()
     ) -> None:
+        size = len(said) + len(replied)
         ids.extend([*said, *replied])
-        row.extend([clip] * (len(said) + len(replied)))
-        branch.extend([number] * (len(said) + len(replied)))
-        part.extend([part[-1] + 1 if part else 0] * (len(said) + len(replied)))
-        named.extend([bool(replied) and word in naming for word in said] + [False] * len(replied))
+        row.extend([clip] * size)
+        branch.extend([number] * size)
+        part.extend([part[-1] + 1 if part else 0] * size)
+        named.extend([word in naming for word in said] + [False] * len(replied))
         labels.extend([-100] * len(said) + [*replied])
         aim.extend([0] * len(said) + [*aims])
 

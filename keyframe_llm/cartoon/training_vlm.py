@@ -165,12 +165,12 @@ def _rehearse(
     def loss_of(drawn: Rehearsal, _: int) -> tuple[Any, str]:
         hidden, astray, deaf = rehearsed(model, drawn, tokens[torch.from_numpy(drawn.seen)].float())
         loss, told = _words(model, hidden, torch.from_numpy(drawn.labels))
-        return loss + _GUIDANCE * (astray + deaf), f"{told}, {_erring(astray, deaf)}"
+        return loss + _GUIDANCE * (astray + deaf), f"{told}, {_told_of_looks(astray, deaf)}"
 
     learn("rehearse", model.model.language_model, steps, make, loss_of, rate=_RATE, crew=crew)
 
 
-def _erring(astray: Any, deaf: Any) -> str:
+def _told_of_looks(astray: Any, deaf: Any) -> str:
     return f"looks astray {astray.item():.3f}, deaf to names {deaf.item():.3f}"
 
 
@@ -233,21 +233,24 @@ def _deaf(model: Any, drawn: Rehearsal, hidden: Any, positions: Any) -> Any:
     """
     import torch
 
-    turn, named = torch.from_numpy(drawn.part), torch.from_numpy(drawn.named) > 0
-    names = torch.zeros(int(turn.max()) + 1, dtype=torch.bool).index_fill(0, turn[named], True)
-    asking = ((torch.from_numpy(drawn.aim)[1:] > 0) & names[turn[1:]]).nonzero()[:, 0]
+    part, named = torch.from_numpy(drawn.part), torch.from_numpy(drawn.named) > 0
+    names = torch.zeros(int(part.max()) + 1, dtype=torch.bool).index_fill(0, part[named], True)
+    asking = ((torch.from_numpy(drawn.aim)[1:] > 0) & names[part[1:]]).nonzero()[:, 0]
     spoken = torch.from_numpy(drawn.branch).nonzero()[:, 0]
     query, key = _heads(model, _LOOKING - 1, 1, hidden, positions)
     talk = torch.from_numpy(drawn.row * len(drawn.row) + drawn.branch)
     seen = (talk[asking, None] == talk[spoken]) & (spoken <= asking[:, None])
-    wanted = (turn[asking, None] == turn[spoken]) & named[spoken]
+    wanted = (part[asking, None] == part[spoken]) & named[spoken]
     looks = query[0, asking] @ key[0, spoken].T
     likely = looks.masked_fill(~seen, float("-inf")).log_softmax(-1)
     return -likely.masked_fill(~wanted, float("-inf")).logsumexp(-1).mean()
 
 
 def _heads(model: Any, number: int, count: int, hidden: Any, positions: Any) -> tuple[Any, Any]:
-    """Queries and keys (count, T, width) of a layer's first heads: their products are attention scores."""
+    """Queries and keys (count, T, width) of a layer's first heads.
+
+    Their products are the attention scores before any mask, as Qwen2.5-VL computes them.
+    """
     from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
 
     language = model.model.language_model
@@ -308,7 +311,7 @@ def _look(model: Any, processor: Any, stock: Stock, steps: int, rng: np.random.G
         blind, traits = _told_apart(probes, seen, shown)
         hidden, astray, deaf = rehearsed(model, drawn, seen.view(len(grid), _TOKENS, -1))
         loss, told = _words(model, hidden, torch.from_numpy(drawn.labels))
-        told = f"{told}, {_erring(astray, deaf)}, {traits}"
+        told = f"{told}, {_told_of_looks(astray, deaf)}, {traits}"
         return loss + _GUIDANCE * (astray + deaf) + _SIGHT * blind, told
 
     taught = torch.nn.ModuleList([model, probes])
