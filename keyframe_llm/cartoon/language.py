@@ -37,6 +37,7 @@ __all__ = [
     "questions",
     "shows_answer",
     "text_about",
+    "trait_words",
     "vocabulary",
     "way_question",
 ]
@@ -284,6 +285,12 @@ def text_about(
         forms += [(f"a {scene.thing}", ("thing",)), (f"who is next to the {scene.thing}?", ("thing",))]
     text, named = forms[int(rng.integers(len(forms)))]
     return text, frozenset((name, traits[name]) for name in named)
+
+
+def trait_words() -> list[list[str]]:
+    """One word for each person, colour, place, action and thing, in the world's order; last for no thing."""
+    does = [_DOES[action].split()[0] for action in ACTIONS]
+    return [[*SUBJECTS], [*COLOURS], [*PLACES], does, [*THINGS, "nothing"]]
 
 
 def naming_words() -> set[str]:

@@ -23,16 +23,16 @@ from keyframe_llm.cartoon.language import (
 )
 from keyframe_llm.cartoon.samples import absent_scene
 from keyframe_llm.cartoon.stock import Stock, compose
-from keyframe_llm.cartoon.world import Shot
+from keyframe_llm.cartoon.world import COLOURS, SUBJECTS, Shot
 from keyframe_llm.prompting import prompt, time_label
 
-__all__ = ["Rehearsal", "rehearsals"]
+__all__ = ["ELSE", "PERSON", "Rehearsal", "rehearsals"]
 
+ELSE, PERSON = 1, 2
+"""How `Rehearsal.named` marks words that name a scene: by what is done, where, beside what; by its person."""
 _QUESTIONS = 8
 _RARE = ("when", "which way")
 """Questions asked of most clips beside those, as are the ones about two people or somebody absent."""
-_BY_PLACE = ("who is in ", "who is on ", "who is next to ")
-"""How questions begin whose scene is told by its place or a thing."""
 _GOES_ON = 0.3
 """Share of what is asked that follows on what was asked before it."""
 _ALONE = 0.15
@@ -56,7 +56,8 @@ class Rehearsal:
     part: NDArray[np.int64]
     """(T,) which part of the batch: the frames of a clip, or something said with its reply"""
     named: NDArray[np.int64]
-    """(T,): 1 for the words of a question that tell which scene it is about, else 0"""
+    """(T,): for the words of a question that tell which scene it is about, `PERSON` or `ELSE`;
+    0 for all others"""
     seen: NDArray[np.int64]
     """(frames,) which drawn frame each image is, in the order of the batch"""
 
@@ -77,13 +78,6 @@ def _bits(shots: Sequence[Shot]) -> dict[float, int]:
     for i, shot in enumerate(shots):
         bits[shot.scene.start] = bits.get(shot.scene.start, 0) | 1 << i
     return bits
-
-
-def _asked_of_places(rng: np.random.Generator, shots: Sequence[Shot]) -> list[list[_Turn]]:
-    """Make a conversation of each question who is somewhere or next to something."""
-    bits = _bits(shots)
-    asked = [q for q in questions(rng, shots) if q.text.startswith(_BY_PLACE)]
-    return [[_turn(question, bits, bare=rng.random() < 0.5)] for question in asked]
 
 
 def _turn(question: Question, bits: dict[float, int], *, bare: bool) -> _Turn:
@@ -115,28 +109,23 @@ def _asked(rng: np.random.Generator, shots: Sequence[Shot]) -> list[list[_Turn]]
 
 
 def rehearsals(
-    rng: np.random.Generator,
-    count: int,
-    stock: Stock,
-    tokenizer: Any,
-    image_tokens: int,
-    *,
-    places_alone: bool = False,
+    rng: np.random.Generator, count: int, stock: Stock, tokenizer: Any, image_tokens: int
 ) -> Rehearsal:
-    """Make a batch of `count` clips, composed of the stock's frames.
-
-    `places_alone`: nothing is asked but who is somewhere or next to something, where that can be asked.
-    """
+    """Make a batch of `count` clips, composed of the stock's frames."""
     image = "<|vision_start|>" + "<|image_pad|>" * image_tokens + "<|vision_end|>"
-    then = tokenizer.convert_tokens_to_ids("▁then")
-    naming = set(tokenizer.convert_tokens_to_ids(["▁" + word for word in naming_words()]))
+    comma = tokenizer.convert_tokens_to_ids(",")
+    people = {*SUBJECTS, *COLOURS}
+    naming = {
+        tokenizer.convert_tokens_to_ids("▁" + word): PERSON if word in people else ELSE
+        for word in naming_words()
+    }
     ids: list[int] = []
     row: list[int] = []
     branch: list[int] = []
     labels: list[int] = []
     aim: list[int] = []
     part: list[int] = []
-    named: list[bool] = []
+    named: list[int] = []
     seen: list[int] = []
 
     def add(
@@ -147,7 +136,7 @@ def rehearsals(
         row.extend([clip] * size)
         branch.extend([number] * size)
         part.extend([part[-1] + 1 if part else 0] * size)
-        named.extend([word in naming for word in said] + [False] * len(replied))
+        named.extend([naming.get(word, 0) for word in said] + [0] * len(replied))
         labels.extend([-100] * len(said) + [*replied])
         aim.extend([0] * len(said) + [*aims])
 
@@ -156,13 +145,12 @@ def rehearsals(
         seen += frames
         shown = "".join(time_label(shot.second) + image for shot in shots)
         add(clip, 0, tokenizer("<|im_start|>user\n" + shown).input_ids)
-        talks = _asked_of_places(rng, shots) if places_alone else []
-        for number, turns in enumerate(talks or _asked(rng, shots), 1):
+        for number, turns in enumerate(_asked(rng, shots), 1):
             again = ""
             for turn in turns:
                 said = tokenizer(f"{again}{turn.text}<|im_end|>\n<|im_start|>assistant\n").input_ids
                 replied = tokenizer(f"{turn.reply}<|im_end|>").input_ids
-                scenes = (replied[:j].count(then) for j in range(len(replied)))
+                scenes = (replied[: j + 1].count(comma) for j in range(len(replied)))
                 add(clip, number, said, replied, [turn.aims[scene] for scene in scenes])
                 again = "\n<|im_start|>user\n"
     whole = (ids, row, branch, labels, aim, part, named, seen)

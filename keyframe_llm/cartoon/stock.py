@@ -29,7 +29,7 @@ from keyframe_llm.cartoon.world import (
     random_scene,
 )
 
-__all__ = ["FRAME_SIZE", "GLIMPSES", "TRAIT_CLASSES", "Stock", "compose", "draw_stock"]
+__all__ = ["FRAME_SIZE", "GLIMPSES", "STRETCHES", "Stock", "compose", "draw_stock"]
 
 FRAME_SIZE = (80, 60)
 """Width and height of a frame as the Video-LLM's processor would scale it."""
@@ -41,16 +41,8 @@ _MOVING_RUNS = 0.4
 """Share of scenes shown twice or more with somebody who moves, beside those that chance makes."""
 _LOOK_ALIKES = 0.4
 """Share of clips whose other people have the kind or the colour of the first: those a question could mean."""
-_STRETCHES = 5
-TRAIT_CLASSES = (
-    len(SUBJECTS),
-    len(COLOURS),
-    len(PLACES),
-    len(ACTIONS),
-    len(THINGS) + 1,
-    _STRETCHES + 1,
-)
-"""How many values each column of `Stock.traits` has."""
+STRETCHES = 5
+"""Parts of the way that somebody who moves is told to be in."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +66,7 @@ def draw_stock(
     """Draw `count` random scenes; `told(drawn)` hears of every thousandth."""
     scenes, moments = [], np.sort(rng.uniform(0, 1, (count, GLIMPSES)))
     frames = np.empty((count * GLIMPSES, FRAME_SIZE[1], FRAME_SIZE[0], 3), np.uint8)
-    traits = np.empty((count * GLIMPSES, len(TRAIT_CLASSES)), np.int64)
+    traits = np.empty((count * GLIMPSES, 6), np.int64)
     for n in range(count):
         scene = random_scene(rng, seconds=1.0)
         if rng.random() < _WALKERS:
@@ -91,14 +83,14 @@ def draw_stock(
 
 def _traits(scene: Scene, second: float) -> list[int]:
     thing = THINGS.index(scene.thing) if scene.thing else len(THINGS)
-    way = min(int((scene.travel(second) + 0.5) * _STRETCHES), _STRETCHES - 1)
+    way = min(int((scene.travel(second) + 0.5) * STRETCHES), STRETCHES - 1)
     return [
         SUBJECTS.index(scene.subject),
         COLOURS.index(scene.colour),
         PLACES.index(scene.place),
         ACTIONS.index(scene.action),
         thing,
-        way if scene.action in MOVING else _STRETCHES,
+        way if scene.action in MOVING else STRETCHES,
     ]
 
 
