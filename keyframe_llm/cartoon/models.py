@@ -118,7 +118,7 @@ def new_processor() -> Any:
 
 
 def new_vlm(tokenizer: Any, seed: int = 0) -> Any:
-    """An untrained Qwen2.5-VL with about 1.3 million parameters."""
+    """An untrained Qwen2.5-VL with about 1.8 million parameters."""
     import torch
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
