@@ -150,6 +150,7 @@ def test_a_visual_token_that_is_the_sum_of_its_words_is_told_apart_and_no_other(
     model = new_vlm(processor.tokenizer)
     words = _trait_ids(processor)
     every = [word for ids in words for word in ids]
+    assert None not in every
     assert processor.tokenizer.unk_token_id not in every
     assert len(set(every)) == 4 + 8 + 6 + 11 + 9
     shown = torch.stack([torch.randint(len(ids), (16,)) for ids in words] + [torch.zeros(16, dtype=int)], 1)

@@ -41,7 +41,7 @@ _REHEARSED = 3
 _LOOKING = 2
 """The layer that learns to look at the frame asked about."""
 _GUIDANCE = 0.6
-"""Weight of being told where to look."""
+"""Weight of being told where to look, and which words to listen to."""
 _SIGHT = 0.1
 """Weight of the traits while words are learnt: no word in a batch may ask for what the eyes then forget."""
 
@@ -218,7 +218,7 @@ def _astray(model: Any, drawn: Rehearsal, branches: Branches, hidden: Any, posit
     Finding the right frame and saying what it shows are learnt from nothing only together, which takes a
     small model very long; told where to look, it needs minutes. One head is told to look at the first frame
     of the scene, the other at the last: side by side, they show which way somebody goes. "Who is in the
-    kitchen?" and its like, a tenth of what is asked, weigh as much as all else: else they are learnt last.
+    kitchen?" and its like, few of what is asked, weigh as much as all else: else they are learnt last.
     """
     import torch
 
