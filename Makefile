@@ -27,7 +27,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-train: $(VENV)/.installed-dev  ## train the embedded models again: about an hour on two cores
+train: $(VENV)/.installed-dev  ## train the embedded models again: under an hour on two cores
 	$(BIN)/python -m keyframe_llm.cartoon.train
 
 evaluate: $(VENV)/.installed-dev  ## measure the embedded models on clips they have not seen

@@ -6,6 +6,7 @@ import copy
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,33 @@ def test_what_is_rehearsed_side_by_side_is_seen_as_if_asked_alone() -> None:
     assert next(seen, None) is None
     assert set(turns) > {2, 4}
     assert float(astray) > 0 and float(deaf) > 0
+
+
+def test_a_caption_aims_from_every_comma_on_at_the_scene_it_then_tells_of() -> None:
+    from keyframe_llm.cartoon.models import new_processor
+    from keyframe_llm.cartoon.rehearsal import rehearsals
+
+    tokenizer, rng = new_processor().tokenizer, np.random.default_rng(3)
+    stock = draw_stock(rng, 60)
+    drawn = rehearsals(rng, 8, stock, tokenizer, 12)
+    # Which clip each frame of the batch is of.
+    clips = drawn.row[drawn.ids == tokenizer.convert_tokens_to_ids("<|vision_start|>")]
+    told = 0
+    for part in np.unique(drawn.part):
+        reply = (drawn.part == part) & (drawn.labels >= 0)
+        words, aims = tokenizer.convert_ids_to_tokens(drawn.ids[reply]), drawn.aim[reply]
+        commas = [i for i, word in enumerate(words) if word == ","]
+        if not commas:
+            continue
+        told += 1
+        frames = drawn.seen[clips == drawn.row[reply][0]]
+        for start, end in pairwise([0, *commas, len(words)]):
+            (aim,) = set(aims[start:end])
+            for frame in frames[[bool(aim >> i & 1) for i in range(len(frames))]]:
+                subject, colour = stock.traits[frame, :2]
+                assert {"▁" + SUBJECTS[subject], "▁" + COLOURS[colour]} <= set(words[start:end])
+        assert np.bitwise_or.reduce(aims) == 2 ** len(frames) - 1
+    assert told > 2
 
 
 def test_who_looks_everywhere_is_astray_by_the_log_of_the_frames() -> None:

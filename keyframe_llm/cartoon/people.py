@@ -103,7 +103,7 @@ class _Figure:
         s = self.size
         start = x + side * 0.14 * s
         hand = (start + side * dx * s, shoulder + dy * s)
-        self.limb(self.cloth if self.subject != "robot" else _METAL, start, shoulder, *hand)
+        self.limb(self.cloth, start, shoulder, *hand)
         self.pen.oval(*hand, 0.055 * s, 0.055 * s, self.skin, True)
         return hand
 
@@ -133,9 +133,10 @@ def _lie(f: _Figure, x: float, foot: float, beat: float, _: float) -> None:
     y = foot - 0.10 * s
     f.limb(f.legs, x + 0.14 * s, y, x + 0.52 * s, y - 0.02 * s)
     f.limb(f.legs, x + 0.14 * s, y - 0.03 * s, x + 0.32 * s, y - (0.17 + 0.02 * beat) * s, x + 0.50 * s, y)
+    end, high = (0.28, 0.25) if f.subject == "woman" else (0.18, 0.16)  # a dress is longer and wider
     f.pen.shape(
         f.cloth,
-        *(x - 0.24 * s, y - 0.14 * s, x + 0.18 * s, y - 0.16 * s, x + 0.18 * s, y + 0.09 * s),
+        *(x - 0.24 * s, y - 0.14 * s, x + end * s, y - high * s, x + end * s, y + 0.09 * s),
         *(x - 0.24 * s, y + 0.09 * s),
         line=True,
     )
@@ -146,18 +147,18 @@ def _read(f: _Figure, x: float, foot: float, beat: float, _: float) -> None:
     s = f.size
     shoulder = f.upright(x, foot)
     for side in (-1, 1):
-        f.arm(x, shoulder, side, 0.0, 0.20)
-    y = shoulder + (0.16 + 0.01 * beat) * s
-    for colour, edge in (((92, 62, 36), 0.05), ((255, 252, 236), 0.0)):  # the cover, and the pages on it
+        f.arm(x, shoulder, side, 0.0, 0.24)
+    y = shoulder + (0.23 + 0.01 * beat) * s  # below the chest, which shows what a reader wears
+    for colour, edge in (((92, 62, 36), 0.04), ((255, 252, 236), 0.0)):  # the cover, and the pages on it
         for side in (-1, 1):
-            out = x + side * (0.25 + edge) * s
+            out = x + side * (0.21 + edge) * s
             f.pen.shape(
                 colour,
-                *(x, y - (0.09 + edge) * s, out, y - (0.15 + edge) * s),
-                *(out, y + (0.09 + edge) * s, x, y + (0.14 + edge) * s),
+                *(x, y - (0.06 + edge) * s, out, y - (0.10 + edge) * s),
+                *(out, y + (0.08 + edge) * s, x, y + (0.12 + edge) * s),
                 line=True,
             )
-    f.pen.line((92, 62, 36), 0.02, x, y - 0.09 * s, x, y + 0.14 * s)
+    f.pen.line((92, 62, 36), 0.02, x, y - 0.06 * s, x, y + 0.12 * s)
 
 
 def _umbrella(f: _Figure, x: float, foot: float, beat: float, _: float) -> None:

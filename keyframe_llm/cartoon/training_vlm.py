@@ -24,7 +24,7 @@ from keyframe_llm.cartoon.training import Crew, learn, train_together
 
 __all__ = ["STAGES", "rehearsed", "train_vlm"]
 
-STAGES = {"see": 1000, "rehearse": 1500, "look": 2800}
+STAGES = {"see": 1000, "rehearse": 1500, "look": 3300}
 """The stages in order, and the steps each takes."""
 _SCENES = 45_000
 _PORTRAITS, _CLIPS = 128, 16
