@@ -115,8 +115,7 @@ def test_a_caption_aims_from_every_comma_on_at_the_scene_it_then_tells_of() -> N
     tokenizer, rng = new_processor().tokenizer, np.random.default_rng(3)
     stock = draw_stock(rng, 60)
     drawn = rehearsals(rng, 8, stock, tokenizer, 12)
-    # Which clip each frame of the batch is of.
-    clips = drawn.row[drawn.ids == tokenizer.convert_tokens_to_ids("<|vision_start|>")]
+    clip_of_frame = drawn.row[drawn.ids == tokenizer.convert_tokens_to_ids("<|vision_start|>")]
     told = 0
     for part in np.unique(drawn.part):
         reply = (drawn.part == part) & (drawn.labels >= 0)
@@ -125,7 +124,7 @@ def test_a_caption_aims_from_every_comma_on_at_the_scene_it_then_tells_of() -> N
         if not commas:
             continue
         told += 1
-        frames = drawn.seen[clips == drawn.row[reply][0]]
+        frames = drawn.seen[clip_of_frame == drawn.row[reply][0]]
         for start, end in pairwise([0, *commas, len(words)]):
             (aim,) = set(aims[start:end])
             for frame in frames[[bool(aim >> i & 1) for i in range(len(frames))]]:

@@ -149,7 +149,8 @@ def _read(f: _Figure, x: float, foot: float, beat: float, _: float) -> None:
     for side in (-1, 1):
         f.arm(x, shoulder, side, 0.0, 0.24)
     y = shoulder + (0.23 + 0.01 * beat) * s  # below the chest, which shows what a reader wears
-    for colour, edge in (((92, 62, 36), 0.04), ((255, 252, 236), 0.0)):  # the cover, and the pages on it
+    cover, pages = (92, 62, 36), (255, 252, 236)
+    for colour, edge in ((cover, 0.04), (pages, 0.0)):
         for side in (-1, 1):
             out = x + side * (0.21 + edge) * s
             f.pen.shape(
@@ -158,7 +159,7 @@ def _read(f: _Figure, x: float, foot: float, beat: float, _: float) -> None:
                 *(out, y + (0.08 + edge) * s, x, y + (0.12 + edge) * s),
                 line=True,
             )
-    f.pen.line((92, 62, 36), 0.02, x, y - 0.06 * s, x, y + 0.12 * s)
+    f.pen.line(cover, 0.02, x, y - 0.06 * s, x, y + 0.12 * s)
 
 
 def _umbrella(f: _Figure, x: float, foot: float, beat: float, _: float) -> None:
