@@ -7,6 +7,7 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -237,15 +238,22 @@ def test_two_processes_learn_what_one_does_from_their_batches_together() -> None
         (["--evaluate", "--out", "nowhere"], "nowhere/clip"),
         (["--evaluate", "--out", "nowhere", "--only", "vlm"], "nowhere/qwen2_5_vl"),
         (["--evaluate", "--clips", "0"], "--clips is 0; give 1 or more"),
+        (["--out", "taken/weights"], "--out is 'taken/weights': Not a directory; give a folder"),
         (["--look-steps", "-5"], "--look-steps is -5; give 0 or more"),
         (["--processes", "0"], "--processes is 0; give 1 or more"),
     ],
 )
 def test_a_mistake_costs_one_line(
-    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from keyframe_llm.cartoon.train import main
 
+    monkeypatch.chdir(tmp_path)
+    Path("taken").touch()
     try:
         status = main(arguments)
     except SystemExit as end:  # argparse's way

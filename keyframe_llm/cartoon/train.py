@@ -54,7 +54,10 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{parser.prog}: {error}", file=sys.stderr)
             return 2
         return 0
-    asked.out.mkdir(parents=True, exist_ok=True)
+    try:
+        asked.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out is {str(asked.out)!r}: {error.strerror}; give a folder that can be written")
     if asked.only != "vlm":
         train_clip(asked.out / "clip", steps=asked.clip_steps, seed=asked.seed, processes=asked.processes)
     if asked.only != "clip":
