@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
-from keyframe_llm.clustering import best_clustering
-from keyframe_llm.clustering import silhouette as ours
+from keyframe_llm.proposals.kmeans import best_clustering
+from keyframe_llm.proposals.kmeans import silhouette as ours
 
 __all__ = ["main"]
 

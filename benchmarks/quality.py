@@ -21,8 +21,8 @@ from measuring import machine, table
 
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.evaluation.joined import real_encoder, subjects
+from keyframe_llm.index.selector import Selector
 from keyframe_llm.options import SelectOptions
-from keyframe_llm.selector import Selector
 
 __all__ = ["main"]
 

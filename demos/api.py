@@ -21,7 +21,7 @@ from keyframe_llm.demos.visitors import Visitors
 from keyframe_llm import KeyframeLLM
 from keyframe_llm.data import Selection
 from keyframe_llm.errors import KeyframeError, VideoError
-from keyframe_llm.report import save_selection, selection_dict
+from keyframe_llm.report.files import save_selection, selection_dict
 
 __all__ = ["Endpoints"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from keyframe_llm.errors import ModelError, OptionsError
-from keyframe_llm.selector import DEFAULT_ENCODER
+from keyframe_llm.index.selector import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     from keyframe_llm.demos.models import Models

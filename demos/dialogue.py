@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from keyframe_llm.data import Frames
-from keyframe_llm.prompting import frame_messages, prompt
+from keyframe_llm.messages.prompts import frame_messages, prompt
 
 __all__ = ["Said", "conversation", "guiding_text"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from keyframe_llm.encoders import Encoder, load_encoder, preferred_image_size
 from keyframe_llm.encoders.base import Images
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.vlm import VLM, Messages, Normalise, load_vlm
+from keyframe_llm.vlm.transformers import VLM, Messages, Normalise, load_vlm
 
 __all__ = ["Models", "SharedEncoder", "SharedModel"]
 

@@ -16,7 +16,7 @@ from keyframe_llm.demos.videos import EXAMPLES, demo_video
 from keyframe_llm.demos.visitors import Visitors
 from PIL import Image
 
-from keyframe_llm.cartoon.language import ACTION_LABELS
+from keyframe_llm.cartoon.world.language import ACTION_LABELS
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.video import open_video
 

@@ -20,7 +20,7 @@ from keyframe_llm.data import Frames, Selection
 from keyframe_llm.errors import KeyframeError, ModelError, OptionsError, VideoError
 from keyframe_llm.pipeline import Classification
 from keyframe_llm.video import open_video
-from keyframe_llm.vlm import Messages
+from keyframe_llm.vlm.transformers import Messages
 
 __all__ = ["LONGEST_SECONDS", "Session", "Settings", "Turn", "check_length"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
-from keyframe_llm.cartoon.film import write_clip
-from keyframe_llm.cartoon.language import caption
-from keyframe_llm.cartoon.world import Clip, Scene, Shot
+from keyframe_llm.cartoon.world.film import write_clip
+from keyframe_llm.cartoon.world.language import caption
+from keyframe_llm.cartoon.world.scenes import Clip, Scene, Shot
 
 __all__ = ["DEMO_QUESTION", "EXAMPLES", "Example", "demo_clips", "demo_video", "draw"]
 

@@ -7,9 +7,9 @@
 
 from keyframe_llm.data import Frames, Proposals, Scores, Selection, VideoInfo
 from keyframe_llm.errors import KeyframeError, ModelError, OptionsError, VideoError
+from keyframe_llm.index.selector import select_keyframes
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import Answer, Caption, Classification, KeyframeLLM
-from keyframe_llm.selector import select_keyframes
 
 __all__ = [
     "Answer",

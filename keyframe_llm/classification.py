@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from keyframe_llm.data import Frames, Selection
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.errors import ModelError, OptionsError
-from keyframe_llm.prompting import frame_messages, prompt
-from keyframe_llm.vlm import VLM, Normalise
+from keyframe_llm.messages.prompts import frame_messages, prompt
+from keyframe_llm.vlm.transformers import VLM, Normalise
 
 __all__ = [
     "By",

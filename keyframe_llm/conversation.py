@@ -12,10 +12,10 @@ from urllib.parse import unquote, urlparse
 from keyframe_llm.data import Selection
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.messages import MAX_IMAGE_BYTES, Format, Messages, to_format
+from keyframe_llm.index.selector import DEFAULT_ENCODER, Selector, with_overrides
+from keyframe_llm.messages.formats import MAX_IMAGE_BYTES, Format, Messages, to_format
+from keyframe_llm.messages.prompts import frame_messages
 from keyframe_llm.options import SelectOptions
-from keyframe_llm.prompting import frame_messages
-from keyframe_llm.selector import DEFAULT_ENCODER, Selector, with_overrides
 
 __all__ = ["guiding_questions", "rewrite_messages", "select_for_part", "shared_selector", "video_source"]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from keyframe_llm.messages import Format
+    from keyframe_llm.messages.formats import Format
 
 __all__ = ["CaptionSource", "Components", "Frames", "Proposals", "Scores", "Selection", "VideoInfo"]
 
@@ -177,7 +177,7 @@ class Selection:
 
     def frame_reduction(self) -> dict[str, float | None]:
         """The share of frames saved: FRR-UFP against 8 uniform frames, FRR-Avg against every frame."""
-        from keyframe_llm.selection import frame_reduction_rate
+        from keyframe_llm.scoring.choose import frame_reduction_rate
 
         total = None
         if self.video.duration_seconds and self.video.average_fps:
@@ -199,20 +199,20 @@ class Selection:
         `format`: `hf` for `processor.apply_chat_template`, with PIL images; `openai` for chat completions,
         `openai-responses`, `anthropic`, with JPEG of at most `max_image_bytes` (a million by default) each.
         """
-        from keyframe_llm.messages import MAX_IMAGE_BYTES, to_format
-        from keyframe_llm.prompting import frame_messages
+        from keyframe_llm.messages.formats import MAX_IMAGE_BYTES, to_format
+        from keyframe_llm.messages.prompts import frame_messages
 
         messages = frame_messages(self.frames, question or self.question)
         return to_format(messages, format, max_image_bytes=max_image_bytes or MAX_IMAGE_BYTES)
 
     def to_dict(self) -> dict[str, Any]:
         """What `select --json` prints: plain numbers, texts and lists."""
-        from keyframe_llm.report import selection_dict
+        from keyframe_llm.report.files import selection_dict
 
         return selection_dict(self)
 
     def save(self, folder: str | Path) -> dict[str, Path]:
         """Write the key frames, `selection.json`, contact sheet and score plot; return their paths."""
-        from keyframe_llm.report import save_selection
+        from keyframe_llm.report.files import save_selection
 
         return save_selection(self, folder)

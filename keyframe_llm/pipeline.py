@@ -10,7 +10,6 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.cache import Store, model_identity
 from keyframe_llm.classification import (
     By,
     Classification,
@@ -24,12 +23,13 @@ from keyframe_llm.cost import SamplingCost, default_cost
 from keyframe_llm.data import Selection
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.errors import OptionsError
+from keyframe_llm.index.selector import DEFAULT_ENCODER, Selector, VideoPath, video_key, with_overrides
+from keyframe_llm.index.store import Store, model_identity
 from keyframe_llm.labels import label_words, unique_labels
+from keyframe_llm.messages.prompts import frame_messages, prompt
 from keyframe_llm.options import SelectOptions
-from keyframe_llm.prompting import frame_messages, prompt
-from keyframe_llm.sampling import Progress
-from keyframe_llm.selector import DEFAULT_ENCODER, Selector, VideoPath, video_key, with_overrides
-from keyframe_llm.vlm import VLM, Normalise, load_vlm
+from keyframe_llm.proposals.sample import Progress
+from keyframe_llm.vlm.transformers import VLM, Normalise, load_vlm
 
 __all__ = ["DEFAULT_ENCODER", "DEFAULT_MODEL", "Answer", "Caption", "Classification", "KeyframeLLM"]
 

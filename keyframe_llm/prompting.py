@@ -1,52 +1,7 @@
-"""From key frames to chat messages: `[12.3s]`, image, `[15.0s]`, image, … and then the prompt.
-
-Times stand as text before each image because a Video-LLM given non-uniform frames as a video would be told
-false times: its positions assume a constant frame rate.
-"""
+"""Prompts for one's own code: `prompt("question", question=…)`, and the messages made of key frames."""
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import resources
-from typing import Any, Literal
-
-from PIL import Image
-
-from keyframe_llm.data import Frames
+from keyframe_llm.messages.prompts import PromptName, frame_messages, prompt, time_label
 
 __all__ = ["PromptName", "frame_messages", "prompt", "time_label"]
-
-PromptName = Literal["caption", "choose", "classify", "question"]
-
-
-@cache
-def _template(name: PromptName) -> str:
-    return (resources.files("keyframe_llm.prompts") / f"{name}.txt").read_text(encoding="utf-8").strip()
-
-
-def prompt(name: PromptName, **values: str) -> str:
-    """Return the text of `prompts/<name>.txt` with its `{placeholders}` filled in."""
-    text = _template(name)
-    for key, value in values.items():
-        text = text.replace("{" + key + "}", value)
-    return text
-
-
-def time_label(seconds: float) -> str:
-    """Write a time the way models are shown it: `[12.3s]`."""
-    return f"[{seconds:.1f}s]"
-
-
-def frame_messages(frames: Frames, text: str | None = None) -> list[dict[str, Any]]:
-    """One user message in Hugging Face chat format: a time and an image per frame, then `text`.
-
-    Images are PIL images; `processor.apply_chat_template(messages, tokenize=True, return_dict=True)` takes
-    the result as it is.
-    """
-    content: list[dict[str, Any]] = []
-    for second, image in zip(frames.seconds, frames.images, strict=True):
-        content.append({"type": "text", "text": time_label(float(second))})
-        content.append({"type": "image", "image": Image.fromarray(image)})
-    if text:
-        content.append({"type": "text", "text": text})
-    return [{"role": "user", "content": content}]

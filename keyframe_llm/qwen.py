@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from keyframe_llm.conversation import guiding_questions, select_for_part, video_source
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.errors import ModelError
-from keyframe_llm.messages import Messages
-from keyframe_llm.selector import DEFAULT_ENCODER
-from keyframe_llm.truetime import as_video, with_true_times
+from keyframe_llm.index.selector import DEFAULT_ENCODER
+from keyframe_llm.messages.formats import Messages
+from keyframe_llm.messages.timestamps import as_video, with_true_times
 
 if TYPE_CHECKING:
     import torch

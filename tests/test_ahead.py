@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 
 from keyframe_llm import KeyframeLLM, ModelError, SelectOptions, select_keyframes
-from keyframe_llm.ahead import BATCH, Ahead
-from keyframe_llm.contrast import plain_embedding, plain_texts
 from keyframe_llm.encoders import load_encoder
-from keyframe_llm.keyscore import keyscore
-from keyframe_llm.proposing import candidates_of, propose, scores_every_sample
-from keyframe_llm.sampling import most_samples, sample_video
-from keyframe_llm.selector import Selector
+from keyframe_llm.index.prefetch import BATCH, Ahead
+from keyframe_llm.index.selector import Selector
+from keyframe_llm.proposals.propose import candidates_of, propose, scores_every_sample
+from keyframe_llm.proposals.sample import most_samples, sample_video
+from keyframe_llm.scoring.baseline import plain_embedding, plain_texts
+from keyframe_llm.scoring.keyscore import keyscore
 from keyframe_llm.video import open_video
 
 PATIENCE = 60.0
@@ -140,7 +140,7 @@ def test_an_encoder_with_a_name_is_loaded_while_the_decoder_goes_on(
             assert loaded.wait(PATIENCE)
             at.append(share)
 
-    monkeypatch.setattr("keyframe_llm.ahead.load_encoder", load)
+    monkeypatch.setattr("keyframe_llm.index.prefetch.load_encoder", load)
     selector = Selector(str(checkpoint("clip")), progress=decoding(wait))
     selector.select(film, SelectOptions(), **words)
     assert at and at[0] < 1.0

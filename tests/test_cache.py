@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import keyframe_llm.selector
+import keyframe_llm.index.selector
 from keyframe_llm import KeyframeLLM, OptionsError, select_keyframes
-from keyframe_llm.cache import Store, content_digest, make_key, model_identity
 from keyframe_llm.cli import main
+from keyframe_llm.index.store import Store, content_digest, make_key, model_identity
 
 Checkpoint = Callable[[str], Path]
 
@@ -32,13 +32,13 @@ def film(videos: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The videos that were decoded to be looked at, in order; the real work is done."""
     seen: list[str] = []
-    real = keyframe_llm.selector.sample_video
+    real = keyframe_llm.index.selector.sample_video
 
     def watched(decoder: Any, *arguments: Any, **named: Any) -> Any:
         seen.append(decoder.info.path)
         return real(decoder, *arguments, **named)
 
-    monkeypatch.setattr(keyframe_llm.selector, "sample_video", watched)
+    monkeypatch.setattr(keyframe_llm.index.selector, "sample_video", watched)
     return seen
 
 
@@ -98,7 +98,7 @@ def test_two_processes_may_write_read_and_evict_at_once(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np\n"
         "from pathlib import Path\n"
-        "from keyframe_llm.cache import Store\n"
+        "from keyframe_llm.index.store import Store\n"
         "store = Store(Path(sys.argv[1]), max_bytes=60_000)\n"
         "rng = np.random.default_rng(int(sys.argv[2]))\n"
         "hits = 0\n"

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from keyframe_llm.cartoon import encoder_path, is_drawn, vlm_path
-from keyframe_llm.cartoon.drawing import draw_frame
-from keyframe_llm.cartoon.film import write_clip
-from keyframe_llm.cartoon.language import NOT_SHOWN, caption, event_question, questions, text_about
-from keyframe_llm.cartoon.samples import pairs, random_view
-from keyframe_llm.cartoon.stock import FRAME_SIZE
-from keyframe_llm.cartoon.world import (
+from keyframe_llm.cartoon.train.samples import pairs, random_view
+from keyframe_llm.cartoon.train.stock import FRAME_SIZE
+from keyframe_llm.cartoon.world.drawing import draw_frame
+from keyframe_llm.cartoon.world.film import write_clip
+from keyframe_llm.cartoon.world.language import NOT_SHOWN, caption, event_question, questions, text_about
+from keyframe_llm.cartoon.world.scenes import (
     ACTIONS,
     COLOURS,
     PLACES,
@@ -186,7 +186,7 @@ def test_the_tokenizers_take_any_text() -> None:
 
 def test_the_embedded_models_do_what_their_card_says() -> None:
     """A smaller draw of the clips behind the card's figures; bounds leave room for the smaller sample."""
-    from keyframe_llm.cartoon.evaluate import evaluate_encoder, evaluate_vlm
+    from keyframe_llm.cartoon.train.evaluate import evaluate_encoder, evaluate_vlm
 
     said = evaluate_vlm(vlm_path(), clips=100)
     assert said["captions right"] >= 0.9

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keyframe_llm.cartoon.samples import filmed
-from keyframe_llm.cartoon.stock import FRAME_SIZE, compose, draw_stock
-from keyframe_llm.cartoon.training import Crew, learn
-from keyframe_llm.cartoon.world import ACTIONS, COLOURS, MOVING, PLACES, SUBJECTS, Shot, random_scene
+from keyframe_llm.cartoon.train.loop import Crew, learn
+from keyframe_llm.cartoon.train.samples import filmed
+from keyframe_llm.cartoon.train.stock import FRAME_SIZE, compose, draw_stock
+from keyframe_llm.cartoon.world.scenes import ACTIONS, COLOURS, MOVING, PLACES, SUBJECTS, Shot, random_scene
 
 
 def test_a_composed_clip_shows_the_stocks_frames_with_the_right_people() -> None:
@@ -40,7 +40,7 @@ def test_a_composed_clip_shows_the_stocks_frames_with_the_right_people() -> None
 
 
 def test_a_stocks_frame_is_what_the_processor_makes_of_the_picture() -> None:
-    from keyframe_llm.cartoon.models import new_processor
+    from keyframe_llm.cartoon.train.models import new_processor
 
     rng, processor = np.random.default_rng(7), new_processor().image_processor
     for _ in range(6):
@@ -69,9 +69,9 @@ def test_what_is_rehearsed_side_by_side_is_seen_as_if_asked_alone() -> None:
     """Oracle: every conversation on its own, through the processor and the model's usual way."""
     import torch
 
-    from keyframe_llm.cartoon.models import new_processor, new_vlm
-    from keyframe_llm.cartoon.rehearsal import rehearsals
-    from keyframe_llm.cartoon.training_vlm import rehearsed
+    from keyframe_llm.cartoon.train.models import new_processor, new_vlm
+    from keyframe_llm.cartoon.train.rehearsal import rehearsals
+    from keyframe_llm.cartoon.train.vlm import rehearsed
 
     rng = np.random.default_rng(0)
     processor = new_processor()
@@ -110,8 +110,8 @@ def test_what_is_rehearsed_side_by_side_is_seen_as_if_asked_alone() -> None:
 
 
 def test_a_caption_aims_from_every_comma_on_at_the_scene_it_then_tells_of() -> None:
-    from keyframe_llm.cartoon.models import new_processor
-    from keyframe_llm.cartoon.rehearsal import rehearsals
+    from keyframe_llm.cartoon.train.models import new_processor
+    from keyframe_llm.cartoon.train.rehearsal import rehearsals
 
     tokenizer, rng = new_processor().tokenizer, np.random.default_rng(3)
     stock = draw_stock(rng, 60)
@@ -142,9 +142,9 @@ def test_who_looks_everywhere_is_astray_by_the_log_of_the_frames() -> None:
     """
     import torch
 
-    from keyframe_llm.cartoon.models import new_processor, new_vlm
-    from keyframe_llm.cartoon.rehearsal import rehearsals
-    from keyframe_llm.cartoon.training_vlm import rehearsed
+    from keyframe_llm.cartoon.train.models import new_processor, new_vlm
+    from keyframe_llm.cartoon.train.rehearsal import rehearsals
+    from keyframe_llm.cartoon.train.vlm import rehearsed
 
     processor, rng = new_processor(), np.random.default_rng(2)
     model = new_vlm(processor.tokenizer)
@@ -171,8 +171,8 @@ def test_who_looks_everywhere_is_astray_by_the_log_of_the_frames() -> None:
 def test_a_visual_token_that_is_the_sum_of_its_words_is_told_apart_and_no_other() -> None:
     import torch
 
-    from keyframe_llm.cartoon.models import new_processor, new_vlm
-    from keyframe_llm.cartoon.training_vlm import _told_apart, _trait_ids
+    from keyframe_llm.cartoon.train.models import new_processor, new_vlm
+    from keyframe_llm.cartoon.train.vlm import _told_apart, _trait_ids
 
     processor = new_processor()
     model = new_vlm(processor.tokenizer)
@@ -250,7 +250,7 @@ def test_a_mistake_costs_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from keyframe_llm.cartoon.train import main
+    from keyframe_llm.cartoon.train.__main__ import main
 
     monkeypatch.chdir(tmp_path)
     Path("taken").touch()

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from keyframe_llm import KeyframeLLM, OptionsError
-from keyframe_llm.cartoon.film import write_clip
+from keyframe_llm.cartoon.world.film import write_clip
 from keyframe_llm.data import Frames
 from keyframe_llm.options import SelectOptions
 

@@ -18,8 +18,8 @@ from keyframe_llm.classification import action_templates, embed_labels
 from keyframe_llm.cli import main
 from keyframe_llm.encoders import load_encoder
 from keyframe_llm.labels import label_words, parse_labels, read_labels
-from keyframe_llm.prompting import frame_messages, prompt
-from keyframe_llm.vlm import load_vlm
+from keyframe_llm.messages.prompts import frame_messages, prompt
+from keyframe_llm.vlm.transformers import load_vlm
 
 Checkpoint = Callable[[str], Path]
 DATA = os.environ.get("KEYFRAME_LLM_TEST_DATA")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
 
-from keyframe_llm.cartoon.film import write_clip
+from keyframe_llm.cartoon.world.film import write_clip
 from keyframe_llm.cli import main
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keyframe_llm.contrast import plain_embedding, plain_texts
+from keyframe_llm.scoring.baseline import plain_embedding, plain_texts
 
 
 class Words:

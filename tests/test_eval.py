@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from keyframe_llm import SelectOptions, select_keyframes
-from keyframe_llm.cartoon.film import write_clip
-from keyframe_llm.cartoon.language import shows_answer
-from keyframe_llm.cartoon.world import Shot, random_clip
+from keyframe_llm.cartoon.world.film import write_clip
+from keyframe_llm.cartoon.world.language import shows_answer
+from keyframe_llm.cartoon.world.scenes import Shot, random_clip
 from keyframe_llm.cli import main
-from keyframe_llm.contrast import plain_embedding
 from keyframe_llm.encoders import load_encoder
 from keyframe_llm.evaluation import joined
 from keyframe_llm.evaluation.drawn import KINDS, asked_clips, drawn_clip, measure_actions
@@ -22,6 +21,7 @@ from keyframe_llm.evaluation.footage import Footage
 from keyframe_llm.evaluation.page import film_of
 from keyframe_llm.evaluation.results import SHIPPED, Results, Table, markdown, plot, write_json
 from keyframe_llm.evaluation.selectors import SELECTORS, choose
+from keyframe_llm.scoring.baseline import plain_embedding
 
 NAMED = os.environ.get("KEYFRAME_LLM_TEST_DATA")
 

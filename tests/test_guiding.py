@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from keyframe_llm import select_keyframes
-from keyframe_llm.cartoon.film import write_clip
-from keyframe_llm.cartoon.language import caption
-from keyframe_llm.cartoon.world import Shot, random_clip
-from keyframe_llm.guiding import asked_parts, told_parts
+from keyframe_llm.cartoon.world.film import write_clip
+from keyframe_llm.cartoon.world.language import caption
+from keyframe_llm.cartoon.world.scenes import Shot, random_clip
+from keyframe_llm.scoring.queries import asked_parts, told_parts
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.keyscore import TEMPERATURE, appearance_score, keyscore
+from keyframe_llm.scoring.keyscore import TEMPERATURE, appearance_score, keyscore
 
 
 def cosine(a, b):

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from keyframe_llm.errors import OptionsError, VideoError
+from keyframe_llm.index.selector import select_keyframes
 from keyframe_llm.options import SelectOptions
-from keyframe_llm.sampling import _Thinner, sample_video
-from keyframe_llm.selector import select_keyframes
+from keyframe_llm.proposals.sample import _Thinner, sample_video
 from keyframe_llm.video import eyes, open_video
 from keyframe_llm.video.plan import Survey, _spaced, choose_plan
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from keyframe_llm import OptionsError, VideoError, select_keyframes
 from keyframe_llm.conversation import guiding_questions, rewrite_messages
-from keyframe_llm.messages import jpeg, to_format
+from keyframe_llm.messages.formats import jpeg, to_format
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from keyframe_llm import OptionsError, SelectOptions
 from keyframe_llm.data import Proposals
-from keyframe_llm.moments import with_more_frames
-from keyframe_llm.selection import select
+from keyframe_llm.proposals.densify import with_more_frames
+from keyframe_llm.scoring.choose import select
 
 
 def one_cluster(count: int, representative: int) -> Proposals:

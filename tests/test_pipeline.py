@@ -15,10 +15,10 @@ from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
 from numpy.typing import NDArray
 
 from keyframe_llm import KeyframeLLM, OptionsError, VideoError, select_keyframes
-from keyframe_llm.cartoon.film import write_clip
-from keyframe_llm.cartoon.language import caption, event_question
-from keyframe_llm.cartoon.world import Clip, Scene, random_clip, spread_shots
-from keyframe_llm.contrast import plain_texts
+from keyframe_llm.cartoon.world.film import write_clip
+from keyframe_llm.cartoon.world.language import caption, event_question
+from keyframe_llm.cartoon.world.scenes import Clip, Scene, random_clip, spread_shots
+from keyframe_llm.scoring.baseline import plain_texts
 
 
 class ColourEncoder:

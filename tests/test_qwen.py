@@ -15,8 +15,8 @@ from PIL import Image
 
 from keyframe_llm import ModelError, OptionsError
 from keyframe_llm.data import Frames
+from keyframe_llm.messages.timestamps import as_video, frame_seconds
 from keyframe_llm.qwen import process_vision_info, with_true_times
-from keyframe_llm.truetime import as_video, frame_seconds
 
 pytest.importorskip("qwen_vl_utils")
 

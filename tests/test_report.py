@@ -11,9 +11,9 @@ from PIL import Image
 
 from keyframe_llm.data import Frames, Proposals, Selection, VideoInfo
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.figures import contact_sheet, score_plot
-from keyframe_llm.keyscore import appearance_score, keyscore
-from keyframe_llm.report import save_selection, selection_dict
+from keyframe_llm.report.figures import contact_sheet, score_plot
+from keyframe_llm.report.files import save_selection, selection_dict
+from keyframe_llm.scoring.keyscore import appearance_score, keyscore
 
 SECONDS = np.array([0.5, 2.0, 12.3, 13.0, 20.25, 28.0])
 

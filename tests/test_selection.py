@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.selection import (
+from keyframe_llm.scoring.choose import (
     SAME_SECONDS,
     adaptive_threshold,
     average_selected_frames,

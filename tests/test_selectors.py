@@ -16,7 +16,7 @@ from keyframe_llm import OptionsError
 from keyframe_llm.evaluation import blind
 from keyframe_llm.evaluation.footage import Footage, sharpness
 from keyframe_llm.evaluation.selectors import BLIND, DRAWN, KEYSCORE_WEIGHTS, SELECTORS, choose, proposals
-from keyframe_llm.stacfp import stacfp
+from keyframe_llm.proposals.stacfp import stacfp
 
 # What ships may leave out frames that do not stand out.
 SHIPPED = {name for name in SELECTORS if name.startswith("keyframe-llm")}

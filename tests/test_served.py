@@ -22,9 +22,9 @@ from PIL import Image
 from keyframe_llm import KeyframeLLM, ModelError, select_keyframes
 from keyframe_llm.cartoon import vlm_path
 from keyframe_llm.data import Frames
-from keyframe_llm.messages import jpeg
-from keyframe_llm.prompting import frame_messages
-from keyframe_llm.vlm import load_vlm
+from keyframe_llm.messages.formats import jpeg
+from keyframe_llm.messages.prompts import frame_messages
+from keyframe_llm.vlm.transformers import load_vlm
 
 for package in ("openai", "fastapi", "uvicorn"):
     pytest.importorskip(package, reason=f"{package} is not installed (the `dev` extra)")

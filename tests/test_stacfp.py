@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from sklearn.metrics import silhouette_score
 
-from keyframe_llm.clustering import best_clustering
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.stacfp import color_histogram, scfp, silhouette, stacfp, ufp
+from keyframe_llm.proposals.kmeans import best_clustering
+from keyframe_llm.proposals.stacfp import color_histogram, scfp, silhouette, stacfp, ufp
 from keyframe_llm.video import open_video
 
 DATA = os.environ.get("KEYFRAME_LLM_TEST_DATA")
@@ -302,7 +302,7 @@ def test_a_single_short_real_clip_gets_a_handful_of_proposals(real_clips):
 def test_the_labels_are_scikit_learns(n: int, k: int) -> None:
     from sklearn.cluster import KMeans
 
-    from keyframe_llm.clustering import kmeans
+    from keyframe_llm.proposals.kmeans import kmeans
 
     rng = np.random.default_rng(n + k)
     looks = rng.random((1 + k // 2, 40))
@@ -314,7 +314,7 @@ def test_the_labels_are_scikit_learns(n: int, k: int) -> None:
 def test_a_cluster_that_is_left_without_members_takes_the_farthest_as_in_scikit_learn() -> None:
     from sklearn.cluster import KMeans
 
-    from keyframe_llm.clustering import kmeans
+    from keyframe_llm.proposals.kmeans import kmeans
 
     x = np.repeat(np.arange(5.0), 4)[:, None] + np.linspace(0, 0.01, 20)[:, None]
     starts = np.array([[0.0], [0.001], [100.0], [200.0]])

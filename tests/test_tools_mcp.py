@@ -35,8 +35,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from keyframe_llm import OptionsError
-from keyframe_llm.cartoon.film import write_clip
-from keyframe_llm.cartoon.world import random_clip
+from keyframe_llm.cartoon.world.film import write_clip
+from keyframe_llm.cartoon.world.scenes import random_clip
 from keyframe_llm.cli import main
 
 CLIPS = demo_video().parent

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keyframe_llm import KeyframeLLM, OptionsError, SelectOptions
-from keyframe_llm.selection import select
+from keyframe_llm.scoring.choose import select
 
 SECONDS = np.arange(10.0)
 SCORES = np.array([0.1, 0.2, 0.9, 0.3, 0.1, 0.8, 0.2, 0.1, 0.7, 0.1])

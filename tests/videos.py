@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 
-from keyframe_llm.contrast import plain_texts
+from keyframe_llm.scoring.baseline import plain_texts
 
 BITS = 8
 CORNERS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 220), "yellow": (220, 220, 30)}

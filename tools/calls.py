@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from keyframe_llm.encoders import Encoder, load_encoder, preferred_image_size
 from keyframe_llm.encoders.base import Images
 from keyframe_llm.pipeline import KeyframeLLM
-from keyframe_llm.sampling import Progress
-from keyframe_llm.vlm import VLM, Messages, Normalise, load_vlm
+from keyframe_llm.proposals.sample import Progress
+from keyframe_llm.vlm.transformers import VLM, Messages, Normalise, load_vlm
 
 __all__ = ["Call", "SharedEncoder", "SharedVLM", "Workers", "at_work", "report"]
 

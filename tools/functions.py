@@ -32,7 +32,7 @@ from keyframe_llm.tools.schemas import Schema, schema_of
 from keyframe_llm.tools.trust import ToolError
 from keyframe_llm.tools.workbench import Seen, Workbench
 
-from keyframe_llm.sampling import Progress
+from keyframe_llm.proposals.sample import Progress
 
 __all__ = ["Toolbox"]
 

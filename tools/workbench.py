@@ -25,7 +25,7 @@ from keyframe_llm.encoders import Encoder
 from keyframe_llm.errors import KeyframeError, ModelError
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import DEFAULT_ENCODER, DEFAULT_MODEL, KeyframeLLM
-from keyframe_llm.vlm import VLM
+from keyframe_llm.vlm.transformers import VLM
 
 __all__ = ["Seen", "Workbench"]
 

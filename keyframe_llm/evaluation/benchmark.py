@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from keyframe_llm.contrast import plain_embedding
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.errors import VideoError
 from keyframe_llm.evaluation.datasets import Dataset, Sample
@@ -23,8 +22,9 @@ from keyframe_llm.evaluation.metrics import hit_at_k, question_accuracy, ranks
 from keyframe_llm.evaluation.page import film_of
 from keyframe_llm.evaluation.results import Table
 from keyframe_llm.evaluation.selectors import BLIND, SELECTORS, choose
+from keyframe_llm.messages.prompts import frame_messages, prompt
 from keyframe_llm.options import SelectOptions
-from keyframe_llm.prompting import frame_messages, prompt
+from keyframe_llm.scoring.baseline import plain_embedding
 from keyframe_llm.video import open_video
 
 __all__ = ["measure_dataset"]
@@ -104,7 +104,7 @@ def _answer(
     encoder: Encoder,
     model: str,
 ) -> None:
-    from keyframe_llm.vlm import load_vlm
+    from keyframe_llm.vlm.transformers import load_vlm
 
     vlm = _LOADED.setdefault(model, None) or load_vlm(model)
     _LOADED[model] = vlm

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keyframe_llm.clustering import representatives
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.evaluation.footage import Footage, Picks
-from keyframe_llm.stacfp import scfp, stacfp
+from keyframe_llm.proposals.kmeans import representatives
+from keyframe_llm.proposals.stacfp import scfp, stacfp
 
 __all__ = [
     "by_chance",

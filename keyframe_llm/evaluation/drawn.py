@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keyframe_llm.cartoon.drawing import draw_frame
-from keyframe_llm.cartoon.evaluate import UNSEEN
-from keyframe_llm.cartoon.language import (
+from keyframe_llm.cartoon.train.evaluate import UNSEEN
+from keyframe_llm.cartoon.world.drawing import draw_frame
+from keyframe_llm.cartoon.world.language import (
     ACTION_LABELS,
     Question,
     caption,
@@ -24,18 +24,18 @@ from keyframe_llm.cartoon.language import (
     shows_answer,
     way_question,
 )
-from keyframe_llm.cartoon.world import ACTIONS, MOVING, Clip, Scene, Shot, random_clip
-from keyframe_llm.contrast import plain_embedding
+from keyframe_llm.cartoon.world.scenes import ACTIONS, MOVING, Clip, Scene, Shot, random_clip
 from keyframe_llm.data import Frames
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.evaluation.footage import Footage, Picks, Told, sharpness
 from keyframe_llm.evaluation.metrics import question_accuracy, ranks
 from keyframe_llm.evaluation.results import SHIPPED, Table
 from keyframe_llm.evaluation.selectors import BLIND, SELECTORS, choose
-from keyframe_llm.guiding import asked_parts, told_parts
-from keyframe_llm.prompting import frame_messages, prompt
-from keyframe_llm.stacfp import color_histogram
-from keyframe_llm.vlm import VLM
+from keyframe_llm.messages.prompts import frame_messages, prompt
+from keyframe_llm.proposals.stacfp import color_histogram
+from keyframe_llm.scoring.baseline import plain_embedding
+from keyframe_llm.scoring.queries import asked_parts, told_parts
+from keyframe_llm.vlm.transformers import VLM
 
 __all__ = [
     "Answerer",

@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.contrast import plain_embedding
 from keyframe_llm.encoders import Encoder, preferred_image_size
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.evaluation.footage import Footage, sharpness
 from keyframe_llm.evaluation.metrics import hit_at_k
 from keyframe_llm.evaluation.results import SHIPPED, Table
 from keyframe_llm.evaluation.selectors import DRAWN, SELECTORS, choose
-from keyframe_llm.stacfp import color_histogram
+from keyframe_llm.proposals.stacfp import color_histogram
+from keyframe_llm.scoring.baseline import plain_embedding
 from keyframe_llm.video import open_video
 
 __all__ = ["HALVES", "Joined", "Query", "join", "measure_joined", "real_encoder", "sampled_clips", "subjects"]

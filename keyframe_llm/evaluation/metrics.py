@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.selection import average_selected_frames, frame_reduction_rate
+from keyframe_llm.scoring.choose import average_selected_frames, frame_reduction_rate
 
 __all__ = [
     "Retrieval",

@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from keyframe_llm.contrast import plain_embedding
 from keyframe_llm.encoders import load_encoder, preferred_image_size
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.evaluation.footage import Footage, sharpness
 from keyframe_llm.evaluation.results import SHIPPED
 from keyframe_llm.evaluation.selectors import BLIND, SELECTORS, choose
+from keyframe_llm.index.selector import DEFAULT_ENCODER
 from keyframe_llm.options import SelectOptions
-from keyframe_llm.sampling import sample_video
-from keyframe_llm.selector import DEFAULT_ENCODER
+from keyframe_llm.proposals.sample import sample_video
+from keyframe_llm.scoring.baseline import plain_embedding
 from keyframe_llm.video import open_video
 
 __all__ = ["film_of", "write_page"]

@@ -108,7 +108,7 @@ def _work(asked: argparse.Namespace) -> list[tuple[str, Callable[[], list[Table]
 
 def _drawn(asked: argparse.Namespace) -> list[Table]:
     from keyframe_llm.evaluation import drawn
-    from keyframe_llm.vlm import load_vlm
+    from keyframe_llm.vlm.transformers import load_vlm
 
     encoder, model = load_encoder("cartoon", asked.device), load_vlm("cartoon")
     clips = drawn.asked_clips(encoder, asked.clips)
@@ -144,7 +144,7 @@ def _dataset(asked: argparse.Namespace) -> list[Table]:
 
 
 def _default_encoder() -> str:
-    from keyframe_llm.selector import DEFAULT_ENCODER
+    from keyframe_llm.index.selector import DEFAULT_ENCODER
 
     return DEFAULT_ENCODER
 

@@ -16,11 +16,11 @@ from keyframe_llm.data import Proposals
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.evaluation import blind, guided
 from keyframe_llm.evaluation.footage import Footage, Picks, Told
-from keyframe_llm.keyscore import appearance_score, keyscore
-from keyframe_llm.moments import with_more_frames
 from keyframe_llm.options import SelectOptions, Task
-from keyframe_llm.selection import select
-from keyframe_llm.stacfp import stacfp, usual_k_max
+from keyframe_llm.proposals.densify import with_more_frames
+from keyframe_llm.proposals.stacfp import stacfp, usual_k_max
+from keyframe_llm.scoring.choose import select
+from keyframe_llm.scoring.keyscore import appearance_score, keyscore
 
 __all__ = ["BLIND", "DRAWN", "KEYSCORE_WEIGHTS", "SELECTORS", "Footage", "Selector", "choose", "proposals"]
 

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from keyframe_llm.data import Frames
 from keyframe_llm.errors import VideoError
 from keyframe_llm.video.decoder import DecodePlan, Samples
-from keyframe_llm.video.picture import shrink
+from keyframe_llm.video.geometry import shrink
 from keyframe_llm.video.pyav_backend import ON_SCREEN_TOLERANCE_SECONDS, PyAVDecoder
 from keyframe_llm.video.sampling import check_stride, check_times, sample_times
 from keyframe_llm.video.survey import shown_length

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from keyframe_llm.data import Frames, VideoInfo
 from keyframe_llm.errors import VideoError
-from keyframe_llm.video.cursor import Cursor, KeySeeker
 from keyframe_llm.video.decoder import DecodePlan, Samples
-from keyframe_llm.video.eyes import Eye, Window, cores, in_order
+from keyframe_llm.video.geometry import Geometry
 from keyframe_llm.video.hardware import check_hardware
-from keyframe_llm.video.picture import Geometry
+from keyframe_llm.video.parallel import Eye, Window, cores, in_order
 from keyframe_llm.video.plan import Survey, choose_plan
 from keyframe_llm.video.reader import FrameReader, Shot, Skip
 from keyframe_llm.video.sampling import TimedSource, check_stride, check_times, sample_times
+from keyframe_llm.video.seek import Cursor, KeySeeker
 from keyframe_llm.video.source import check_path
 from keyframe_llm.video.survey import packet_times, survey_video
 

@@ -1,0 +1,241 @@
+"""The two embedded models as Hugging Face checkpoints: a small CLIP and a small Qwen2.5-VL.
+
+They are the real architectures at a small size, with the tokenizer, processor and file formats of the real
+ones, so that the code which loads the real ones loads these.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from keyframe_llm.cartoon.world.language import vocabulary
+
+__all__ = ["CLIP_SIDE", "FRAME_PIXELS", "new_clip", "new_processor", "new_vlm", "save_clip", "save_vlm"]
+
+CLIP_SIDE = 64
+"""Pixels of CLIP's square input; the 4:3 picture is squeezed into it."""
+PATCH = 10
+FRAME_PIXELS = (8 * PATCH) * (6 * PATCH)
+"""Pixels of a frame as Qwen2.5-VL sees it, 80×60: 12 visual tokens after merging 2×2 patches.
+
+A patch of 10 pixels is 300 numbers for 128 channels; with the usual 14 too much of a limb would be lost."""
+
+_CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% elif part['type'] == 'video' %}<|vision_start|><|video_pad|><|vision_end|>"
+    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+_CHAT_TOKENS = [
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+]
+_CLIP_TOKENS = ["<pad>", "<start>", "<unused>", "<end>"]
+
+
+def _word_tokenizer(special: list[str], *, frame_text: tuple[str, str] | None = None) -> Any:
+    """Whole words of the drawn world, and bytes for everything else; case does not matter."""
+    from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
+    from tokenizers.models import Unigram
+
+    words = vocabulary()
+    pieces = [
+        *special,
+        *(f"<0x{byte:02X}>" for byte in range(256)),
+        "▁",
+        *(word for word in words if not word.isalpha()),
+        "s",
+        *("▁" + word for word in [*words, "user", "assistant", "system"] if word.isalpha()),
+    ]
+    # Unigram takes the likeliest cut: a whole word must beat the bytes of its letters.
+    scores = [(piece, 0.0 if piece.startswith("<") else -1.0) for piece in pieces]
+    tokenizer = Tokenizer(Unigram(scores, unk_id=0, byte_fallback=True))
+    one_space = normalizers.Replace(Regex(r"\s+"), " ")
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFKC(), normalizers.Lowercase(), one_space, normalizers.Strip()]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Metaspace(prepend_scheme="always"),
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.Punctuation(),
+        ]
+    )
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    if frame_text:
+        start, end = frame_text
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{start} $A {end}",
+            special_tokens=[(start, pieces.index(start)), (end, pieces.index(end))],
+        )
+    return tokenizer
+
+
+def _fast_tokenizer(special: list[str], pad: str, end: str, **options: Any) -> Any:
+    from transformers import PreTrainedTokenizerFast
+
+    frame_text = ("<start>", "<end>") if "<start>" in special else None
+    return PreTrainedTokenizerFast(
+        tokenizer_object=_word_tokenizer(special, frame_text=frame_text),
+        pad_token=pad,
+        eos_token=end,
+        unk_token=pad,
+        extra_special_tokens=[token for token in special if token not in (pad, end)],
+        **options,
+    )
+
+
+def new_processor() -> Any:
+    """The Qwen2.5-VL processor of the embedded model: 4:3 frames of 80×60 pixels, whole words."""
+    from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
+
+    tokenizer = _fast_tokenizer(
+        _CHAT_TOKENS, "<|endoftext|>", "<|im_end|>", padding_side="left", model_max_length=2048
+    )
+    size = {"shortest_edge": FRAME_PIXELS, "longest_edge": FRAME_PIXELS}
+    return Qwen2_5_VLProcessor(
+        image_processor=Qwen2VLImageProcessor(
+            patch_size=PATCH, merge_size=2, temporal_patch_size=2, size=size
+        ),
+        tokenizer=tokenizer,
+        video_processor=Qwen2VLVideoProcessor(
+            patch_size=PATCH, merge_size=2, temporal_patch_size=2, size=size
+        ),
+        chat_template=_CHAT_TEMPLATE,
+    )
+
+
+def new_vlm(tokenizer: Any, seed: int = 0) -> Any:
+    """An untrained Qwen2.5-VL with about 1.8 million parameters."""
+    import torch
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    torch.manual_seed(seed)
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in _CHAT_TOKENS}
+    config = Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": 128,
+            "intermediate_size": 256,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 4,
+            "max_position_embeddings": 2048,
+            "initializer_range": 0.08,  # the usual 0.02 is for widths of a thousand and more
+            "tie_word_embeddings": True,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]},
+            "bos_token_id": ids["<|endoftext|>"],
+            "eos_token_id": ids["<|im_end|>"],
+            "pad_token_id": ids["<|endoftext|>"],
+        },
+        vision_config={
+            "depth": 4,
+            "initializer_range": 0.08,
+            "hidden_size": 128,
+            "intermediate_size": 256,
+            "num_heads": 4,
+            "out_hidden_size": 128,
+            "patch_size": PATCH,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "window_size": 4 * PATCH,
+            "fullatt_block_indexes": [0, 1, 2, 3],
+        },
+        image_token_id=ids["<|image_pad|>"],
+        video_token_id=ids["<|video_pad|>"],
+        vision_start_token_id=ids["<|vision_start|>"],
+        vision_end_token_id=ids["<|vision_end|>"],
+        tie_word_embeddings=True,
+    )
+    model = Qwen2_5_VLForConditionalGeneration(config)
+    _match_and_copy(model.model.language_model)
+    model.generation_config.eos_token_id = ids["<|im_end|>"]
+    model.generation_config.pad_token_id = ids["<|endoftext|>"]
+    return model
+
+
+def _match_and_copy(language: Any) -> None:
+    """Begin every head of attention as one that looks for its like and copies it: K = Q, and O = Vᵀ.
+
+    Looking up is matching and copying; from random weights, a small model is slow to find even that.
+    """
+    import torch
+
+    with torch.no_grad():
+        for layer in language.layers:
+            attention = layer.self_attn
+            attention.k_proj.weight.copy_(attention.q_proj.weight)
+            attention.o_proj.weight.copy_(attention.v_proj.weight.T)
+
+
+def new_clip(seed: int = 0) -> tuple[Any, Any, Any]:
+    """An untrained CLIP with about 0.8 million parameters, its image processor and its tokenizer."""
+    import torch
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+
+    torch.manual_seed(seed)
+    tokenizer = _fast_tokenizer(_CLIP_TOKENS, "<pad>", "<end>", model_max_length=48)
+    end = tokenizer.convert_tokens_to_ids("<end>")
+    # With eos_token_id 2 transformers would pool the token of the highest id (a legacy rule), not the end:
+    # `<unused>` keeps the end token off that number.
+    config = CLIPConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": 96,
+            "intermediate_size": 256,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "max_position_embeddings": 48,
+            "eos_token_id": end,
+            "bos_token_id": 1,
+            "pad_token_id": 0,
+        },
+        vision_config={
+            "image_size": CLIP_SIDE,
+            "patch_size": 8,
+            "hidden_size": 128,
+            "intermediate_size": 256,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+        },
+        projection_dim=96,
+    )
+    side = {"height": CLIP_SIDE, "width": CLIP_SIDE}
+    images = CLIPImageProcessor(size=side, do_center_crop=False, crop_size=side)
+    return CLIPModel(config), images, tokenizer
+
+
+def _save_half(model: Any, folder: Path) -> None:
+    """Write the weights in half precision, which halves the file; loading widens them again where asked."""
+    import torch
+
+    model.to(torch.float16).save_pretrained(folder)
+    config = folder / "config.json"
+    settings = json.loads(config.read_text())
+    settings["dtype"] = "float32"  # arithmetic on the CPU is in single precision
+    config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+
+
+def save_vlm(model: Any, processor: Any, folder: Path) -> None:
+    """Write the Qwen2.5-VL checkpoint the way the hub stores one."""
+    _save_half(model, folder)
+    processor.save_pretrained(folder)
+
+
+def save_clip(model: Any, images: Any, tokenizer: Any, folder: Path) -> None:
+    """Write the CLIP checkpoint the way the hub stores one."""
+    _save_half(model, folder)
+    images.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,7 @@
+"""The `keyframe-llm` command: results on stdout, progress and warnings on stderr."""
+
+from __future__ import annotations
+
+from keyframe_llm.cli.main import main, parser
+
+__all__ = ["main", "parser"]
