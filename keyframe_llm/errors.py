@@ -1,4 +1,4 @@
-"""What can go wrong, as a tree.
+"""What can go wrong, as a tree, and the checks of numbers that raise it.
 
 KeyframeError
 ├── VideoError      the video cannot be opened or holds no picture
@@ -9,7 +9,18 @@ Every message is one line: what was wrong, with which value, and what to do. The
 exits with status 2.
 """
 
-__all__ = ["KeyframeError", "ModelError", "OptionsError", "VideoError"]
+import math
+from numbers import Integral, Real
+
+__all__ = [
+    "KeyframeError",
+    "ModelError",
+    "OptionsError",
+    "VideoError",
+    "check_number",
+    "check_whole",
+    "shortened",
+]
 
 
 class KeyframeError(Exception):
@@ -26,3 +37,32 @@ class ModelError(KeyframeError):
 
 class OptionsError(KeyframeError, ValueError):
     """An option is outside its range, or two options contradict each other."""
+
+
+def check_whole(name: str, value: object, low: int, high: float = math.inf) -> int:
+    """The value as an int; raises `OptionsError` unless it is a whole number from `low` to `high`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= high:
+        span = f"of at least {low}" if high == math.inf else f"from {low} to {high:g}"
+        raise OptionsError(f"{name} is {shortened(value)}; give a whole number {span}")
+    return int(value)
+
+
+def check_number(
+    name: str, value: object, low: float, high: float = math.inf, *, above: bool = False
+) -> float:
+    """The value as a float; raises `OptionsError` unless it is finite and in range.
+
+    The range is `low` to `high`, without `low` itself where `above` is set.
+    """
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not (math.isfinite(number) and low <= number <= high) or (above and number == low):
+        most = "" if high == math.inf else f" to {high:g}"
+        span = f"above {low:g}{' and up' if most else ''}{most}" if above else f"from {low:g}{most or ' up'}"
+        raise OptionsError(f"{name} is {shortened(value)}; give a number {span}")
+    return number
+
+
+def shortened(value: object, letters: int = 80) -> str:
+    """The value as an error message shows it."""
+    text = repr(value)
+    return text if len(text) <= letters else f"{text[:letters]}…"

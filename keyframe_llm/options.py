@@ -1,76 +1,330 @@
-"""The options of a selection, with defaults and ranges, checked once.
+"""The options of a selection, stage by stage: defaults, ranges and help, each written once.
 
-The defaults are the ones measurements speak for; docs say where they came from.
+A stage is given its own frozen object: `DecodeOptions`, `ProposeOptions`, `ScoreOptions` or `ChooseOptions`.
+What it made is kept under that very object, so no option can be missing from a cache key. `SelectOptions` holds
+all four and takes every field as a flat keyword. The command line makes its flags from the same fields.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from functools import cache
+from types import MappingProxyType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from keyframe_llm.errors import OptionsError
+from keyframe_llm.errors import OptionsError, check_number, check_whole, shortened
 
-__all__ = ["Backend", "Guide", "Method", "Pooling", "Proposer", "SelectOptions", "Task"]
+__all__ = [
+    "Backend",
+    "Candidates",
+    "ChooseOptions",
+    "DecodeOptions",
+    "Guide",
+    "Pooling",
+    "ProposeOptions",
+    "Proposer",
+    "ScoreOptions",
+    "SelectOptions",
+    "Task",
+    "option_fields",
+    "option_type",
+]
 
 Backend = Literal["pyav", "decord"]
+Candidates = Literal["diverse", "representatives", "even"]
 Guide = Literal["auto", "caption", "question", "both"]
-Method = Literal["moments", "paper"]
 Pooling = Literal["mean", "text"]
 Proposer = Literal["stacfp", "ufp", "scfp"]
 Task = Literal["retrieval", "classification", "summary", "question"]
 
+T = TypeVar("T")
 
+# Fields ------------------------------------------------------------------------------------------------
+
+
+def _option(
+    default: Any,
+    text: str,
+    *,
+    low: float | None = None,
+    high: float = math.inf,
+    above: bool = False,
+    metavar: str | None = None,
+) -> Any:
+    """A field with what the command line and the checks need to know of it."""
+    facts = {"help": text, "low": low, "high": high, "above": above, "metavar": metavar}
+    return field(default=default, metadata=MappingProxyType(facts))
+
+
+@cache
+def _hints(stage: type) -> dict[str, Any]:
+    return get_type_hints(stage)
+
+
+def option_type(stage: type, name: str) -> tuple[Any, bool]:
+    """The type of a field without its None, and whether None is allowed."""
+    hint = _hints(stage)[name]
+    if get_origin(hint) in (Union, UnionType):
+        kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+        return (kinds[0] if len(kinds) == 1 else hint), len(kinds) < len(get_args(hint))
+    return hint, False
+
+
+def _checked(stage: Any) -> None:
+    """Check every field of a stage against its type and range; whole numbers and floats become plain ones."""
+    for each in fields(stage):
+        value = getattr(stage, each.name)
+        kind, optional = option_type(type(stage), each.name)
+        if not (value is None and optional):
+            object.__setattr__(stage, each.name, _checked_value(each, kind, value))
+
+
+def _checked_value(each: Field[Any], kind: Any, value: Any) -> Any:
+    low, high, above = (each.metadata.get(name) for name in ("low", "high", "above"))
+    if kind is int and low is not None:
+        return check_whole(each.name, value, int(low), high or math.inf)
+    if kind is float and low is not None:
+        return check_number(each.name, value, low, high or math.inf, above=bool(above))
+    if kind is bool and not isinstance(value, bool):
+        raise OptionsError(f"{each.name} is {shortened(value)}; give True or False")
+    if get_origin(kind) is Literal and value not in get_args(kind):
+        raise OptionsError(f"{each.name} is {shortened(value)}; choose one of {', '.join(get_args(kind))}")
+    if kind is str and not isinstance(value, str):
+        raise OptionsError(f"{each.name} is {shortened(value)}; give a text")
+    if get_origin(kind) is tuple:
+        return _numbers(each, value)
+    return value
+
+
+def _numbers(each: Field[Any], value: Any) -> tuple[float, ...]:
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        raise OptionsError(f"{each.name} is {shortened(value)}; give a sequence of numbers")
+    low, high = each.metadata["low"], each.metadata["high"]
+    return tuple(check_number(each.name, one, low, high) for one in value)
+
+
+def _documented(stage: type[T]) -> type[T]:
+    """Write the fields into the docstring of a stage: name, default and help."""
+    lines = [f"    {each.name}: {each.metadata['help']} Default: {each.default!r}." for each in fields(stage)]  # type: ignore[arg-type]
+    stage.__doc__ = f"{(stage.__doc__ or '').rstrip()}\n\n" + "\n".join(lines)
+    return stage
+
+
+# Stages ------------------------------------------------------------------------------------------------
+
+
+@_documented
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SelectOptions:
-    """How key frames are found. Raises `OptionsError` on a value out of range."""
+class DecodeOptions:
+    """Which frames of a file are sampled, and how they are decoded. Raises `OptionsError` out of range."""
 
-    max_frames: int = 3
-    """At most this many key frames, 1–64."""
-    fps: float = 2.0
-    """Frames looked at per second of video, above 0 and up to 60; long videos are sampled more thinly."""
-    max_samples: int = 2000
-    """At most this many frames looked at, 2–20,000, however long the video; a longer stride follows."""
-    exhaustive: bool = False
-    """Look as densely at every part of a long video, also where little seems to change between key frames."""
-    start_seconds: float | None = None
-    """Look at nothing before this second."""
-    end_seconds: float | None = None
-    """Look at nothing after this second."""
-    exclude_seconds: tuple[float, ...] = ()
-    """Choose no frame as near to these times as key frames may lie to each other: frames already seen. Where
-    that leaves none, the window is looked at more closely, for frames in between."""
-    proposer: Proposer = "stacfp"
-    """`stacfp`; or the paper's baselines `ufp` (uniform, 8 frames) and `scfp` (colour alone)."""
-    gamma_time: float = 5.0
-    """γ_time of STACFP, 0–50: the weight of time against colour; the paper's range is 5–20."""
-    k_max: int | None = None
-    """At most this many proposals, at least 2; None follows the video's length."""
-    method: Method = "moments"
-    """`moments`: up to `max_images` frames are proposed, scored by how much better the text fits them than
-    plain texts do, and looks already chosen wait; `paper`: one frame for each cluster, as published."""
-    max_images: int = 128
-    """With a text, propose and embed about this many frames, 1–20,000; more only where `k_max` is larger."""
-    weights: tuple[float, float, float] = (0.5, 0.0, 0.5)
-    """α, β, γ of equation 1 (semantic, temporal, drop): each 0–1, together 1."""
-    pooling: Pooling = "mean"
-    """How frames make the video embedding: their `mean`, or `text`-guided attention."""
-    guide: Guide = "auto"
-    """The text that scores: `caption`, `question` or `both`; `auto` takes what is given."""
-    task: Task | None = None
-    """Whose adaptive threshold to use; None follows what is asked: question, else retrieval."""
-    threshold: float | None = None
-    """Keep proposals scoring at least this, 0–1; None adapts to the task and the scores."""
-    min_gap_seconds: float | None = None
-    """Key frames lie at least this far apart, in seconds; None follows the video's length."""
-    max_picture_pixels: int | None = None
-    """Decode no picture of more pixels, width times height: for files of strangers. None takes any."""
-    backend: Backend = "pyav"
-    """Which library decodes: `pyav`, or `decord` where it is installed."""
-    hardware: str | None = None
-    """Kind of device that decodes: `cuda`, `vaapi`, `qsv`, `videotoolbox`, …; None: the processor."""
-    seed: int = 0
-    """Seed of the clustering; the same seed gives the same frames."""
+    fps: float = _option(
+        2.0,
+        "Frames sampled per second of video; long videos are sampled more thinly.",
+        low=0,
+        high=60,
+        above=True,
+    )
+    max_samples: int = _option(
+        2000, "At most this many sampled frames, however long the video.", low=2, high=20_000
+    )
+    exhaustive: bool = _option(
+        False, "Sample every part of a long video as densely, also where little changes between key frames."
+    )
+    start_seconds: float | None = _option(None, "Sample no frame before this second.", low=0)
+    end_seconds: float | None = _option(None, "Sample no frame after this second.", low=0)
+    max_picture_pixels: int | None = _option(
+        None,
+        "Decode no picture of more pixels, width times height: for files of strangers.",
+        low=1,
+        high=1 << 31,
+    )
+    backend: Backend | Callable[..., Any] = _option(
+        "pyav", "The decoder: `pyav`, `decord` where it is installed, or a function that opens a path."
+    )
+    hardware: str | None = _option(
+        None,
+        "Decode on a device of this kind: cuda, vaapi, qsv, videotoolbox, …; else on the processor.",
+        metavar="KIND",
+    )
+
+    def __post_init__(self) -> None:
+        _checked(self)
+        if not callable(self.backend) and self.backend not in get_args(Backend):
+            raise OptionsError(
+                f"backend is {shortened(self.backend)}; choose one of {', '.join(get_args(Backend))}, "
+                "or give a function that opens a path"
+            )
+        start, end = self.start_seconds, self.end_seconds
+        if start is not None and end is not None and end <= start:
+            raise OptionsError(f"end_seconds is {end!r}, not after start_seconds {start!r}; give a later end")
+
+
+@_documented
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposeOptions:
+    """Which of the sampled frames may be chosen. Raises `OptionsError` out of range."""
+
+    proposer: Proposer = _option(
+        "stacfp",
+        "The clustering that proposes frames: `stacfp`, or the paper's baselines `ufp` (uniform, 8 frames) "
+        "and `scfp` (colour alone).",
+    )
+    gamma_time: float = _option(
+        5.0,
+        "γ_time of STACFP: the weight of time against colour, 5–20 in the paper, 0–50 here.",
+        low=0,
+        high=50,
+    )
+    k_max: int | None = _option(
+        None, "At most this many clusters; without it the video's length decides.", low=2, high=10_000
+    )
+    candidates: Candidates | None = _option(
+        None,
+        "The frames that a text is scored on: `diverse` (the clusters' representatives, then always the "
+        "frame farthest from all so far), `representatives` (one frame a cluster) or `even` (equal steps in "
+        "time); without it the method decides.",
+    )
+    max_images: int = _option(
+        128,
+        "Embed about this many candidates; more only where `k_max` is larger.",
+        low=1,
+        high=20_000,
+    )
+    seed: int = _option(0, "Seed of the clustering; the same seed gives the same frames.", low=0)
+
+    def __post_init__(self) -> None:
+        _checked(self)
+
+
+@_documented
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreOptions:
+    """How a text is compared with the candidates. Raises `OptionsError` out of range."""
+
+    weights: tuple[float, float, float] = _option(
+        (0.5, 0.0, 0.5),
+        "α, β, γ of equation 1 (semantic, temporal, drop), each 0–1, together 1.",
+        low=0,
+        high=1,
+        metavar="S,T,D",
+    )
+    pooling: Pooling = _option(
+        "mean", "How frames make the video embedding: their `mean`, or `text`-guided attention."
+    )
+    guide: Guide = _option(
+        "auto",
+        "The text that scores: `caption`, `question` or `both`; `auto`: the question, else the caption.",
+    )
+
+    def __post_init__(self) -> None:
+        _checked(self)
+        if len(self.weights) != 3 or not math.isclose(sum(self.weights), 1.0, abs_tol=1e-6):
+            raise OptionsError(
+                f"weights are {self.weights!r}; give three numbers from 0 to 1 that sum to 1 "
+                "(semantic, temporal, drop)"
+            )
+
+
+@_documented
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChooseOptions:
+    """Which of the scored candidates become key frames. Raises `OptionsError` out of range."""
+
+    method: str | Callable[..., Any] = _option(
+        "moments",
+        "The selector: `moments`, `paper`, a published selector by its name, or a function of your own.",
+        metavar="NAME",
+    )
+    max_frames: int = _option(3, "At most this many key frames.", low=1, high=64)
+    task: Task | None = _option(
+        None, "Whose adaptive threshold to use; without it: question, else retrieval."
+    )
+    threshold: float | None = _option(
+        None,
+        "Keep frames scoring at least this, 0–1; without it the task and the scores decide.",
+        low=0,
+        high=1,
+    )
+    min_gap_seconds: float | None = _option(
+        None, "Key frames lie at least this far apart; without it the video's length decides.", low=0
+    )
+    exclude_seconds: tuple[float, ...] = _option(
+        (),
+        "Times of frames already seen: none is chosen nearer to them than key frames may lie to each other. "
+        "Where that leaves none, the window is sampled again, closer.",
+        low=0,
+        metavar="S,S,…",
+    )
+
+    def __post_init__(self) -> None:
+        _checked(self)
+        if not (isinstance(self.method, str) or callable(self.method)):
+            raise OptionsError(f"method is {shortened(self.method)}; give a selector's name, or a function")
+
+
+# All of them -------------------------------------------------------------------------------------------
+
+_STAGES: Mapping[str, type[Any]] = {
+    "decode": DecodeOptions,
+    "propose": ProposeOptions,
+    "score": ScoreOptions,
+    "choose": ChooseOptions,
+}
+
+
+def option_fields() -> dict[str, tuple[type[Any], Field[Any]]]:
+    """Every option by its flat name, with the stage it belongs to and its field."""
+    return {each.name: (stage, each) for stage in _STAGES.values() for each in fields(stage)}
+
+
+@cache
+def _stage_of() -> dict[str, str]:
+    return {each.name: name for name, stage in _STAGES.items() for each in fields(stage)}
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class SelectOptions:
+    """How key frames are found: the options of all stages, also given and read by their flat names.
+
+    `SelectOptions(max_frames=2, fps=1).choose.max_frames == 2`, and so is its `.max_frames`. Raises
+    `OptionsError` on a name that is no option or a value out of range.
+    """
+
+    decode: DecodeOptions
+    propose: ProposeOptions
+    score: ScoreOptions
+    choose: ChooseOptions
+
+    def __init__(
+        self,
+        *,
+        decode: DecodeOptions | None = None,
+        propose: ProposeOptions | None = None,
+        score: ScoreOptions | None = None,
+        choose: ChooseOptions | None = None,
+        **flat: Any,
+    ) -> None:
+        stages = {"decode": decode, "propose": propose, "score": score, "choose": choose}
+        changes: dict[str, dict[str, Any]] = {name: {} for name in _STAGES}
+        for name, value in flat.items():
+            if name not in _stage_of():
+                raise OptionsError(f"there is no option {name!r}; the options are {', '.join(_stage_of())}")
+            changes[_stage_of()[name]][name] = value
+        for name, stage in _STAGES.items():
+            object.__setattr__(self, name, replace(stages[name] or stage(), **changes[name]))
+
+    def __getattr__(self, name: str) -> Any:
+        """An option by its flat name."""
+        if name in _stage_of():
+            return getattr(getattr(self, _stage_of()[name]), name)
+        raise AttributeError(f"SelectOptions has no attribute {name!r}")
+
+    def replaced(self, **changes: Any) -> SelectOptions:
+        """The options with some changed by their flat names."""
+        return replace(self, **changes) if changes else self
 
     @classmethod
     def paper(cls, **changes: Any) -> SelectOptions:
@@ -81,66 +335,3 @@ class SelectOptions:
             "min_gap_seconds": 0.0,
         }
         return cls(**(published | changes))
-
-    def __post_init__(self) -> None:
-        _whole("max_frames", self.max_frames, 1, 64)
-        _within("fps", self.fps, 0.0, 60.0, above=True)
-        _whole("max_samples", self.max_samples, 2, 20_000)
-        _within("gamma_time", self.gamma_time, 0.0, 50.0)
-        _whole("max_images", self.max_images, 1, 20_000)
-        if self.k_max is not None:
-            _whole("k_max", self.k_max, 2, 10_000)
-        if self.max_picture_pixels is not None:
-            _whole("max_picture_pixels", self.max_picture_pixels, 1, 1 << 31)
-        if self.threshold is not None:
-            _within("threshold", self.threshold, 0.0, 1.0)
-        if self.min_gap_seconds is not None:
-            _within("min_gap_seconds", self.min_gap_seconds, 0.0, math.inf)
-        _one_of("proposer", self.proposer, get_args(Proposer))
-        _one_of("method", self.method, get_args(Method))
-        _one_of("pooling", self.pooling, get_args(Pooling))
-        _one_of("guide", self.guide, get_args(Guide))
-        _one_of("backend", self.backend, get_args(Backend))
-        if self.task is not None:
-            _one_of("task", self.task, get_args(Task))
-        _check_weights(self.weights)
-        _check_window(self.start_seconds, self.end_seconds)
-        for second in self.exclude_seconds:
-            _within("exclude_seconds", second, 0.0, math.inf)
-
-
-def _whole(name: str, value: object, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise OptionsError(f"{name} is {value!r}; give a whole number from {low} to {high}")
-
-
-def _within(name: str, value: float, low: float, high: float, *, above: bool = False) -> None:
-    in_range = isinstance(value, (int, float)) and low <= value <= high and math.isfinite(value)
-    if not in_range or (above and value == low):
-        span = f"above {low:g} and up to {high:g}" if above else f"from {low:g} to {high:g}"
-        raise OptionsError(f"{name} is {value!r}; give a number {span}")
-
-
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise OptionsError(f"{name} is {value!r}; choose one of {', '.join(allowed)}")
-
-
-def _check_weights(weights: tuple[float, float, float]) -> None:
-    if (
-        len(weights) != 3
-        or any(not 0 <= w <= 1 for w in weights)
-        or not math.isclose(sum(weights), 1.0, abs_tol=1e-6)
-    ):
-        raise OptionsError(
-            f"weights are {tuple(weights)!r}; give three numbers from 0 to 1 that sum to 1 "
-            "(semantic, temporal, drop)"
-        )
-
-
-def _check_window(start: float | None, end: float | None) -> None:
-    for name, value in (("start_seconds", start), ("end_seconds", end)):
-        if value is not None:
-            _within(name, value, 0.0, math.inf)
-    if start is not None and end is not None and end <= start:
-        raise OptionsError(f"end_seconds is {end!r}, not after start_seconds {start!r}; give a later end")
