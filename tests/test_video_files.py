@@ -1,4 +1,4 @@
-"""What is no video, or not to be opened, is refused in one line that names it."""
+"""Files that are no videos, or must not be opened, are refused in one line that names them."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_unusual_names_are_opened(backend: Any, name: str, clip: Path, tmp_path:
 
 
 def test_an_unknown_backend_is_refused(clip: Path) -> None:
-    with pytest.raises(OptionsError, match="backend is 'cv2'; choose one of pyav, decord"):
+    with pytest.raises(OptionsError, match="backend is 'cv2'; choose pyav or decord, or give a function"):
         open_video(clip, "cv2")
 
 

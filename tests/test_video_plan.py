@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from keyframe_llm.video.plan import Survey, choose_plan
+from keyframe_llm.video.costs import Survey
+from keyframe_llm.video.plan import choose_plan
 from keyframe_llm.video.sampling import sample_times
 
 
@@ -39,7 +40,7 @@ def test_the_cheapest_mode_is_chosen(video: Survey, stride: float, mode: str) ->
     assert "\n" not in plan.reason
 
 
-def test_a_short_window_is_planned_for_itself() -> None:
+def test_a_window_is_planned_by_its_own_key_frames() -> None:
     sparse_then_dense = np.concatenate([np.arange(0, 500, 50.0), np.arange(500, 600, 1.0)])
     video = Survey(15_000, 600.0, sparse_then_dense, None)
     assert choose_plan(video, 1.0, 0.0, 400.0).mode == "all"
@@ -72,7 +73,7 @@ def test_the_nearest_frame_is_taken() -> None:
     assert sampled(Ticks(0, 0.9, 1.2, 1.9, 3.2), stride=1.0, duration=3.3) == [0, 0.9, 1.9, 3.2]
 
 
-def test_a_thin_source_is_filled_from_the_next_one() -> None:
+def test_a_sparse_source_is_completed_from_the_next_one() -> None:
     every = Ticks(*np.arange(0, 6, 0.25))
     assert sampled(Ticks(0, 4.0), every, stride=1.0, duration=6.0) == [0, 1, 2, 3, 4, 5]
 

@@ -1,4 +1,4 @@
-"""Small videos drawn with known truth: every frame carries its own number, and its corners their colours."""
+"""Small videos with known truth: every picture carries its own number and coloured corners."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CORNERS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 220), 
 
 
 def picture(number: int, width: int = 96, height: int = 64) -> np.ndarray:
-    """(height, width, 3): the number as eight bars, the lowest bit left, between four coloured corners."""
+    """(height, width, 3): the number as eight bars, lowest bit left, between four coloured corners."""
     image = np.full((height, width, 3), 128, np.uint8)
     bars = [255 if number >> bit & 1 else 0 for bit in range(BITS)]
     columns = np.arange(width) * BITS // width
@@ -30,7 +30,7 @@ def picture(number: int, width: int = 96, height: int = 64) -> np.ndarray:
 
 
 def number(image: np.ndarray) -> int:
-    """The number that `picture` drew, read off an upright image of any size."""
+    """The number that `picture` drew, from an upright image of any size."""
     height, width, _ = image.shape
     band = image[height // 2 - height // 12 : height // 2 + height // 12 + 1].mean(axis=(0, 2))
     centres = ((np.arange(BITS) + 0.5) * width / BITS).astype(int)
@@ -98,7 +98,7 @@ def set_matrix(path: Path, a: int, b: int, c: int, d: int) -> Path:
 
 
 def hide_start(path: Path, media_ticks: int) -> Path:
-    """Have the edit list of an MP4 begin so many ticks of its media time scale later than it does."""
+    """Hide the first frames: the edit list of an MP4 begins that many ticks of its media time scale later."""
     data = bytearray(path.read_bytes())
     at = data.index(b"elst") + 4 + 4 + 4  # version and flags, number of entries
     duration, begin = struct.unpack_from(">Ii", data, at)
@@ -122,6 +122,18 @@ def index_first(path: Path) -> Path:
     rest = [box for kind, box in boxes.items() if kind not in (b"ftyp", b"moov")]
     path.write_bytes(b"".join([boxes[b"ftyp"], moov, *rest]))
     return path
+
+
+def long_video(path: Path, seconds: float, event: tuple[float, float], *, fps: int = 5) -> Path:
+    """Grey noise in groups of 8 s; green from the first to the second time of `event`, without a cut."""
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(100, 140, (64, 96, 3)).astype(np.uint8) for _ in range(7)]
+    green = np.full((64, 96, 3), (20, 200, 20), np.uint8)
+    times = np.arange(0, seconds, 1 / fps).tolist()
+    images = [green if event[0] <= t < event[1] else noise[i % 7] for i, t in enumerate(times)]
+    group = str(8 * fps)
+    options = {"g": group, "keyint_min": group, "sc_threshold": "0", "bf": "2"}
+    return draw(path, times, images=images, rate=fps, options=options)
 
 
 FLAGS = (("red", (200, 20, 20), 14.0), ("blue", (20, 20, 200), 2.0), ("green", (20, 200, 20), 14.0))

@@ -1,46 +1,61 @@
-"""Decoding: `open_video` gives a `Decoder`, whatever library does the work.
+"""Decoding: `open_video` returns a `Decoder`, whichever library does the work.
 
-Pass 1 (`sample`) streams small frames at a stride in constant memory; pass 2 (`decode_at`) decodes only the
-chosen seconds, exact and full size.
+Pass 1 (`sample`) yields small frames at a stride in constant memory. Pass 2 (`decode_at`) decodes only the
+chosen seconds, exact and in full size.
 """
 
 from __future__ import annotations
 
 import os
-from typing import get_args
 
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.options import Backend
-from keyframe_llm.video.decoder import DecodePlan, Decoder
+from keyframe_llm.video.decoder import DecodePlan, Decoder, OpenDecoder
+from keyframe_llm.video.simple import SimpleDecoder
 
-__all__ = ["DecodePlan", "Decoder", "open_video"]
+__all__ = ["DecodePlan", "Decoder", "OpenDecoder", "SimpleDecoder", "open_video"]
+
+_ATTRIBUTES = ("info", "warnings", "plan", "sample", "decode_at", "close", "__enter__", "__exit__")
 
 
 def open_video(
     path: str | os.PathLike[str],
-    backend: Backend = "pyav",
+    backend: str | OpenDecoder = "pyav",
     max_pixels: int | None = None,
     hardware: str | None = None,
 ) -> Decoder:
-    """Open a local video file. Use as a context manager, or `close()` it.
+    """Open a local video file. Use it as a context manager, or call `close()`.
 
-    `max_pixels` bounds every picture that is decoded, also where the size changes midway. Raises `VideoError`
-    where the file is missing, unreadable, or holds no picture that can be shown, and `OptionsError` on an
-    unknown backend, or one that knows no such bound. `hardware` names the kind of device that decodes
-    (`cuda`, `vaapi`, `videotoolbox`, …; None: the processor); where there is none, that is a `VideoError`.
+    `backend` is `pyav`, `decord`, or a function that opens a path and returns a `Decoder` of one's own.
+    `max_pixels` bounds every decoded picture, also where the size changes within the video. `hardware` names
+    the kind of device that decodes (`cuda`, `vaapi`, `videotoolbox`, …; None: the processor).
+    Raises `VideoError` where the file is missing, unreadable, or holds no picture that can be shown, or where
+    the device is missing; `OptionsError` on an unknown backend, or one that lacks `max_pixels` or `hardware`.
     """
     if backend == "pyav":
         from keyframe_llm.video.pyav_backend import PyAVDecoder
 
         return PyAVDecoder(path, max_pixels, hardware=hardware)
-    if backend == "decord":
-        if hardware is not None:
-            raise OptionsError(
-                f'hardware is {hardware!r}, but decord decodes in software; use backend="pyav"'
-            )
-        if max_pixels is not None:
-            raise OptionsError('decord cannot bound the size of pictures; use backend="pyav"')
-        from keyframe_llm.video.decord_backend import DecordDecoder
+    if backend != "decord" and not callable(backend):
+        raise OptionsError(
+            f"backend is {backend!r}; choose pyav or decord, or give a function that opens a path"
+        )
+    name = "decord" if backend == "decord" else "a backend of one's own"
+    if hardware is not None:
+        raise OptionsError(f'hardware is {hardware!r}, which {name} does not take; use backend="pyav"')
+    if max_pixels is not None:
+        raise OptionsError(f'{name} cannot limit the size of pictures; use backend="pyav"')
+    if callable(backend):
+        return _checked(backend(os.fspath(path)), backend)
+    from keyframe_llm.video.decord_backend import DecordDecoder
 
-        return DecordDecoder(path)
-    raise OptionsError(f"backend is {backend!r}; choose one of {', '.join(get_args(Backend))}")
+    return DecordDecoder(path)
+
+
+def _checked(decoder: Decoder, backend: OpenDecoder) -> Decoder:
+    missing = [name for name in _ATTRIBUTES if not hasattr(decoder, name)]
+    if missing:
+        raise OptionsError(
+            f"backend {getattr(backend, '__name__', backend)!r} returned a {type(decoder).__name__} without "
+            f"{', '.join(missing)}; return a Decoder, e.g. a subclass of keyframe_llm.video.SimpleDecoder"
+        )
+    return decoder

@@ -1,8 +1,8 @@
-"""What every decoding library offers the pipeline, in seconds and upright pictures."""
+"""The contract that every decoding backend fulfils: times in seconds, upright RGB pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Protocol
@@ -12,36 +12,43 @@ from numpy.typing import NDArray
 
 from keyframe_llm.data import Frames, VideoInfo
 
-__all__ = ["DecodePlan", "Decoder", "Mode", "Samples", "Stretch"]
+__all__ = ["DecodePlan", "Decoder", "Mode", "OpenDecoder", "Samples", "Segment"]
 
-Mode = Literal["all", "reference", "key", "seek", "busy"]
+Mode = Literal["all", "reference", "key", "seek", "sparse"]
 Samples = Generator[tuple[float, NDArray[np.uint8]], None, None]
-"""Times in seconds and pictures; decoding ends when it is closed."""
+"""Times in seconds and pictures. Closing the generator ends the decoding."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stretch:
-    """A part of a plan that can be carried out on its own."""
+class Segment:
+    """A part of a video that can be decoded on its own."""
 
     mode: Mode
     wanted: NDArray[np.float64]
     """(N,) ascending seconds at which frames are wanted."""
     stride_seconds: float
-    """Frames up to half of this away will do."""
+    """A frame may lie up to half of this away from the wanted time."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodePlan:
-    """How frames at a stride are got out of one file most cheaply."""
+    """The cheapest way to get the wanted frames out of one file."""
 
     mode: Mode
-    """Every frame; only those that others refer to; key frames only; or key frames, each found by a seek.
-    Where a thin mode leaves a time open, frames are decoded in full there. `busy`: key frames, and frames at
-    a stride in those groups between them in which most changes."""
+    """Which frames are decoded:
+
+    - `all`: every frame;
+    - `reference`: the frames that other frames refer to (no B-frames);
+    - `key`: key frames only;
+    - `seek`: key frames only, each found by a seek;
+    - `sparse`: key frames, and the frames in between only where most changes.
+
+    In the first four modes, a wanted time that has no frame nearby is decoded in full.
+    """
     reason: str
-    """One line a person can read."""
-    stretches: tuple[Stretch, ...] = field(default=(), repr=False, compare=False)
-    """The parts, in time order; none where the file can only be read from start to end."""
+    """Why this mode, in one line for people."""
+    segments: tuple[Segment, ...] = field(default=(), repr=False, compare=False)
+    """The parts, in time order. Empty where the file can only be read from start to end."""
 
 
 class Decoder(Protocol):
@@ -49,7 +56,7 @@ class Decoder(Protocol):
 
     info: VideoInfo
     warnings: list[str]
-    """What went wrong without ending the work: one line each, e.g. damage that cost frames."""
+    """Faults of the file that did not end the work, one line each: e.g. damage that cost frames."""
 
     def plan(
         self,
@@ -57,9 +64,9 @@ class Decoder(Protocol):
         *,
         start_seconds: float = 0.0,
         end_seconds: float | None = None,
-        busy_stride_seconds: float | None = None,
+        sparse_stride_seconds: float | None = None,
     ) -> DecodePlan:
-        """Choose the cheapest decode for what `sample` would be asked for with the same arguments."""
+        """The plan that `sample` follows when it is called with the same arguments."""
         ...
 
     def sample(
@@ -69,15 +76,15 @@ class Decoder(Protocol):
         short_side: int,
         start_seconds: float = 0.0,
         end_seconds: float | None = None,
-        busy_stride_seconds: float | None = None,
+        sparse_stride_seconds: float | None = None,
     ) -> Samples:
         """Pass 1: yield `(seconds, (h, w, 3) RGB uint8)` about every `stride_seconds`, in time order.
 
         Pictures are upright, `short_side` pixels on their shorter side (never enlarged), and each carries its
-        own true time. Frames lie within half a stride of start, start + stride, …; where the video has none
-        there (a gap in variable frame rate), the frame on screen at that time stands in, once.
-        With `busy_stride_seconds`, a video in which that would cost too much gives fewer frames: key frames,
-        and frames at that stride in the parts between them in which most changes; `plan` says which it is.
+        own true time. Frames lie within half a stride of start, start + stride, …. Where the video has none
+        there (a gap in variable frame rate), the frame on screen at that time is taken, once.
+        With `sparse_stride_seconds`, a video in which this costs too much gives fewer frames: key frames, and
+        frames at that stride in the parts in which most changes. `plan` says which case it is.
         Memory is constant. At least one frame is yielded, or `VideoError` is raised.
         """
         ...
@@ -85,7 +92,7 @@ class Decoder(Protocol):
     def decode_at(self, seconds: Sequence[float]) -> Frames:
         """Pass 2: the frames on screen at these ascending times, exact, upright, full size.
 
-        A time beyond the end shows the last frame; times that show the same frame give it once. Times from
+        A time beyond the end gives the last frame. Times that show the same frame give it once. Times from
         `sample`, also rounded to a millisecond, give those very frames. Raises `OptionsError` on times that
         are negative or not ascending, `VideoError` where nothing can be decoded.
         """
@@ -103,3 +110,7 @@ class Decoder(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+OpenDecoder = Callable[[str], Decoder]
+"""A backend of one's own: opens the file at a path. Raises `VideoError` where the file cannot be shown."""

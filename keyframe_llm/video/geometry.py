@@ -1,4 +1,4 @@
-"""From a decoded frame to the RGB picture a viewer would see: colours, pixel shape, orientation."""
+"""From a decoded frame to the RGB picture that a viewer sees: colours, pixel shape, orientation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Geometry:
     """Pixels as stored, but square."""
     height: int
     swap: bool
-    """Rows become columns (a turn by 90° or 270°)."""
+    """Rows become columns (a rotation by 90° or 270°)."""
     flip_x: bool
     """Mirrored left to right, after the swap."""
     flip_y: bool
@@ -37,7 +37,7 @@ class Geometry:
 
     @classmethod
     def of(cls, frame: VideoFrame, pixel_shape: Fraction | None) -> Geometry:
-        """Read it off the first frame and the sample aspect ratio (width : height of one pixel)."""
+        """The geometry of a frame, with the sample aspect ratio (width : height of one pixel)."""
         width, height = _square(frame.width, frame.height, pixel_shape)
         return cls(width, height, *_orientation(frame))
 
@@ -48,14 +48,14 @@ class Geometry:
 
     @property
     def mirrored(self) -> bool:
-        """Whether more than a turn is asked for."""
+        """Whether the picture is mirrored, not only rotated."""
         return self.flip_x ^ self.flip_y ^ self.swap
 
     def picture(self, frame: VideoFrame, short_side: int | None = None) -> NDArray[np.uint8]:
         """(H, W, 3) RGB uint8, upright: full size, or at most `short_side` pixels on the shorter side.
 
-        The matrix and the range are those the frame is tagged with; untagged video is read as FFmpeg reads
-        it, BT.601 and limited range. High dynamic range is converted by matrix only, not tone-mapped.
+        Colour matrix and range are those of the frame's tags; without tags, BT.601 and limited range, as in
+        FFmpeg. High dynamic range is converted by the matrix only, without tone mapping.
         """
         width, height = shrink(self.width, self.height, short_side)
         flags = "BILINEAR" if short_side is not None else "BICUBIC"
@@ -67,12 +67,12 @@ class Geometry:
             interpolation=flags,
             src_color_range=int(frame.color_range),
             dst_color_range=_FULL_RANGE,
-            # Means nothing for RGB, but older PyAV heeds the source's matrix only where the two differ.
+            # Without meaning for RGB, but older PyAV uses the matrix of the source only where the two differ.
             dst_colorspace=_BT601,
         )
-        return self._turn(np.asarray(scaled.to_ndarray(), dtype=np.uint8))
+        return self._upright(np.asarray(scaled.to_ndarray(), dtype=np.uint8))
 
-    def _turn(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _upright(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.swap:
             pixels = pixels.swapaxes(0, 1)
         if self.flip_x:
@@ -83,7 +83,7 @@ class Geometry:
 
 
 def _reformatter() -> VideoReformatter:
-    """This thread's scaler: a new one for every frame, as frames bring along, takes longer than to scale."""
+    """The scaler of this thread. A new scaler for every frame would cost more time than the scaling."""
     if not hasattr(_of_thread, "scaler"):
         _of_thread.scaler = VideoReformatter()
     scaler: VideoReformatter = _of_thread.scaler
@@ -92,14 +92,14 @@ def _reformatter() -> VideoReformatter:
 
 def _square(width: int, height: int, shape: Fraction | None) -> tuple[int, int]:
     ratio = float(shape) if shape else 1.0
-    # Within 1 %, encoders only note that they rounded the size; beyond 8, the file is wrong.
+    # Within 1 %, the encoder rounded the size; beyond 8, the value is wrong.
     if abs(ratio - 1) <= _SHAPE_TOLERANCE or not 1 / _MAX_PIXEL_SHAPE <= ratio <= _MAX_PIXEL_SHAPE:
         return width, height
     return max(1, round(width * ratio)), height
 
 
 def shrink(width: int, height: int, short_side: int | None) -> tuple[int, int]:
-    """The size with `short_side` pixels on the shorter side, never larger than it was."""
+    """The size with `short_side` pixels on the shorter side, never larger than before."""
     short = min(width, height)
     if short_side is None or short <= short_side:
         return width, height

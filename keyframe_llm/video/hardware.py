@@ -1,4 +1,4 @@
-"""Decoding on a graphics card or the like: only where it is asked for, and never in software in its stead."""
+"""Decoding on a device such as a graphics card: only on request, and never in software instead."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["check_hardware", "hardware_device"]
 
 
 def hardware_device(kind: str) -> Any:
-    """PyAV's description of a device that decodes, downloads what it decodes, and does not fall back."""
+    """PyAV's description of a device that decodes and downloads frames, and never falls back to software."""
     from av.codec.hwaccel import HWAccel
 
     return HWAccel(kind, allow_software_fallback=False)
@@ -21,7 +21,7 @@ def hardware_device(kind: str) -> Any:
 
 @cache
 def check_hardware(kind: str) -> None:
-    """Raise `VideoError`, in one line, unless this machine has such a device (`cuda`, `vaapi`, …)."""
+    """Raise a one-line `VideoError` unless this machine has such a device (`cuda`, `vaapi`, …)."""
     try:
         from av.codec.hwaccel import HWAccel, hwdevices_available
     except ImportError as error:

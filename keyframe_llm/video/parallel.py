@@ -1,7 +1,8 @@
-"""Several readers of one file at once: each looks at a stretch, and what they see comes in time order.
+"""Parallel readers: several workers decode segments of one file; samples are yielded in time order.
 
-FFmpeg's own threads share out single frames, which leaves cores idle where frames are skipped; stretches of
-several seconds each keep them all busy. In memory wait only the small pictures of the next few stretches.
+FFmpeg's own threads divide single frames among cores, which leaves cores idle where frames are skipped.
+Segments of several seconds keep all cores busy. Only the small pictures of the next few segments are kept in
+memory.
 """
 
 from __future__ import annotations
@@ -17,19 +18,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.video.decoder import Mode, Stretch
+from keyframe_llm.video.decoder import Mode, Segment
 from keyframe_llm.video.geometry import Geometry
-from keyframe_llm.video.reader import FrameReader, Shot, Skip
+from keyframe_llm.video.reader import FrameReader, Skip, TimedFrame
 from keyframe_llm.video.sampling import TimedSource, sample_times
-from keyframe_llm.video.seek import Cursor, KeySeeker
+from keyframe_llm.video.seek import FrameCursor, KeyFrameCursor
 
-__all__ = ["Eye", "Seen", "Window", "cores", "in_order"]
-
-_MOST_EYES = 8  # each holds a decoder with its reference frames
+__all__ = ["DecodeWorker", "SegmentSamples", "Window", "available_cores", "decode_in_order"]
 
 
 class Window(NamedTuple):
-    """What of the video is wanted, in seconds from its first frame, and how large."""
+    """The part of the video that is sampled, in seconds from its first frame, and the size of pictures."""
 
     start: float
     end: float
@@ -37,16 +36,16 @@ class Window(NamedTuple):
     short_side: int
 
 
-class Seen(NamedTuple):
-    """What one stretch gave."""
+class SegmentSamples(NamedTuple):
+    """The samples of one segment."""
 
     pictures: list[tuple[float, NDArray[np.uint8]]]
     ended: bool
     """Whether the file ended before the wanted times did."""
 
 
-class Eye:
-    """One of several that look at the same file; its readers are opened when they are first needed."""
+class DecodeWorker:
+    """Decodes segments of a file, one at a time. Opens each of its readers when it first needs it."""
 
     def __init__(
         self, open_reader: Callable[[Skip], FrameReader], geometry: Geometry, keys: NDArray[np.float64]
@@ -56,37 +55,37 @@ class Eye:
 
     @property
     def readers(self) -> list[FrameReader]:
-        """Those in use."""
+        """The readers opened so far."""
         return list(self._readers.values())
 
-    def look(self, stretch: Stretch, window: Window, *, last: bool) -> Seen:
-        """Frames at the wanted times; the last stretch goes on to the end, wherever that may be."""
-        wanted: Iterator[float] = iter(stretch.wanted.tolist())
-        if last and stretch.mode != "seek":
-            onwards = count(1)
-            wanted = chain(wanted, (stretch.wanted[-1] + i * stretch.stride_seconds for i in onwards))
-        sources = self._sources(stretch.mode, stretch.stride_seconds)
+    def decode(self, segment: Segment, window: Window, *, last: bool) -> SegmentSamples:
+        """Sample one segment; the last one is sampled to the end of the file, wherever that is."""
+        wanted: Iterator[float] = iter(segment.wanted.tolist())
+        if last and segment.mode != "seek":
+            steps = count(1)
+            wanted = chain(wanted, (segment.wanted[-1] + i * segment.stride_seconds for i in steps))
+        sources = self._sources(segment.mode, segment.stride_seconds)
         start, end, duration, side = window
-        shots = sample_times(sources, stretch.stride_seconds, start, end, duration, wanted)
-        pictures = [(shot.seconds, self._geometry.picture(shot.frame, side)) for shot in shots]
-        return Seen(pictures, len(pictures) < len(stretch.wanted) and self._at_end())
+        found = sample_times(sources, segment.stride_seconds, start, end, duration, wanted)
+        pictures = [(timed.seconds, self._geometry.picture(timed.frame, side)) for timed in found]
+        return SegmentSamples(pictures, len(pictures) < len(segment.wanted) and self._at_end())
 
     def close(self) -> None:
         """Free the file."""
         for reader in self._readers.values():
             reader.close()
 
-    def _sources(self, mode: Mode, stride: float) -> list[TimedSource[Shot]]:
-        exact = _Late(lambda: self._cursor("DEFAULT", jump=True))
+    def _sources(self, mode: Mode, stride: float) -> list[TimedSource[TimedFrame]]:
+        exact = _LazyCursor(lambda: self._cursor("DEFAULT", jump=True))
         if mode == "all":
             return [self._cursor("DEFAULT", jump=False)]
         if mode == "reference":
             return [self._cursor("NONREF", jump=False), exact]
-        between = _Late(lambda: Cursor(self._reader("between", "NONREF"), jump=True))
-        return [KeySeeker(self._reader("NONREF", "NONREF"), self._keys, stride / 2), between, exact]
+        between = _LazyCursor(lambda: FrameCursor(self._reader("between", "NONREF"), jump=True))
+        return [KeyFrameCursor(self._reader("NONREF", "NONREF"), self._keys, stride / 2), between, exact]
 
-    def _cursor(self, skip: Skip, *, jump: bool) -> Cursor:
-        return Cursor(self._reader(skip, skip), jump=jump)
+    def _cursor(self, skip: Skip, *, jump: bool) -> FrameCursor:
+        return FrameCursor(self._reader(skip, skip), jump=jump)
 
     def _reader(self, use: str, skip: Skip) -> FrameReader:
         if use not in self._readers:
@@ -97,48 +96,50 @@ class Eye:
         return any(reader.ended_by is not None for reader in self.readers)
 
 
-class _Late:
-    """A source that is opened when it is first asked."""
+class _LazyCursor:
+    """A cursor that is opened at the first request."""
 
-    def __init__(self, make: Callable[[], Cursor]) -> None:
+    def __init__(self, make: Callable[[], FrameCursor]) -> None:
         self._make = make
-        self._made: Cursor | None = None
+        self._made: FrameCursor | None = None
 
-    def around(self, seconds: float) -> tuple[Shot | None, Shot | None]:
+    def around(self, seconds: float) -> tuple[TimedFrame | None, TimedFrame | None]:
         self._made = self._made or self._make()
         return self._made.around(seconds)
 
 
-def cores() -> int:
-    """How many processors this process may use."""
-    known = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
-    return len(known(0)) if known else os.cpu_count() or 1
+def available_cores() -> int:
+    """How many processor cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # missing on macOS and Windows
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def in_order(
-    eyes: Sequence[Eye], stretches: Sequence[Stretch], look: Callable[[Eye, Stretch], Seen]
-) -> Iterator[Seen]:
-    """What the eyes see, stretch by stretch in time order; each eye is used by one thread at a time."""
-    idle: SimpleQueue[Eye] = SimpleQueue()
-    for eye in eyes:
-        idle.put(eye)
+def decode_in_order(
+    workers: Sequence[DecodeWorker],
+    segments: Sequence[Segment],
+    decode: Callable[[DecodeWorker, Segment], SegmentSamples],
+) -> Iterator[SegmentSamples]:
+    """The samples of each segment, in time order. One thread at a time uses a worker."""
+    idle: SimpleQueue[DecodeWorker] = SimpleQueue()
+    for worker in workers:
+        idle.put(worker)
 
-    def work(stretch: Stretch) -> Seen:
-        eye = idle.get()
+    def run(segment: Segment) -> SegmentSamples:
+        worker = idle.get()
         try:
-            return look(eye, stretch)
+            return decode(worker, segment)
         finally:
-            idle.put(eye)
+            idle.put(worker)
 
-    waiting: deque[Future[Seen]] = deque()
-    with ThreadPoolExecutor(len(eyes), thread_name_prefix="decode") as pool:
+    pending: deque[Future[SegmentSamples]] = deque()
+    with ThreadPoolExecutor(len(workers), thread_name_prefix="decode") as pool:
         try:
-            for stretch in stretches:
-                waiting.append(pool.submit(work, stretch))
-                if len(waiting) > len(eyes) + 1:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            for segment in segments:
+                pending.append(pool.submit(run, segment))
+                if len(pending) > len(workers) + 1:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
         finally:
-            for future in waiting:
+            for future in pending:
                 future.cancel()

@@ -1,4 +1,4 @@
-"""Frames of one stream in the order they are shown, from the start or from any time on."""
+"""Reads the frames of one stream in the order they are shown, from the start or from any time."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from av.video.frame import VideoFrame
 from keyframe_llm.errors import VideoError
 from keyframe_llm.video.source import open_container, picture_bound, video_stream
 
-__all__ = ["FrameReader", "Shot", "Skip"]
+__all__ = ["FrameReader", "Skip", "TimedFrame"]
 
 Skip = Literal["DEFAULT", "NONREF", "NONKEY"]
 _SEQUENTIAL_FORMATS = ("gif", "apng")
-# These find a place by guessing at bytes, and may misdate the first frames there.
+# A seek in these formats guesses a byte position, and may give the first frames there wrong times.
 _LOOSE_FORMATS = ("mpeg", "mpegts")
 _LOOSE_SEEK_SECONDS = 1.0
 
 
-class Shot(NamedTuple):
+class TimedFrame(NamedTuple):
     """A decoded frame and its time."""
 
     seconds: float
@@ -32,7 +32,7 @@ class Shot(NamedTuple):
 
 
 class FrameReader:
-    """One open file, read forwards. Damage is counted and stepped over, as a player does."""
+    """One open file, read forwards. Damaged packets are counted and left out, as a player does."""
 
     def __init__(
         self,
@@ -46,20 +46,20 @@ class FrameReader:
         self.path = path
         self.skip = skip
         self.max_pixels = max_pixels
-        """Pictures of more pixels are not decoded, wherever in the file they come; None: all are."""
+        """Larger pictures are not decoded, wherever they are in the file; None: no limit."""
         self.hardware = hardware
         """The kind of device that decodes; None: the processor."""
         self._threads = threads
         self.origin: int | None = None
-        """The timestamp that counts as 0.0 s; the first frame's where none was given."""
+        """The timestamp that counts as 0.0 s: that of the first frame, unless it is set."""
         self.damaged_packets = 0
         self.backward_frames = 0
         self.reached = 0.0
-        """The latest time a frame was decoded at, in seconds."""
+        """The latest time of a decoded frame, in seconds."""
         self.longest_gap = 0.0
         """The longest time between neighbouring frames, in seconds."""
         self.ended_by: str | None = None
-        """What broke off the reading, if not the end of the file."""
+        """The error that ended the reading; None at the end of the file."""
         self._open()
 
     def _open(self) -> None:
@@ -68,18 +68,18 @@ class FrameReader:
         self.stream.thread_type = "AUTO"
         context = self.stream.codec_context
         context.thread_count = self._threads  # 0: as many as there are cores
-        # The loop filter stays on: without it colours drift from key frame to key frame, up to what a cut
-        # makes (histogram distances of 0.1–0.6 on real clips).
+        # The loop filter stays on. Without it colours drift between key frames as much as at a cut (histogram
+        # distances of 0.1–0.6 on real clips).
         context.skip_frame = self.skip
         context.options = picture_bound(self.max_pixels)
         base = self.stream.time_base
         if base is None:
             raise VideoError(f"{self.path} has no time base; convert it to MP4")
         self._base = base
-        # AVI has no presentation times, and FFmpeg's guesses fail where frames are reordered: count instead.
+        # AVI has no presentation times, and FFmpeg guesses wrong ones for reordered frames: count frames.
         reorders = context.codec.canonical_name in ("h264", "hevc")
         self.counts = reorders and self.container.format.name == "avi"
-        # Frames that build on all before them, or are dated by counting, are found only from the start on.
+        # Frames that depend on all earlier ones, or get their time by counting, are read from the start.
         self.sequential = self.container.format.name in _SEQUENTIAL_FORMATS
         self._last: int | None = None
         self._untouched = True
@@ -99,7 +99,7 @@ class FrameReader:
 
     @property
     def finds_loosely(self) -> bool:
-        """Whether a seek in this format may end beside its goal."""
+        """Whether a seek in this format may end at another time than the wanted one."""
         return self.container.format.name in _LOOSE_FORMATS
 
     def seconds(self, timestamp: int) -> float:
@@ -114,7 +114,7 @@ class FrameReader:
     def stated_seconds(self, *, guess: bool = False) -> float | None:
         """Seconds from the first frame shown to the end, as the file states it for its pictures.
 
-        With `guess` also as it states it for everything in it, which may be sound that goes on for longer.
+        With `guess`, the length of the whole file is taken where the pictures have none; sound may be longer.
         """
         stream, container = self.stream, self.container
         tag = stream.metadata.get("DURATION")  # Matroska: 00:00:13.013000000, the time of the end
@@ -129,32 +129,32 @@ class FrameReader:
         length = end - (self.origin or 0) * float(self._base)
         return length if length > 0 else None
 
-    def shots(self) -> Iterator[Shot]:
-        """Frames from here on, strictly ascending in time."""
+    def timed_frames(self) -> Iterator[TimedFrame]:
+        """Frames from the current position, strictly ascending in time."""
         for packet in self._packets():
             for frame in self._decode(packet):
                 stamp = self._stamp(frame)
                 if stamp is not None:
-                    yield Shot(self.seconds(stamp), frame)
+                    yield TimedFrame(self.seconds(stamp), frame)
 
-    def shots_from(self, seconds: float) -> Iterator[Shot]:
-        """Frames from the last key frame at or before `seconds` on; from the first where there is none."""
+    def frames_from(self, seconds: float) -> Iterator[TimedFrame]:
+        """Frames from the last key frame at or before `seconds`, or from the first frame."""
         back = _LOOSE_SEEK_SECONDS if self.finds_loosely else 0.0
         while seconds - back > 0 and not self.sequential:
-            shots = self._sought(seconds - back)
-            first = next(shots, None)
+            frames = self._after_seek(seconds - back)
+            first = next(frames, None)
             if first is not None and first.seconds <= seconds:
                 yield first
-                yield from shots
+                yield from frames
                 return
-            # The index was wrong or missing, or the frame comes before its own key frame: look further back.
+            # The index is wrong or missing, or the frame is shown before its key frame: seek further back.
             back = max(1.0, back * 4)
         if not self._untouched:
             self.restart()
-        yield from self.shots()
+        yield from self.timed_frames()
 
-    def key_shot(self, seconds: float) -> Shot | None:
-        """The key frame at `seconds` alone: one seek, one packet."""
+    def key_frame_at(self, seconds: float) -> TimedFrame | None:
+        """The key frame at `seconds`, by one seek and one packet."""
         try:
             self.container.seek(self.timestamp(seconds), stream=self.stream)
             packet = next((p for p in self.container.demux(self.stream) if p.is_keyframe and p.size), None)
@@ -165,10 +165,10 @@ class FrameReader:
             return None
         frames = [*self._decode(packet), *self._decode(Packet())]
         stamp = self._stamp(frames[0]) if frames else None
-        return None if stamp is None else Shot(self.seconds(stamp), frames[0])
+        return None if stamp is None else TimedFrame(self.seconds(stamp), frames[0])
 
     def damage(self) -> list[str]:
-        """One line for each kind of damage met so far."""
+        """One line for each kind of damage found so far."""
         lines = []
         if self.damaged_packets:
             bound = "" if self.max_pixels is None else f" or are of over {self.max_pixels:,} pixels"
@@ -180,11 +180,11 @@ class FrameReader:
         return lines
 
     def restart(self) -> None:
-        """Go back to the start. A fresh file does it in every format, also in those that cannot seek."""
+        """Go back to the start, by opening the file again: this works in formats that cannot seek, too."""
         self.close()
         self._open()
 
-    def _sought(self, seconds: float) -> Iterator[Shot]:
+    def _after_seek(self, seconds: float) -> Iterator[TimedFrame]:
         self._untouched = False
         self._jumped = True
         try:
@@ -192,21 +192,21 @@ class FrameReader:
         except av.error.FFmpegError:
             return
         self._last = None
-        shots = self.shots()
-        for shot in shots:
-            # Without its references a frame is rubbish: wait for one that needs none.
-            if shot.frame.key_frame:
-                yield shot
-                yield from shots
+        frames = self.timed_frames()
+        for timed in frames:
+            # A frame without its reference frames shows garbage: wait for one that needs none.
+            if timed.frame.key_frame:
+                yield timed
+                yield from frames
 
     def _packets(self) -> Iterator[Packet[Any]]:
-        """All packets to the end, but for a last one cut short: it would take good frames along."""
+        """All packets to the end, but not an incomplete last one: it would spoil the frames before it."""
         self._untouched = False
         held: Packet[Any] | None = None
         try:
             for packet in self.container.demux(self.stream):
                 if packet.size == 0:
-                    continue  # a dropped frame in an AVI, or the end: the decoder would take both for the end
+                    continue  # a dropped frame in an AVI, or the end; the decoder would take both for the end
                 if held is not None:
                     yield held
                 held = packet
@@ -216,11 +216,11 @@ class FrameReader:
             self.ended_by = self.ended_by or "the last packet is incomplete"
         elif held is not None:
             yield held
-        yield Packet()  # an empty packet has the decoder hand out what it still holds
+        yield Packet()  # an empty packet makes the decoder return the frames that it still holds
 
     def _decode(self, packet: Packet[Any]) -> list[VideoFrame]:
         try:
-            # The stream's own decoder, because a packet made here knows no stream.
+            # The decoder of the stream, because a packet made here belongs to no stream.
             frames = self.stream.codec_context.decode(packet if packet.size else None)
         except av.error.EOFError:
             return []
@@ -233,7 +233,7 @@ class FrameReader:
         return kept
 
     def _stamp(self, frame: VideoFrame) -> int | None:
-        """The frame's timestamp, made up from the frame rate where the file has none; None runs backwards."""
+        """The timestamp of a frame, or one counted by the frame rate; None where time runs backwards."""
         stamp = frame.pts
         self.sequential = self.sequential or stamp is None
         if self._last is not None and (stamp is None or (self.counts and not frame.key_frame)):

@@ -1,4 +1,4 @@
-"""Picking frames at a stride out of a stream of frames, whatever decodes them."""
+"""Sampling: pick frames at a stride, for any backend. The checks of the arguments, too."""
 
 from __future__ import annotations
 
@@ -9,8 +9,17 @@ from typing import Protocol, TypeVar
 
 from keyframe_llm.errors import OptionsError
 
-__all__ = ["Timed", "TimedSource", "check_stride", "check_times", "sample_times"]
+__all__ = [
+    "ON_SCREEN_TOLERANCE_SECONDS",
+    "Timed",
+    "TimedSource",
+    "check_stride",
+    "check_times",
+    "sample_times",
+]
 
+ON_SCREEN_TOLERANCE_SECONDS = 0.0005
+"""A time rounded to a millisecond still names its frame."""
 _SAME = 1e-6
 
 
@@ -28,7 +37,7 @@ T_co = TypeVar("T_co", bound=Timed, covariant=True)
 
 
 class TimedSource(Protocol[T_co]):
-    """Frames that can be asked for by time."""
+    """Frames that are found by time."""
 
     def around(self, seconds: float) -> tuple[T_co | None, T_co | None]:
         """The last frame at or before `seconds`, and the first after it; None where there is none."""
@@ -45,10 +54,10 @@ def sample_times(
 ) -> Iterator[T]:
     """Frames nearest to start, start + stride, …, strictly ascending and within the window.
 
-    `wanted_times`, ascending, are wanted instead where they are given.
+    `wanted_times` (ascending) replace these times.
 
-    The sources are asked in turn, cheapest first, until one has a frame within half a stride. Where even the
-    last, which must know every frame, has none (variable frame rate), the frame on screen is taken, once.
+    Each source is tried in turn, cheapest first, until one has a frame within half a stride. The last source
+    must know every frame. Where it has none either (variable frame rate), the frame on screen is taken, once.
     """
     last = -math.inf
     grid = (start + i * stride for i in count())
@@ -61,25 +70,25 @@ def sample_times(
             past = before is None or before.seconds < duration
             if i > 0 and after is None and past and wanted >= duration - _SAME:
                 return
-            shot = _nearest((before, after), wanted, start, end)
-            if shot is not None and abs(shot.seconds - wanted) <= stride / 2 + _SAME:
+            frame = _nearest((before, after), wanted, start, end)
+            if frame is not None and abs(frame.seconds - wanted) <= stride / 2 + _SAME:
                 break
         else:
-            shot, over = before, after is None
-        if shot is not None and shot.seconds > last:
-            yield shot
-            last = shot.seconds
+            frame, over = before, after is None
+        if frame is not None and frame.seconds > last:
+            yield frame
+            last = frame.seconds
         if over:
             return
 
 
 def _nearest(pair: tuple[T | None, T | None], wanted: float, start: float, end: float) -> T | None:
     within = [s for s in pair if s is not None and start - _SAME <= s.seconds <= end + _SAME]
-    return min(within, key=lambda shot: abs(shot.seconds - wanted), default=None)
+    return min(within, key=lambda frame: abs(frame.seconds - wanted), default=None)
 
 
 def check_stride(stride: float, short_side: int, start: float, end: float | None) -> None:
-    """Raise `OptionsError` on a stride, size or window that means nothing."""
+    """Raise `OptionsError` on a stride, size or window out of range."""
     if not (math.isfinite(stride) and stride > 0):
         raise OptionsError(f"stride_seconds is {stride!r}; give a number above 0")
     if short_side < 1:

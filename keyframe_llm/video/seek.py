@@ -1,4 +1,4 @@
-"""Finding frames by time: the places from which a reader is asked to go on, and when it is worth a seek."""
+"""Cursors: find frames by time, and decide when a seek is cheaper than decoding on."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.video.reader import FrameReader, Shot
+from keyframe_llm.video.reader import FrameReader, TimedFrame
 from keyframe_llm.video.source import av_errors
 
-__all__ = ["Cursor", "KeySeeker"]
+__all__ = ["FrameCursor", "KeyFrameCursor"]
 
-# Where no index tells of a key frame in between, going on reading beats a seek over less than this.
+# Without an index of key frames, decoding on over less than this is cheaper than a seek.
 _LONG_WAY_SECONDS = 8.0
 
 
-class Cursor:
-    """Finds the frames around a time, decoding on from where it is or seeking, whichever is less work."""
+class FrameCursor:
+    """Finds the frames around a time: decodes on or, with `jump`, seeks where that is cheaper."""
 
     def __init__(self, reader: FrameReader, *, jump: bool) -> None:
         self._reader = reader
         self._jump = jump
-        self._shots: Iterator[Shot] | None = None
-        self._now: Shot | None = None
-        self._next: Shot | None = None
+        self._frames: Iterator[TimedFrame] | None = None
+        self._now: TimedFrame | None = None
+        self._next: TimedFrame | None = None
 
-    def around(self, seconds: float) -> tuple[Shot | None, Shot | None]:
+    def around(self, seconds: float) -> tuple[TimedFrame | None, TimedFrame | None]:
         """The last frame at or before `seconds`, and the first after it; None where there is none."""
         with av_errors(self._reader.path):
-            if self._shots is None or self._behind(seconds) or self._far_ahead(seconds):
-                self._shots = self._reader.shots_from(seconds)
-                self._now, self._next = None, next(self._shots, None)
+            if self._frames is None or self._behind(seconds) or self._far_ahead(seconds):
+                self._frames = self._reader.frames_from(seconds)
+                self._now, self._next = None, next(self._frames, None)
             while self._next is not None and self._next.seconds <= seconds:
-                self._now, self._next = self._next, next(self._shots, None)
+                self._now, self._next = self._next, next(self._frames, None)
         return self._now, self._next
 
     def _behind(self, seconds: float) -> bool:
@@ -48,7 +48,7 @@ class Cursor:
         return key > self._next.seconds
 
     def _key_before(self, seconds: float) -> float | None:
-        """The time of the last key frame at or before `seconds`, as far as the container's index knows."""
+        """The time of the last key frame at or before `seconds`; None where the index does not list it."""
         entries = getattr(self._reader.stream, "index_entries", None)  # PyAV 16 and later
         if not entries or len(entries) < 2:
             return None
@@ -56,24 +56,24 @@ class Cursor:
         return None if found < 0 else self._reader.seconds(entries[found].timestamp)
 
 
-class KeySeeker:
-    """Key frames fetched one by one, each with a seek: a very thin sampling that reads little of the file."""
+class KeyFrameCursor:
+    """Finds key frames one by one, each with a seek; for sparse samples, as little of the file is read."""
 
     def __init__(self, reader: FrameReader, key_seconds: NDArray[np.float64], within_seconds: float) -> None:
         self._reader = reader
         self._keys = key_seconds
         self._within = within_seconds
         self._at = -1
-        self._shot: Shot | None = None
+        self._frame: TimedFrame | None = None
 
-    def around(self, seconds: float) -> tuple[Shot | None, Shot | None]:
-        """The nearest key frame, on the side where it lies; nothing where it is too far off to be of use."""
+    def around(self, seconds: float) -> tuple[TimedFrame | None, TimedFrame | None]:
+        """The nearest key frame, before or after `seconds`; nothing where it is farther than allowed."""
         nearest = int(np.abs(self._keys - seconds).argmin())
         if abs(self._keys[nearest] - seconds) > self._within:
             return None, None
         if nearest != self._at:
             self._at = nearest
             with av_errors(self._reader.path):
-                self._shot = self._reader.key_shot(float(self._keys[nearest]))
-        shot = self._shot
-        return (shot, None) if shot is None or shot.seconds <= seconds else (None, shot)
+                self._frame = self._reader.key_frame_at(float(self._keys[nearest]))
+        frame = self._frame
+        return (frame, None) if frame is None or frame.seconds <= seconds else (None, frame)

@@ -1,4 +1,4 @@
-"""Opening a local file with FFmpeg, safely, and saying in one line why it cannot be read."""
+"""Opens a local file with FFmpeg, safely; a file that cannot be read gives a one-line error."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from keyframe_llm.video.hardware import hardware_device
 
 __all__ = ["av_errors", "check_path", "open_container", "picture_bound", "video_stream"]
 
-# Containers that hold their pictures themselves. Playlists (hls, dash, concat) and picture sequences (image2)
-# are left out: they would have FFmpeg open other files, or other machines.
+# Containers that hold their own pictures. Playlists (hls, dash, concat) and picture sequences (image2) are
+# left out, because they make FFmpeg open other files or connect to other machines.
 _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegtsraw,mpegvideo,flv,asf,ogg,gif,apng,"
     "h264,hevc,vvc,m4v,mjpeg,h263,h261,ivf,obu,av1,vc1,vc1test,nut,mxf,rm,dv,wtv,gxf,yuv4mpegpipe,amv,bink,"
     "smk,flic,swf,nsv,roq,nuv,xmv,viv,mp3,wav,flac,aac,w64,aiff,ac3"
 )
-# A title in an unknown encoding must not cost the video; PyAV 19 no longer has to be told.
+# A title in an unknown encoding must not make the video unreadable. PyAV 19 does this by default.
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _ROUNDING_PIXELS = 1 << 16
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
@@ -63,7 +63,7 @@ def _system_reason(error: OSError | ValueError) -> str:
 
 @contextmanager
 def av_errors(path: str) -> Iterator[None]:
-    """Turn whatever FFmpeg or the system raises on `path` into a one-line `VideoError`."""
+    """Turn every error that FFmpeg or the system raises on `path` into a one-line `VideoError`."""
     try:
         yield
     except av.error.FFmpegError as error:
@@ -82,12 +82,12 @@ def _ffmpeg_reason(error: av.error.FFmpegError) -> str:
 
 
 def open_container(path: str, max_pixels: int | None = None, hardware: str | None = None) -> InputContainer:
-    """Open a local file, following no reference out of it. Raises `VideoError`.
+    """Open a local file; references to other files are not followed. Raises `VideoError`.
 
-    Where a header says too little, FFmpeg decodes a little to find out; `max_pixels` bounds those pictures.
+    FFmpeg decodes a few pictures where the header says too little; `max_pixels` bounds those pictures.
     """
     with av_errors(path):
-        # The explicit protocol keeps a colon in a file's name from being read as one.
+        # With an explicit protocol, a colon in the name of the file is not taken for another protocol.
         device = {} if hardware is None else {"hwaccel": hardware_device(hardware)}
         try:
             opened: InputContainer = av.open(
@@ -98,21 +98,21 @@ def open_container(path: str, max_pixels: int | None = None, hardware: str | Non
                 **_LENIENT,
                 **device,
             )
-        except RuntimeError as error:  # what PyAV raises where the device does not know the codec
+        except RuntimeError as error:  # PyAV raises it where the device does not know the codec
             raise VideoError(f"{path}: {hardware} does not decode this codec; leave out hardware") from error
         return opened
 
 
 def picture_bound(max_pixels: int | None) -> dict[str, str]:
-    """The options that have FFmpeg refuse much larger pictures before it makes room for them.
+    """FFmpeg options that refuse much larger pictures before memory is allocated for them.
 
-    It counts the room, whose rows are rounded up, so its bound lies a quarter higher; readers check exactly.
+    FFmpeg counts allocated rows, which are rounded up, so its bound is a quarter higher. Readers check again.
     """
     return {} if max_pixels is None else {"max_pixels": str(max_pixels + max_pixels // 4 + _ROUNDING_PIXELS)}
 
 
 def video_stream(container: InputContainer, path: str) -> VideoStream:
-    """The stream to watch: the one FFmpeg prefers, but never a cover picture. Raises `VideoError`."""
+    """The stream to decode: the one FFmpeg prefers, but never a cover picture. Raises `VideoError`."""
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not moving:
         kinds = {"a cover picture" if s.type == "video" else s.type for s in container.streams} or {"nothing"}

@@ -1,4 +1,4 @@
-"""Finding out what the planner needs from the container's index and a few packets, without decoding."""
+"""Surveys a video for the planner: reads the container's index and some packets, decodes nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from keyframe_llm.video.plan import Survey
+from keyframe_llm.video.costs import Survey
 from keyframe_llm.video.reader import FrameReader
 from keyframe_llm.video.source import av_errors
 
@@ -21,12 +21,12 @@ __all__ = ["packet_times", "shown_length", "survey_video"]
 
 _HEAD_PACKETS = 300
 _SCAN_LIMIT_BYTES = 2 << 30
-_WHOLE_INDEX = ("mov", "avi")  # formats whose index lists every frame, with honest key flags
+_WHOLE_INDEX = ("mov", "avi")  # formats whose index lists every frame, with true key flags
 _CUE_INDEX = ("matroska", "webm")  # formats whose index lists key frames, read at the first seek
 
 
 def survey_video(reader: FrameReader, duration_seconds: float | None) -> Survey:
-    """Look over the packets of an open, otherwise unused reader. Raises `VideoError`."""
+    """Survey the file of an open, otherwise unused reader. Raises `VideoError`."""
     with av_errors(reader.path):
         head = _times(islice(_packets(reader), _HEAD_PACKETS), reader)
         keys, sizes, frames = _from_index(reader, head)
@@ -43,7 +43,7 @@ def survey_video(reader: FrameReader, duration_seconds: float | None) -> Survey:
             length = shown_length(np.sort(scan[:, 0]))
         else:
             length, sizes = 0.0, None
-    if reader.counts:  # frames that are left out would not be counted
+    if reader.counts:  # skipped frames would not be counted
         head = head[:0]
     if reader.sequential or (keys is not None and len(keys) == 0):
         keys = None  # nothing to seek to
@@ -58,7 +58,7 @@ def survey_video(reader: FrameReader, duration_seconds: float | None) -> Survey:
 
 
 def shown_length(times: NDArray[np.float64]) -> float:
-    """Seconds from the first frame shown to the end of the last of these ascending times, or about that."""
+    """About the seconds from the first frame to the end of the last, from (N,) ascending times of frames."""
     if len(times) == 0:
         return 0.0
     return float(times[-1] + (np.median(np.diff(times)) if len(times) > 1 else 0.0))
@@ -74,11 +74,11 @@ def _packets(reader: FrameReader) -> Iterator[Packet[Any]]:
     try:
         yield from (p for p in reader.container.demux(reader.stream) if p.size and not p.is_discard)
     except av.error.FFmpegError:
-        return  # a damaged end: what came before is what there is
+        return  # a damaged end: the packets before it are all there are
 
 
 def _times(packets: Iterator[Packet[Any]], reader: FrameReader) -> NDArray[np.float64]:
-    """(N, 4) of seconds, key flag, seconds from decoding to showing and bytes, in decoding order."""
+    """(N, 4) in decoding order: seconds, key flag, seconds from decoding to display, bytes."""
     rows = [
         (
             reader.seconds(p.pts),
@@ -93,7 +93,7 @@ def _times(packets: Iterator[Packet[Any]], reader: FrameReader) -> NDArray[np.fl
 
 
 def _group_bytes(keys: NDArray[Any], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(K, 2) bytes of each key frame and of what follows it up to the next, from (N,) flags and bytes."""
+    """(K, 2) bytes of each key frame, and of the frames from it to the next; from (N,) flags and bytes."""
     at = np.flatnonzero(keys)
     return (
         np.column_stack([sizes[at], np.add.reduceat(sizes, at) - sizes[at]]) if len(at) else np.empty((0, 2))
@@ -101,7 +101,7 @@ def _group_bytes(keys: NDArray[Any], sizes: NDArray[np.float64]) -> NDArray[np.f
 
 
 def _anchor_gap(times: NDArray[np.float64]) -> float | None:
-    """The longest step between frames that no later-coming frame precedes; None without B-frames."""
+    """The longest step in seconds between frames other than B-frames; None without B-frames."""
     if len(times) == 0:
         return None
     leading = np.maximum.accumulate(times[:, 0])
@@ -114,7 +114,7 @@ def _anchor_gap(times: NDArray[np.float64]) -> float | None:
 def _from_index(
     reader: FrameReader, head: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, int | None]:
-    """Key-frame times, bytes of groups and the number of frames, as far as the container's index tells."""
+    """Key-frame times, bytes of groups and the number of frames; None for each that the index lacks."""
     formats = set(reader.container.format.name.split(","))
     if not formats & {*_WHOLE_INDEX, *_CUE_INDEX}:
         return None, None, None
@@ -123,20 +123,20 @@ def _from_index(
     entries = getattr(reader.stream, "index_entries", ())  # PyAV 16 and later
     if len(entries) < 2:
         return None, None, None
-    # The index of MP4 and AVI holds decoding times; showing comes later by what the first key frames say.
+    # The index of MP4 and AVI holds decoding times; the first key frames tell the delay until display.
     whole = bool(formats & set(_WHOLE_INDEX))
     delays = head[head[:, 1] > 0, 2]
     delay = float(delays[0]) if whole and len(delays) else 0.0
-    # Read one by one: as a list, the entries of an hour would take more memory than its key frames.
-    told = ((e.timestamp, e.is_keyframe and not e.is_discard, e.size) for e in entries)
+    # Read one by one, because a list of all entries of an hour takes much memory.
+    listed = ((e.timestamp, e.is_keyframe and not e.is_discard, e.size) for e in entries)
     rows = np.fromiter(
-        told, np.dtype([("stamp", np.int64), ("key", bool), ("size", np.float64)]), len(entries)
+        listed, np.dtype([("stamp", np.int64), ("key", bool), ("size", np.float64)]), len(entries)
     )
     keys = np.array([reader.seconds(int(stamp)) + delay for stamp in rows["stamp"][rows["key"]]])
     return keys, _group_bytes(rows["key"], rows["size"]) if whole else None, len(rows) if whole else None
 
 
 def _tail(reader: FrameReader, last_key: float) -> NDArray[np.float64]:
-    """The packets from the last key frame on: where pictures come late, containers state too short a time."""
+    """The packets from the last key frame on: where frames are reordered, the stated length is too short."""
     reader.container.seek(reader.timestamp(last_key), stream=reader.stream)
     return _times(_packets(reader), reader)
