@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keyframe_llm.demos.videos import demo_video
 from PIL import Image
+
+from keyframe_llm.demos.videos import demo_video
 
 pytest.importorskip("pydantic", reason="pydantic is not installed (the `agents` extra)")
 
@@ -101,10 +102,11 @@ def test_smolagents_code_agents_get_objects_and_open_pictures(toolbox: Toolbox) 
 def test_langchain_and_langgraph(toolbox: Toolbox) -> None:
     imported("langgraph", "langgraph is not installed")
     agents = imported("langchain.agents", "langchain is not installed")
-    from keyframe_llm.tools.langchain import langchain_tools
     from langchain_core.language_models.chat_models import BaseChatModel
     from langchain_core.messages import AIMessage
     from langchain_core.outputs import ChatGeneration, ChatResult
+
+    from keyframe_llm.tools.langchain import langchain_tools
 
     bound: list[str] = []
 
@@ -144,10 +146,11 @@ def test_qwen_agent(toolbox: Toolbox, tmp_path: Path, monkeypatch: pytest.Monkey
     imported("soundfile", "soundfile is not installed (qwen-agent needs it)")
     monkeypatch.setenv("QWEN_AGENT_DEFAULT_WORKSPACE", str(tmp_path))  # read when it is imported
     imported("qwen_agent.agents", "qwen-agent is not installed")
-    from keyframe_llm.tools.qwen_agent import qwen_agent_tools
     from qwen_agent.agents import FnCallAgent
     from qwen_agent.llm.base import BaseChatModel
     from qwen_agent.llm.schema import FunctionCall, Message
+
+    from keyframe_llm.tools.qwen_agent import qwen_agent_tools
 
     offered: list[Any] = []
     shown: list[Any] = []

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
 from numpy.typing import NDArray
 from PIL import Image
+
+from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
 
 pytest.importorskip("pydantic", reason="pydantic is not installed (the `agents` extra)")
 
@@ -104,7 +105,7 @@ def test_results_are_json_with_times_scores_and_pictures_of_those_times(toolbox:
 def test_every_tool_says_what_it_found(toolbox: Toolbox) -> None:
     described = toolbox.describe_video("three_scenes.mp4")
     assert described["description"] == " ".join(["3"] * 5)
-    assert len(described["moments"]) >= 3 and described["model"] == "Talker"
+    assert len(described["change_seconds"]) >= 3 and described["model"] == "Talker"
     answer = toolbox.ask_video("three_scenes.mp4", "How many pictures?", max_frames=1)
     assert answer["answer"] == " ".join(["1"] * 5) and len(answer["keyframes"]) == 1
     classes = toolbox.classify_video("three_scenes.mp4", ["walking", "sit", "riding a horse"])
@@ -184,7 +185,7 @@ def test_arguments_come_as_models_write_them(toolbox: Toolbox) -> None:
         ("ask_video", {"video": 7, "question": "x"}, "video is 7: input should be a valid string"),
         ("ask_video", {"video": "one_walk.mp4", "question": " "}, "the question is empty"),
         ("classify_video", {"video": "one_walk.mp4", "labels": ["walk"]}, "at least 2"),
-        ("select_keyframes", '{"video": ', "the arguments are no JSON"),
+        ("select_keyframes", '{"video": ', "the arguments are not JSON"),
         ("select_keyframes", "[]", "give an object"),
         ("select_keyframes", {"video": "one_walk.mp4", "end_seconds": float("inf")}, "finite"),
         ("select_keyframes", {"video": "one_walk.mp4", "start_seconds": 9}, "the video ends at 6.0"),

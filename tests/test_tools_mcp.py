@@ -19,17 +19,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from keyframe_llm.demos.videos import demo_video
 from PIL import Image
+
+from keyframe_llm.demos.videos import demo_video
 
 pytest.importorskip("mcp", reason="mcp is not installed (the `agents` extra)")
 
 import anyio
 import httpx2
-from keyframe_llm.tools import Limits, Toolbox
-from keyframe_llm.tools.mcp_server import mcp_server, skill
-from keyframe_llm.tools.pictures import FolderPictures, MemoryPictures
-from keyframe_llm.tools.serve import http_app
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
@@ -38,6 +35,10 @@ from keyframe_llm import OptionsError
 from keyframe_llm.cartoon.world.film import write_clip
 from keyframe_llm.cartoon.world.scenes import random_clip
 from keyframe_llm.cli import main
+from keyframe_llm.tools import Limits, Toolbox
+from keyframe_llm.tools.mcp_server import mcp_server, skill
+from keyframe_llm.tools.pictures import FolderPictures, MemoryPictures
+from keyframe_llm.tools.serve import http_app
 
 CLIPS = demo_video().parent
 TOKEN = "a-token-of-no-other-use"
@@ -217,7 +218,7 @@ async def cancel_and_go_on(client: Client, slow: Any, toolbox: Toolbox) -> None:
     told = await client.call_tool("select_keyframes", {"video": "one_walk.mp4", "include_images": False})
     assert not told.is_error
     slow.gate.set()
-    while toolbox.calls_inside:
+    while toolbox.active_calls:
         await anyio.sleep(0.02)
 
 
@@ -386,7 +387,7 @@ def test_a_hundred_calls_at_once_all_get_their_own_answer(tmp_path: Path) -> Non
 
         with served(toolbox) as url:
             anyio.run(main)
-        assert toolbox.calls_inside == 0
+        assert toolbox.active_calls == 0
         kept = len(toolbox.pictures.names())
     assert sorted(results) == list(range(100))
     for video, result in results.values():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         openai_tools,
         select_keyframes,
     )
-    from keyframe_llm.tools.trust import Limits, ToolError
+    from keyframe_llm.tools.sandbox import Limits, ToolError
 
 __all__ = [
     "Limits",
@@ -37,13 +37,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: the functions of this module are made for the folder that is current by then."""
+    """Import on first use, so that the functions work on the folder that is current by then."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from keyframe_llm.tools import functions, trust
+        from keyframe_llm.tools import functions, sandbox
     except ModuleNotFoundError as error:
         if error.name not in ("pydantic", "typing_extensions"):
             raise
         raise ImportError(f"{error.name} is missing; run `pip install 'keyframe-llm[agents]'`") from error
-    return getattr(trust if name in trust.__all__ else functions, name)
+    return getattr(sandbox if name in sandbox.__all__ else functions, name)

@@ -7,12 +7,15 @@ of a toolbox with the default models on the folder that is current when one is f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import cache, cached_property
 from typing import Any
 
-from keyframe_llm.tools.calls import Call
+from keyframe_llm.classification import By
+from keyframe_llm.data import Progress
+from keyframe_llm.tools.jobs import Job
 from keyframe_llm.tools.results import (
     Classes,
     Description,
@@ -28,15 +31,13 @@ from keyframe_llm.tools.results import (
     Video,
     VideoAnswer,
 )
+from keyframe_llm.tools.runtime import OpenedVideo, ToolRuntime
+from keyframe_llm.tools.sandbox import ToolError
 from keyframe_llm.tools.schemas import Schema, schema_of
-from keyframe_llm.tools.trust import ToolError
-from keyframe_llm.tools.workbench import Seen, Workbench
-
-from keyframe_llm.proposals.sample import Progress
 
 __all__ = ["Toolbox"]
 
-_MOMENTS_TOLD = 50
+_MOST_CHANGES = 50
 _OF_DEFAULT = {"describe_video", "select_keyframes", "ask_video", "classify_video"} | {
     "openai_tools",
     "anthropic_tools",
@@ -44,7 +45,7 @@ _OF_DEFAULT = {"describe_video", "select_keyframes", "ask_video", "classify_vide
 }
 
 
-class Toolbox(Workbench):  # type: ignore[misc] # mypy knows it under another name
+class Toolbox(ToolRuntime):
     """The tools over one Video-LLM and one encoder. Close it, or use it as a context manager."""
 
     @cached_property
@@ -55,7 +56,7 @@ class Toolbox(Workbench):  # type: ignore[misc] # mypy knows it under another na
 
     @cached_property
     def schemas(self) -> dict[str, Schema]:
-        """What a model is told of each tool, by name."""
+        """The name, description and JSON schemas of each tool, by name."""
         return {name: schema_of(tool, self.limits) for name, tool in self.tools.items()}
 
     # The tools ------------------------------------------------------------------------------------------
@@ -68,20 +69,21 @@ class Toolbox(Workbench):  # type: ignore[misc] # mypy knows it under another na
         exclude_seconds: Exclude = None,
         include_images: ShowImages = False,
     ) -> Description:
-        """Say in one sentence what a video, or a part of it, shows, and when its look changes.
+        """Describe a video, or a part of it, in one sentence, and find the times at which its look changes.
 
         Use this first, on a video you know nothing about, and again on a part that needs a closer look.
-        Returns the description, the video's length and size, the moments its look changes, and the key frames
-        the description rests on. Costs one pass over the video and one short answer of a vision model. Sound
-        is not used.
+        Returns the description, the video's length and size, the seconds at which its look changes, and the
+        key frames that the description is based on. Costs one pass over the video and one short answer of a
+        vision model. Sound is not used.
         """
 
-        def work(seen: Seen) -> Description:
-            said = seen.llm.caption(seen.path, **_window(start_seconds, end_seconds, exclude_seconds))
-            result = seen.result(said.selection, include_images=include_images, used=(self.model,))
-            moments = said.selection.proposals.seconds[:: -(-len(said.selection.proposals) // _MOMENTS_TOLD)]
-            told = [round(float(second), 3) for second in moments]
-            return {**result, "description": said.text, "moments": told, "model": self.model}
+        def work(opened: OpenedVideo) -> Description:
+            caption = opened.llm.caption(opened.path, **_window(start_seconds, end_seconds, exclude_seconds))
+            result = opened.result(caption.selection, include_images=include_images, models=(self.model,))
+            proposals = caption.selection.proposals
+            step = math.ceil(len(proposals) / _MOST_CHANGES)
+            changes = [round(float(second), 3) for second in proposals.seconds[::step]]
+            return {**result, "description": caption.text, "change_seconds": changes, "model": self.model}
 
         return self.run(video, work)
 
@@ -97,19 +99,26 @@ class Toolbox(Workbench):  # type: ignore[misc] # mypy knows it under another na
     ) -> Keyframes:
         """Find the few frames of a video that matter to a query, and look at them yourself.
 
-        Use this to find out when something happens, or to see it with your own eyes. Returns the seconds, a
+        Use this to find out when something happens, or to see it yourself. Returns the time in seconds, a
         score and a picture of each key frame, in time order. To look closer, call it again with start_seconds
-        and end_seconds around a frame; to see other frames, put those you know into exclude_seconds. Costs
-        one pass over the video; a second query about the same video costs next to nothing. It always returns
-        the best frames there are, even where nothing fits: look before you trust them.
+        and end_seconds around a frame; to see other frames, put the seconds of those you have seen into
+        exclude_seconds. Costs one pass over the video; a second query about the same video costs very little.
+        It always returns the best frames there are, even if none of them fits the query: look at the pictures
+        before you trust them.
         """
 
-        def work(seen: Seen) -> Keyframes:
+        def work(opened: OpenedVideo) -> Keyframes:
             window = _window(start_seconds, end_seconds, exclude_seconds)
-            text = {"question" if query and "?" in query else "caption": query}
-            selection = seen.llm.select(seen.path, max_frames=self.budget(max_frames), **text, **window)
-            used = (self.encoder,) if query else ()
-            return seen.result(selection, include_images=include_images, used=used)
+            question = query if query and "?" in query else None
+            selection = opened.llm.select(
+                opened.path,
+                question=question,
+                caption=None if question else query,
+                max_frames=self.check_budget(max_frames),
+                **window,
+            )
+            models = (self.encoder,) if query else ()
+            return opened.result(selection, include_images=include_images, models=models)
 
         return self.run(video, work)
 
@@ -126,17 +135,18 @@ class Toolbox(Workbench):  # type: ignore[misc] # mypy knows it under another na
         """Answer one question about a video from the few frames that matter to it.
 
         Use this for who, what, where and which colour. Do not use it to count repetitions or to judge speed:
-        a few frames cannot show them. Returns the answer and the seconds of the frames it rests on; give
-        those as evidence. If the frames miss the moment, ask again with start_seconds and end_seconds, or
-        with the seconds already seen in exclude_seconds. Costs one pass over the video and one answer of a
-        vision model; a second question about the same video costs the answer alone.
+        a few frames cannot show them. Returns the answer and the seconds of the frames it is based on; give
+        those as evidence. If the frames do not show what was asked for, ask again with start_seconds and
+        end_seconds, or with the seconds already seen in exclude_seconds. Costs one pass over the video and
+        one answer of a vision model; a second question about the same video costs only the answer.
         """
 
-        def work(seen: Seen) -> VideoAnswer:
+        def work(opened: OpenedVideo) -> VideoAnswer:
             window = _window(start_seconds, end_seconds, exclude_seconds)
-            answer = seen.llm.ask(seen.path, question, max_frames=self.budget(max_frames), **window)
-            used = (self.model, self.encoder)
-            result = seen.result(answer.selection, include_images=include_images, used=used)
+            budget = self.check_budget(max_frames)
+            answer = opened.llm.ask(opened.path, question, max_frames=budget, **window)
+            models = (self.model, self.encoder)
+            result = opened.result(answer.selection, include_images=include_images, models=models)
             return {**result, "answer": answer.text, "model": self.model}
 
         return self.run(video, work)
@@ -150,29 +160,29 @@ class Toolbox(Workbench):  # type: ignore[misc] # mypy knows it under another na
         exclude_seconds: Exclude = None,
         include_images: ShowImages = False,
     ) -> Classes:
-        """Say which of some classes, such as actions, a video or a part of it shows.
+        """Choose which of some labels, such as actions, fits a video or a part of it.
 
         Use this where the possible answers are known; one of the labels is always chosen, so add one such as
-        'something else' where none may fit. Returns the likeliest label, the probability of each, and the
-        seconds of the frames that were judged. Costs one pass over the video, one caption, and one reading of
-        the labels by a vision model.
+        'something else' where none may fit. Returns the most likely label, the probability of each, and the
+        seconds of the frames that were judged. Costs one pass over the video, one caption, and one comparison
+        of the labels by a vision model.
         """
 
-        def work(seen: Seen) -> Classes:
+        def work(opened: OpenedVideo) -> Classes:
             window = _window(start_seconds, end_seconds, exclude_seconds)
-            # A server tells no likelihoods of labels it did not write.
-            found = seen.llm.classify(seen.path, labels, by="answer" if self.served else "model", **window)
-            used = (self.model, self.encoder)
-            result = seen.result(found.selection, include_images=include_images, used=used)
-            shares = {label: round(share, 4) for label, share in found.probabilities.items()}
-            return {**result, "label": found.label, "probabilities": shares, "model": self.model}
+            by: By = "answer" if self.served else "model"  # a server gives no likelihoods of labels
+            found = opened.llm.classify(opened.path, labels, by=by, **window)
+            models = (self.model, self.encoder)
+            result = opened.result(found.selection, include_images=include_images, models=models)
+            probabilities = {label: round(value, 4) for label, value in found.probabilities.items()}
+            return {**result, "label": found.label, "probabilities": probabilities, "model": self.model}
 
         return self.run(video, work)
 
     # Calling them ----------------------------------------------------------------------------------------
 
     def openai_tools(self) -> list[dict[str, Any]]:
-        """What `tools` takes in chat completions of OpenAI and of servers that speak like it."""
+        """The tools in the form of OpenAI's chat completions, which many servers share."""
         return [
             {
                 "type": "function",
@@ -182,24 +192,23 @@ class Toolbox(Workbench):  # type: ignore[misc] # mypy knows it under another na
         ]
 
     def anthropic_tools(self) -> list[dict[str, Any]]:
-        """What `tools` takes in Anthropic's messages."""
+        """The tools in the form of Anthropic's messages."""
         return [
             {"name": s.name, "description": s.description, "input_schema": s.parameters}
             for s in self.schemas.values()
         ]
 
     def call_tool(self, name: str, arguments: Mapping[str, Any] | str) -> dict[str, Any]:
-        """Call a tool by name with arguments as a model gave them: an object, or JSON of one.
+        """Call a tool by name with the arguments that a model gave: an object, or JSON of one.
 
         Raises `ToolError`, whose message is meant for the model.
         """
-        result: dict[str, Any] = self.wait(*self.start(name, arguments))
-        return result
+        return self.wait(*self.start(name, arguments))
 
     def start(
         self, name: str, arguments: Mapping[str, Any] | str, progress: Progress | None = None
-    ) -> tuple[Call, Future[dict[str, Any]]]:
-        """Start a call that can be stopped; `progress` is told of it from another thread.
+    ) -> tuple[Job, Future[dict[str, Any]]]:
+        """Start a call that can be stopped; `progress` is called from another thread.
 
         Raises `ToolError` on a name or arguments that do not fit, or where too many calls are waiting.
         """
@@ -207,8 +216,8 @@ class Toolbox(Workbench):  # type: ignore[misc] # mypy knows it under another na
         if schema is None:
             raise ToolError(f"there is no tool {name!r}; the tools are {', '.join(self.schemas)}")
         checked = schema.check(arguments)
-        call = Call(self.limits.timeout_seconds, progress)
-        return call, self.submit(call, lambda: self.tools[name](**checked))
+        job = Job(self.limits.timeout_seconds, progress)
+        return job, self.submit(job, lambda: self.tools[name](**checked))
 
     def __enter__(self) -> Toolbox:
         return self

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Callable
 from typing import Any
 
+from keyframe_llm.tools.blocks import JPEG_TYPE, ImageBlock, TextBlock, result_blocks
 from keyframe_llm.tools.functions import Toolbox
-from keyframe_llm.tools.trust import ToolError
+from keyframe_llm.tools.sandbox import ToolError
 
 __all__ = ["langchain_tools"]
 
@@ -21,22 +20,22 @@ def langchain_tools(toolbox: Toolbox) -> list[Any]:
     """
     from langchain_core.tools import StructuredTool, ToolException
 
-    def calling(name: str) -> Callable[..., tuple[list[dict[str, Any]], dict[str, Any]]]:
-        def run(**arguments: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    def function_of(name: str) -> Callable[..., tuple[list[dict[str, Any]], dict[str, Any]]]:
+        def call(**arguments: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             try:
                 result = toolbox.call_tool(name, arguments)
             except ToolError as error:
                 raise ToolException(str(error)) from error
-            return _blocks(toolbox, result), result
+            return [_content(block) for block in result_blocks(result, toolbox.pictures)], result
 
-        return run
+        return call
 
     return [
         StructuredTool(
             name=schema.name,
             description=schema.description,
             args_schema=schema.parameters,
-            func=calling(schema.name),
+            func=function_of(schema.name),
             response_format="content_and_artifact",
             handle_tool_error=True,
         )
@@ -44,11 +43,7 @@ def langchain_tools(toolbox: Toolbox) -> list[Any]:
     ]
 
 
-def _blocks(toolbox: Toolbox, result: dict[str, Any]) -> list[dict[str, Any]]:
-    blocks: list[dict[str, Any]] = [{"type": "text", "text": json.dumps(result, ensure_ascii=False)}]
-    for frame in result["keyframes"]:
-        if frame["image"] is not None:
-            picture = base64.b64encode(toolbox.pictures.read(frame["image"])).decode()
-            blocks.append({"type": "text", "text": f"[{frame['seconds']:.1f}s]"})
-            blocks.append({"type": "image", "base64": picture, "mime_type": "image/jpeg"})
-    return blocks
+def _content(block: TextBlock | ImageBlock) -> dict[str, Any]:
+    if isinstance(block, TextBlock):
+        return {"type": "text", "text": block.text}
+    return {"type": "image", "base64": block.base64, "mime_type": JPEG_TYPE}

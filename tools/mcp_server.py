@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,14 +12,16 @@ from typing import Any
 
 import anyio
 import mcp_types as types
-from keyframe_llm.tools.functions import Toolbox
-from keyframe_llm.tools.pictures import SCHEME, MemoryPictures
-from keyframe_llm.tools.trust import ToolError
 from mcp.server import Server, ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
 from keyframe_llm import __version__
+from keyframe_llm.data import STAGES
 from keyframe_llm.errors import OptionsError
+from keyframe_llm.tools.blocks import JPEG_TYPE, ImageBlock, TextBlock, result_blocks
+from keyframe_llm.tools.functions import Toolbox
+from keyframe_llm.tools.pictures import SCHEME, MemoryPictures
+from keyframe_llm.tools.sandbox import ToolError
 
 __all__ = ["mcp_server", "skill"]
 
@@ -31,15 +32,6 @@ _TITLES = {
     "ask_video": "Ask about a video",
     "classify_video": "Choose what a video shows",
 }
-_STAGES = {
-    "decode": "reading the video",
-    "propose": "proposing frames",
-    "caption": "describing the video",
-    "embed": "looking at the proposals",
-    "answer": "answering",
-    "classify": "comparing labels",
-}
-_JPEG = "image/jpeg"
 
 Context = ServerRequestContext[Any]
 
@@ -54,7 +46,7 @@ def mcp_server(toolbox: Toolbox) -> Server[Any]:
     """An MCP server over a toolbox that keeps its pictures in memory (`pictures=MemoryPictures()`).
 
     Run it with the SDK's transports, or with `keyframe-llm mcp`. Raises `OptionsError` for other pictures:
-    their paths would be told to the client.
+    the client would learn their paths.
     """
     pictures = toolbox.pictures
     if not isinstance(pictures, MemoryPictures):
@@ -69,7 +61,7 @@ def mcp_server(toolbox: Toolbox) -> Server[Any]:
     async def list_resources(
         _: Context, __: types.PaginatedRequestParams | None
     ) -> types.ListResourcesResult:
-        kept = [types.Resource(uri=uri, name="key frame", mime_type=_JPEG) for uri in pictures.names()]
+        kept = [types.Resource(uri=uri, name="key frame", mime_type=JPEG_TYPE) for uri in pictures.names()]
         return types.ListResourcesResult(resources=kept)
 
     async def list_templates(
@@ -79,7 +71,7 @@ def mcp_server(toolbox: Toolbox) -> Server[Any]:
             uri_template=SCHEME + "{name}",
             name="key frame",
             description="A key frame of an earlier result, by the `image` it gave.",
-            mime_type=_JPEG,
+            mime_type=JPEG_TYPE,
         )
         return types.ListResourceTemplatesResult(resource_templates=[template])
 
@@ -88,8 +80,8 @@ def mcp_server(toolbox: Toolbox) -> Server[Any]:
             blob = base64.b64encode(pictures.read(str(params.uri))).decode()
         except ToolError as error:
             raise MCPError(code=types.INVALID_PARAMS, message=str(error)) from error
-        held = types.BlobResourceContents(uri=params.uri, mime_type=_JPEG, blob=blob)
-        return types.ReadResourceResult(contents=[held])
+        contents = types.BlobResourceContents(uri=params.uri, mime_type=JPEG_TYPE, blob=blob)
+        return types.ReadResourceResult(contents=[contents])
 
     return Server(
         "keyframe-llm",
@@ -126,57 +118,67 @@ def _tools(toolbox: Toolbox) -> list[types.Tool]:
 async def _call(
     context: Context, toolbox: Toolbox, params: types.CallToolRequestParams
 ) -> types.CallToolResult:
-    """Run a tool in a worker's thread, passing on its progress; being cancelled stops the work."""
-    loop = asyncio.get_running_loop()
-    steps: asyncio.Queue[str | None] = asyncio.Queue()
-
-    def tell(text: str | None) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and nobody listens
-            loop.call_soon_threadsafe(steps.put_nowait, text)
-
+    """Run a tool in a thread of the pool and pass on its progress; a cancelled request stops the job."""
     try:
-        call, future = toolbox.start(params.name, params.arguments or {}, _Stages(tell))
-        future.add_done_callback(lambda _: tell(None))
-        try:
-            with anyio.move_on_after(call.seconds_left):
-                done = 0
-                while (text := await steps.get()) is not None:
-                    done += 1
-                    await context.session.report_progress(done, None, text)
-                return _result(toolbox, future.result())
-            raise call.late()
-        finally:
-            call.stop()
-            future.cancel()
+        return await _run(context, toolbox, params)
     except ToolError as error:
-        return types.CallToolResult(content=[types.TextContent(text=str(error))], is_error=True)
+        return _error(str(error))
     except Exception:
         _logger.exception("%s failed", params.name)
-        told = f"{params.name} failed for a reason of its own; tell the user that its log says more"
-        return types.CallToolResult(content=[types.TextContent(text=told)], is_error=True)
+        return _error(f"{params.name} failed for an internal reason; tell the user that its log says more")
 
 
-class _Stages:
-    """Turns progress into one line a stage, and one every tenth of the reading."""
+async def _run(
+    context: Context, toolbox: Toolbox, params: types.CallToolRequestParams
+) -> types.CallToolResult:
+    loop = asyncio.get_running_loop()
+    messages: asyncio.Queue[str | None] = asyncio.Queue()
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell, self._last = tell, ""
+    def put(message: str | None) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and nobody listens
+            loop.call_soon_threadsafe(messages.put_nowait, message)
+
+    job, future = toolbox.start(params.name, params.arguments or {}, _ProgressMessages(put))
+    future.add_done_callback(lambda _: put(None))
+    try:
+        with anyio.move_on_after(job.seconds_left):
+            sent = 0
+            while (message := await messages.get()) is not None:
+                sent += 1
+                await context.session.report_progress(sent, None, message)
+            return _result(toolbox, future.result())
+        raise job.timeout_error()
+    finally:
+        job.stop()
+        future.cancel()
+
+
+class _ProgressMessages:
+    """Turns progress into one message for each stage, and one for each tenth of the reading."""
+
+    def __init__(self, put: Callable[[str], None]) -> None:
+        self._put, self._last = put, ""
 
     def __call__(self, stage: str, share: float) -> None:
-        text = _STAGES.get(stage, "")
+        message = STAGES.get(stage, "")
         if stage == "decode":
-            text += f", {int(share * 10) * 10} %"
-        if text and text != self._last:
-            self._last = text
-            self._tell(text)
+            message += f", {int(share * 10) * 10} %"
+        if message and message != self._last:
+            self._last = message
+            self._put(message)
 
 
-def _result(toolbox: Toolbox, data: dict[str, Any]) -> types.CallToolResult:
-    """The result as JSON, structured and as text, then `[12.3s]` and picture of each key frame."""
-    content: list[Any] = [types.TextContent(text=json.dumps(data, ensure_ascii=False))]
-    for frame in data["keyframes"]:
-        if frame["image"] is not None:
-            picture = base64.b64encode(toolbox.pictures.read(frame["image"])).decode()
-            content.append(types.TextContent(text=f"[{frame['seconds']:.1f}s]"))
-            content.append(types.ImageContent(data=picture, mime_type=_JPEG))
-    return types.CallToolResult(content=content, structured_content=data)
+def _error(message: str) -> types.CallToolResult:
+    return types.CallToolResult(content=[types.TextContent(text=message)], is_error=True)
+
+
+def _result(toolbox: Toolbox, result: dict[str, Any]) -> types.CallToolResult:
+    """The result as structured content, and as blocks of text and pictures."""
+    content: list[Any] = [_content(block) for block in result_blocks(result, toolbox.pictures)]
+    return types.CallToolResult(content=content, structured_content=result)
+
+
+def _content(block: TextBlock | ImageBlock) -> types.TextContent | types.ImageContent:
+    if isinstance(block, TextBlock):
+        return types.TextContent(text=block.text)
+    return types.ImageContent(data=block.base64, mime_type=JPEG_TYPE)

@@ -1,9 +1,8 @@
-"""Where the key frames of results are kept: in a folder, or in memory for as long as they are recent."""
+"""The pictures of results: kept as files in a folder, or the latest ones in memory."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import shutil
 import weakref
@@ -13,24 +12,20 @@ from tempfile import mkdtemp
 from threading import Lock
 from typing import Protocol
 
-import numpy as np
-from keyframe_llm.tools.trust import ToolError
-from numpy.typing import NDArray
-
 from keyframe_llm.errors import OptionsError
+from keyframe_llm.tools.sandbox import ToolError
 
-__all__ = ["SCHEME", "FolderPictures", "MemoryPictures", "Pictures", "jpeg"]
+__all__ = ["SCHEME", "FolderPictures", "MemoryPictures", "Pictures"]
 
 SCHEME = "keyframe://"
-_QUALITY = 85
 _LATEST = 256
 
 
 class Pictures(Protocol):
-    """Keeps JPEG pictures and says under which name."""
+    """Keeps JPEG pictures under names."""
 
     def save(self, picture: bytes) -> str:
-        """Keep a picture; returns what results call it: a path or a URI."""
+        """Keep a picture; returns its name in results: a path or a URI."""
         ...
 
     def read(self, name: str) -> bytes:
@@ -38,23 +33,12 @@ class Pictures(Protocol):
         ...
 
 
-def jpeg(image: NDArray[np.uint8], side: int) -> bytes:
-    """Pack an (H, W, 3) RGB picture, made smaller where it is over `side` pixels wide or high."""
-    from PIL import Image
-
-    picture = Image.fromarray(image)
-    picture.thumbnail((side, side))
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=_QUALITY)
-    return out.getvalue()
-
-
 def _file_name(picture: bytes) -> str:
     return f"{hashlib.sha256(picture).hexdigest()[:24]}.jpg"
 
 
 class FolderPictures:
-    """Pictures as files: in a folder of yours, or the latest ones in a private one, until Python ends."""
+    """Pictures as files in a folder; the default is a private one that is deleted when Python ends."""
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self._latest: OrderedDict[Path, None] = OrderedDict()
@@ -75,7 +59,7 @@ class FolderPictures:
         path = self._folder / _file_name(picture)
         path.write_bytes(picture)
         if self._private:
-            self._forget_all_but_latest(path)
+            self._delete_old(path)
         return str(path)
 
     def read(self, name: str) -> bytes:
@@ -85,7 +69,7 @@ class FolderPictures:
             raise ToolError(f"there is no picture {path.name!r}; call the tool again")
         return path.read_bytes()
 
-    def _forget_all_but_latest(self, path: Path) -> None:
+    def _delete_old(self, path: Path) -> None:
         with self._lock:
             self._latest[path] = None
             self._latest.move_to_end(path)
@@ -94,14 +78,14 @@ class FolderPictures:
 
 
 class MemoryPictures:
-    """The latest pictures, under `keyframe://` URIs."""
+    """The latest `limit` pictures, under `keyframe://` URIs."""
 
     def __init__(self, limit: int = _LATEST) -> None:
         self._limit, self._lock = limit, Lock()
         self._kept: OrderedDict[str, bytes] = OrderedDict()
 
     def save(self, picture: bytes) -> str:
-        """Keep a picture until `limit` later ones have come; returns its URI."""
+        """Keep a picture until `limit` later ones are kept; returns its URI."""
         name = SCHEME + _file_name(picture)
         with self._lock:
             self._kept[name] = picture
@@ -119,6 +103,6 @@ class MemoryPictures:
         return picture
 
     def names(self) -> list[str]:
-        """The URIs of all pictures kept, latest last."""
+        """The URIs of all kept pictures, the latest last."""
         with self._lock:
             return list(self._kept)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from typing import Any
 
+from keyframe_llm.tools.blocks import JPEG_TYPE, ImageBlock, TextBlock, result_blocks
 from keyframe_llm.tools.functions import Toolbox
+from keyframe_llm.tools.sandbox import ToolError
 from keyframe_llm.tools.schemas import Schema
-from keyframe_llm.tools.trust import ToolError
 
 __all__ = ["qwen_agent_tools"]
 
@@ -21,10 +20,10 @@ def qwen_agent_tools(toolbox: Toolbox) -> list[Any]:
     from qwen_agent.llm.schema import ContentItem
     from qwen_agent.tools.base import BaseTool
 
-    class VideoTool(BaseTool):  # type: ignore[misc]
+    class VideoTool(BaseTool):  # type: ignore[misc]  # an untyped library
         def __init__(self, schema: Schema) -> None:
             self.name, self.description = schema.name, schema.description
-            # Its check of schemas knows these three words and no other.
+            # Its check of schemas knows these three keywords and no other.
             self.parameters = {key: schema.parameters[key] for key in ("type", "properties", "required")}
             super().__init__()
 
@@ -33,15 +32,13 @@ def qwen_agent_tools(toolbox: Toolbox) -> list[Any]:
                 result = toolbox.call_tool(self.name, params)
             except ToolError as error:
                 return str(error)
-            text = json.dumps(result, ensure_ascii=False)
-            items = [ContentItem(text=text)]
-            for frame in result["keyframes"]:
-                if frame["image"] is not None:
-                    picture = base64.b64encode(toolbox.pictures.read(frame["image"])).decode()
-                    items += [
-                        ContentItem(text=f"[{frame['seconds']:.1f}s]"),
-                        ContentItem(image=f"data:image/jpeg;base64,{picture}"),
-                    ]
-            return items if len(items) > 1 else text
+            items = [ContentItem(**_content(block)) for block in result_blocks(result, toolbox.pictures)]
+            return items if len(items) > 1 else str(items[0].text)
 
     return [VideoTool(schema) for schema in toolbox.schemas.values()]
+
+
+def _content(block: TextBlock | ImageBlock) -> dict[str, str]:
+    if isinstance(block, TextBlock):
+        return {"text": block.text}
+    return {"image": f"data:{JPEG_TYPE};base64,{block.base64}"}

@@ -1,4 +1,4 @@
-"""What tools return: plain JSON objects, and the arguments they share. Schemas are made from these types."""
+"""The types of the tools' arguments and results, all plain JSON. The schemas are made from these types."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ Video = Annotated[
 ]
 Start = Annotated[
     float | None,
-    Field(ge=0, description="Look at nothing before this second. Set it to look closer at a part."),
+    Field(ge=0, description="Ignore everything before this second. Set it to look closer at a part."),
 ]
 Stop = Annotated[
     float | None,
-    Field(gt=0, description="Look at nothing after this second. Set it to look closer at a part."),
+    Field(gt=0, description="Ignore everything after this second. Set it to look closer at a part."),
 ]
 Exclude = Annotated[
     list[Annotated[float, Field(ge=0)]] | None,
-    Field(max_length=64, description="Seconds of frames you have already seen, to be shown other ones."),
+    Field(max_length=64, description="Seconds of frames you have already seen; other frames are returned."),
 ]
 FrameBudget = Annotated[int, Field(ge=1, le=64, description="At most this many key frames.")]
 ShowImages = Annotated[
@@ -57,7 +57,7 @@ Labels = Annotated[
     Field(
         min_length=2,
         max_length=200,
-        description="The classes to choose from, such as ['walk', 'wave a hand'].",
+        description="The labels to choose from, such as ['walk', 'wave a hand'].",
     ),
 ]
 Query = Annotated[
@@ -72,7 +72,7 @@ Query = Annotated[
 
 
 class VideoFacts(TypedDict):
-    """What the file is."""
+    """Facts about the video file."""
 
     name: str
     duration_seconds: float | None
@@ -83,9 +83,11 @@ class VideoFacts(TypedDict):
 class Keyframe(TypedDict):
     """One key frame."""
 
-    seconds: Annotated[float, Field(description="When it is shown, from the start of the video.")]
+    seconds: Annotated[float, Field(description="Its time, from the start of the video.")]
     score: Annotated[float, Field(description="How much it matters here, 0 to 1.")]
-    image: Annotated[str | None, Field(description="Where its picture is, if pictures were asked for.")]
+    image: Annotated[
+        str | None, Field(description="Path or URI of its picture; null if pictures were not requested.")
+    ]
 
 
 class Keyframes(TypedDict):
@@ -97,28 +99,28 @@ class Keyframes(TypedDict):
 
 
 class Description(Keyframes):
-    """A video in one sentence, and the times to look closer at."""
+    """A video in one sentence, and the times at which its look changes."""
 
     description: str
-    moments: Annotated[
-        list[float], Field(description="Seconds at which the video looks different from before.")
+    change_seconds: Annotated[
+        list[float], Field(description="Seconds at which the video begins to look different.")
     ]
     model: str
 
 
 class VideoAnswer(Keyframes):
-    """An answer, and the key frames it rests on."""
+    """An answer, and the key frames it is based on."""
 
     answer: str
     model: str
 
 
 class Classes(Keyframes):
-    """The likeliest class, and how likely each is."""
+    """The most likely label, and the probability of each."""
 
     label: str
     probabilities: Annotated[
         dict[str, float],
-        Field(description="Of each label; they sum to 1. Empty where the model can only name its choice."),
+        Field(description="Of each label; they sum to 1. Empty if the model can only name its choice."),
     ]
     model: str

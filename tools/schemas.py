@@ -1,4 +1,4 @@
-"""Schemas, made from the signatures and docstrings of the tools and nowhere written down again."""
+"""JSON schemas of the tools, made from their signatures and docstrings."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-from keyframe_llm.tools.trust import Limits, ToolError
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+
+from keyframe_llm.tools.sandbox import Limits, ToolError
 
 __all__ = ["Schema", "schema_of"]
 
@@ -18,7 +19,7 @@ _SHOWN_LETTERS = 80
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What a model is told of a tool, and the check of what it calls it with."""
+    """What a model is given of a tool, and the check of the arguments it calls it with."""
 
     name: str
     description: str
@@ -29,19 +30,19 @@ class Schema:
     arguments: type[BaseModel]
 
     def check(self, arguments: Mapping[str, Any] | str) -> dict[str, Any]:
-        """The arguments by name, checked; an argument that is null counts as left out.
+        """The checked arguments by name; an argument that is null counts as left out.
 
-        Raises `ToolError` that names what is wrong with each.
+        Raises `ToolError`, which names each mistake.
         """
-        given = _parsed(arguments) if isinstance(arguments, str) else arguments
-        if not isinstance(given, Mapping):
-            raise ToolError(f"{self.name}: the arguments are a {type(given).__name__}; give an object")
+        args = _parsed(arguments) if isinstance(arguments, str) else arguments
+        if not isinstance(args, Mapping):
+            raise ToolError(f"{self.name}: the arguments are a {type(args).__name__}; give an object")
         try:
-            checked = self.arguments.model_validate({k: v for k, v in given.items() if v is not None})
+            checked = self.arguments.model_validate({k: v for k, v in args.items() if v is not None})
         except ValidationError as error:
-            wrong = "; ".join(_told(entry) for entry in error.errors(include_url=False))
+            mistakes = "; ".join(_mistake(entry) for entry in error.errors(include_url=False))
             names = ", ".join(self.parameters["properties"])
-            raise ToolError(f"{self.name}: {wrong}. Its arguments are {names}") from error
+            raise ToolError(f"{self.name}: {mistakes}. Its arguments are {names}") from error
         return {name: getattr(checked, name) for name in checked.model_fields_set}
 
 
@@ -68,11 +69,11 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text or "{}")
     except ValueError as error:
-        raise ToolError(f"the arguments are no JSON ({error}); give an object") from error
+        raise ToolError(f"the arguments are not JSON ({error}); give an object") from error
 
 
-def _told(entry: Any) -> str:
-    """One thing that is wrong, with the value it is wrong with."""
+def _mistake(entry: Any) -> str:
+    """One mistake in words, with the value that is wrong."""
     where = ".".join(str(part) for part in entry["loc"])
     what = entry["msg"][:1].lower() + entry["msg"][1:]
     if entry["type"] in ("missing", "extra_forbidden"):
@@ -83,7 +84,7 @@ def _told(entry: Any) -> str:
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema without titles, references and nulls, which some models and clients stumble over."""
+    """The schema without titles, references and nulls, which some models and clients cannot read."""
     definitions = schema.pop("$defs", {})
 
     def plain(node: Any, *, named: bool = False) -> Any:

@@ -22,59 +22,60 @@ _Scope = MutableMapping[str, Any]
 _App = Callable[[_Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
 
 
-def run(asked: argparse.Namespace) -> None:
-    """Serve until the client goes. Raises `OptionsError` for what the SDK or the options forbid."""
+def run(args: argparse.Namespace) -> None:
+    """Serve until the client disconnects. Raises `OptionsError` for a missing SDK or a wrong option."""
     try:
         import anyio
+        from mcp.server.stdio import stdio_server
+
         from keyframe_llm.tools.functions import Toolbox
         from keyframe_llm.tools.mcp_server import mcp_server
         from keyframe_llm.tools.pictures import MemoryPictures
-        from keyframe_llm.tools.trust import Limits
-        from mcp.server.stdio import stdio_server
+        from keyframe_llm.tools.sandbox import Limits
     except ModuleNotFoundError as error:
         raise OptionsError(f"{error.name} is missing; run `pip install 'keyframe-llm[agents]'`") from error
     names = {field.name for field in fields(Limits)}
-    limits = {name: value for name, value in vars(asked).items() if name in names and value is not None}
-    given = {"model": asked.model} if asked.model else {}
-    token = _token(asked) if asked.http else None
+    limits = {name: value for name, value in vars(args).items() if name in names and value is not None}
+    model = {"model": args.model} if args.model else {}
+    token = _token(args) if args.http else None
     toolbox = Toolbox(
-        **given,
-        encoder=asked.encoder,
-        roots=asked.root or ["."],
-        url_hosts=asked.url_host or (),
+        **model,
+        encoder=args.encoder,
+        roots=args.root or ["."],
+        url_hosts=args.url_host or (),
         limits=Limits(**limits),
         pictures=MemoryPictures(),
-        device=asked.device,
+        device=args.device,
     )
     server = mcp_server(toolbox)
 
-    async def stdio() -> None:
-        async with stdio_server() as (reading, writing):
-            await server.run(reading, writing, server.create_initialization_options())
+    async def serve_stdio() -> None:
+        async with stdio_server() as (reader, writer):
+            await server.run(reader, writer, server.create_initialization_options())
 
     with toolbox:
-        if asked.http:
+        if args.http:
             import uvicorn
 
-            app = http_app(server, asked.host, token=token, public_names=asked.public_name or ())
+            app = http_app(server, args.host, token=token, public_names=args.public_name or ())
             uvicorn.run(
                 app,
-                host=asked.host,
-                port=asked.port,
+                host=args.host,
+                port=args.port,
                 log_level="warning",
                 limit_concurrency=_MOST_CONNECTIONS,
                 timeout_graceful_shutdown=5,
             )
         else:
-            anyio.run(stdio)
+            anyio.run(serve_stdio)
 
 
 def http_app(server: Any, host: str, *, token: str | None = None, public_names: Sequence[str] = ()) -> _App:
     """The server as an ASGI app, at `/mcp`, for a socket bound to `host`.
 
-    A request must name this machine, or one of `public_names`, in its Host header, and in Origin where it has
-    one: a web page cannot reach the server through a name of its own. Where there is a `token`, a request
-    must bear it. Raises `OptionsError` where others than this machine could come in without one.
+    A request must name this machine, or one of `public_names`, in its Host header, and in Origin if it has
+    that header: a web page cannot reach the server through a name of its own. With a `token`, a request must
+    carry it. Raises `OptionsError` if other machines could connect without one.
     """
     from mcp.server.transport_security import TransportSecuritySettings
 
@@ -83,7 +84,7 @@ def http_app(server: Any, host: str, *, token: str | None = None, public_names: 
     if host in ("0.0.0.0", "::") and not public_names:
         raise OptionsError(f"--host {host} has no name of its own; say with --public-name how it is called")
     own = ("127.0.0.1", "localhost", "[::1]") if _is_loopback(host) else (host,)
-    names = [known for name in (*own, *public_names) for known in (name, f"{name}:*")]
+    names = [pattern for name in (*own, *public_names) for pattern in (name, f"{name}:*")]
     app = server.streamable_http_app(
         max_request_body_size=_MOST_BODY_BYTES,
         transport_security=TransportSecuritySettings(
@@ -92,26 +93,26 @@ def http_app(server: Any, host: str, *, token: str | None = None, public_names: 
             allowed_origins=[f"{scheme}://{name}" for scheme in ("http", "https") for name in names],
         ),
     )
-    return _Bearer(app, token) if token else app
+    return _TokenCheck(app, token) if token else app
 
 
-class _Bearer:
-    """Lets requests through that bear the token."""
+class _TokenCheck:
+    """Passes on the requests that carry the token."""
 
     def __init__(self, app: _App, token: str) -> None:
         self._app, self._token = app, token.encode()
 
     async def __call__(self, scope: _Scope, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
-        if scope["type"] == "http" and not self._borne(scope):
+        if scope["type"] == "http" and not self._has_token(scope):
             headers = [(b"www-authenticate", b"Bearer"), (b"content-length", b"0")]
             await send({"type": "http.response.start", "status": 401, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
         else:
             await self._app(scope, receive, send)
 
-    def _borne(self, scope: _Scope) -> bool:
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        kind, _, token = (given[0] if len(given) == 1 else b"").partition(b" ")
+    def _has_token(self, scope: _Scope) -> bool:
+        headers = [value for name, value in scope["headers"] if name == b"authorization"]
+        kind, _, token = (headers[0] if len(headers) == 1 else b"").partition(b" ")
         return kind.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._token)
 
 
@@ -122,17 +123,17 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _token(asked: argparse.Namespace) -> str | None:
-    """The token in the file named; on the command line it would show in the list of processes."""
-    if asked.token_file is None:
+def _token(args: argparse.Namespace) -> str | None:
+    """The token in the file; on the command line it would be visible in the list of processes."""
+    if args.token_file is None:
         return None
     try:
-        token = Path(asked.token_file).read_text(encoding="utf-8").strip()
+        token = Path(args.token_file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise OptionsError(f"--token-file {asked.token_file}: {error}; give a readable file") from error
-    if len(token) < _SHORTEST_TOKEN or not token.isascii() or any(sign.isspace() for sign in token):
+        raise OptionsError(f"--token-file {args.token_file}: {error}; give a readable file") from error
+    if len(token) < _SHORTEST_TOKEN or not token.isascii() or any(letter.isspace() for letter in token):
         raise OptionsError(
-            f"--token-file {asked.token_file} holds no token of {_SHORTEST_TOKEN} or more ASCII letters; "
+            f"--token-file {args.token_file} holds no token of {_SHORTEST_TOKEN} or more ASCII letters; "
             "make one with `openssl rand -hex 32`"
         )
     return token

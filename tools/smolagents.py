@@ -14,7 +14,7 @@ def smolagents_tools(toolbox: Toolbox) -> list[Any]:
     """One `smolagents.Tool` for each tool; results are objects, and pictures in them are paths."""
     from smolagents import Tool
 
-    class VideoTool(Tool):  # type: ignore[misc]
+    class VideoTool(Tool):  # type: ignore[misc]  # an untyped library
         output_type = "object"
         skip_forward_signature_validation = True
 
@@ -23,14 +23,12 @@ def smolagents_tools(toolbox: Toolbox) -> list[Any]:
             self.name, self.description = schema.name, schema.description
             self.output_schema = schema.returns
             self.inputs = {
-                name: {**told, **({} if name in required else {"nullable": True})}
-                for name, told in schema.parameters["properties"].items()
+                name: {**argument, **({} if name in required else {"nullable": True})}
+                for name, argument in schema.parameters["properties"].items()
             }
             super().__init__()
 
-        def forward(self, *arguments: Any, **named: Any) -> dict[str, Any]:
-            given = {**dict(zip(self.inputs, arguments, strict=False)), **named}
-            result: dict[str, Any] = toolbox.call_tool(self.name, given)
-            return result
+        def forward(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+            return toolbox.call_tool(self.name, {**dict(zip(self.inputs, args, strict=False)), **kwargs})
 
     return [VideoTool(schema) for schema in toolbox.schemas.values()]

@@ -1,4 +1,4 @@
-"""Videos from URLs, where the operator names hosts: public addresses, no redirect, bounded bytes and time."""
+"""Videos from URLs of hosts the operator names: public addresses, no redirects, limited bytes and time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from threading import Timer
 from urllib.parse import urlsplit
 
-from keyframe_llm.tools.trust import Found, Limits, ToolError
+from keyframe_llm.tools.sandbox import AllowedFile, Limits, ToolError
 
 __all__ = ["Target", "check_url", "download", "fetched"]
 
@@ -25,20 +25,20 @@ _CONNECT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL that may be fetched, and the one address that was checked for it."""
+    """A URL that may be fetched, and the address that was checked for it."""
 
     scheme: str
     host: str
     port: int
     path: str
     address: str
-    """The connection goes here, whatever the name resolves to by then."""
+    """The connection goes to this address, even if the name resolves to another one by then."""
 
 
 def check_url(url: str, hosts: Sequence[str]) -> Target:
     """Check a URL against the hosts allowed, each `name` or `name:port`; raises `ToolError`.
 
-    The host must resolve to public addresses alone.
+    The host must resolve to public addresses only.
     """
     if not hosts:
         raise ToolError("URLs are switched off here; give the path of a file in the allowed folders")
@@ -56,7 +56,7 @@ def check_url(url: str, hosts: Sequence[str]) -> Target:
     if f"{host}:{port}" not in hosts and not (usual and host in hosts):
         raise ToolError(f"the host {host}:{port} is not allowed; allowed are {', '.join(hosts)}")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    if not path.isascii() or any(ord(sign) <= 32 for sign in path):
+    if not path.isascii() or any(ord(letter) <= 32 for letter in path):
         raise ToolError("the URL holds blanks or letters beyond ASCII; give it percent-encoded")
     return Target(parts.scheme, host, port, path, _public_address(host, port))
 
@@ -78,7 +78,7 @@ def _is_public(address: str) -> bool:
     inner = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
     if inner is not None:
         return _is_public(str(inner))
-    # 64:ff9b::/96 carries IPv4 addresses through a translator, private ones too.
+    # 64:ff9b::/96 holds IPv4 addresses for a translator, and they may be private.
     translated = ip.version == 6 and ip in ipaddress.ip_network("64:ff9b::/96")
     return ip.is_global and not ip.is_multicast and not translated
 
@@ -87,52 +87,52 @@ class _PinnedHTTP(http.client.HTTPConnection):
     def __init__(self, target: Target, seconds: float) -> None:
         super().__init__(target.host, target.port, timeout=min(seconds, _CONNECT_SECONDS))
         self.target = target
-        self.wire: socket.socket | None = None
-        self.was_cut = False
+        self._socket: socket.socket | None = None
+        self.aborted = False
 
     def connect(self) -> None:
         """Connect to the address that was checked."""
-        where = (self.target.address, self.target.port)
-        self.sock = self.wire = socket.create_connection(where, self.timeout)
+        address = (self.target.address, self.target.port)
+        self.sock = self._socket = socket.create_connection(address, self.timeout)
         if self.target.scheme == "https":
             secure = ssl.create_default_context().wrap_socket(
-                self.wire, server_hostname=self.target.host, do_handshake_on_connect=False
+                self._socket, server_hostname=self.target.host, do_handshake_on_connect=False
             )
-            self.sock = self.wire = secure
+            self.sock = self._socket = secure
             secure.do_handshake()
 
-    def cut(self) -> None:
-        """End whatever is being sent or read; to its reader that looks like the end of the answer."""
-        self.was_cut = True
-        if self.wire is not None:
+    def abort(self) -> None:
+        """End whatever is being sent or read; to the reader it looks like the end of the answer."""
+        self.aborted = True
+        if self._socket is not None:
             with suppress(OSError):  # closed already
-                self.wire.shutdown(socket.SHUT_RDWR)
+                self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def download(target: Target, path: Path, limits: Limits, check: Callable[[], None]) -> None:
-    """Write what `target` holds to `path`; `check` is called between chunks, to stop by raising.
+    """Download `target` to `path`; `check` is called between chunks, and raises to stop.
 
     Raises `ToolError` for a redirect, any status but 200, and more bytes or time than `limits` allow.
     """
     connection = _PinnedHTTP(target, limits.download_seconds)
-    # Slow headers are cut off as well: the clock closes the socket, whoever is reading from it.
-    clock = Timer(limits.download_seconds, connection.cut)
-    clock.daemon = True
-    clock.start()
+    # The timer closes the socket at any stage, so slow headers are bounded too.
+    timer = Timer(limits.download_seconds, connection.abort)
+    timer.daemon = True
+    timer.start()
     try:
         connection.request("GET", target.path, headers={"Accept-Encoding": "identity"})
         with connection.getresponse() as response:
             _save(response, path, limits, check)
-        if connection.was_cut:
+        if connection.aborted:
             raise TimeoutError
     except (OSError, http.client.HTTPException) as error:
         late = f"took over {limits.download_seconds:g} s"
-        why = late if connection.was_cut else f"failed ({type(error).__name__})"
+        why = late if connection.aborted else f"failed ({type(error).__name__})"
         raise ToolError(
             f"the download from {target.host} {why}; try a smaller video or another one"
         ) from None
     finally:
-        clock.cancel()
+        timer.cancel()
         connection.close()
 
 
@@ -158,11 +158,13 @@ def _save(response: http.client.HTTPResponse, path: Path, limits: Limits, check:
 
 
 @contextmanager
-def fetched(url: str, hosts: Sequence[str], limits: Limits, check: Callable[[], None]) -> Iterator[Found]:
-    """The video of a URL as a file, for as long as the context lasts. Raises `ToolError`."""
+def fetched(
+    url: str, hosts: Sequence[str], limits: Limits, check: Callable[[], None]
+) -> Iterator[AllowedFile]:
+    """The video of a URL as a file that is deleted when the block ends. Raises `ToolError`."""
     target = check_url(url, hosts)
     suffix = PurePosixPath(urlsplit(url).path).suffix
     with TemporaryDirectory(prefix="keyframe-llm-", ignore_cleanup_errors=True) as folder:
         path = Path(folder).resolve() / f"video{suffix if suffix[1:].isalnum() and len(suffix) < 6 else ''}"
         download(target, path, limits, check)
-        yield Found(path, url)
+        yield AllowedFile(path, url)

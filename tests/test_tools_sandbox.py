@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from keyframe_llm.demos.videos import demo_video
 
 pytest.importorskip("pydantic", reason="pydantic is not installed (the `agents` extra)")
 
+from keyframe_llm import OptionsError
 from keyframe_llm.tools import Limits, Toolbox, ToolError
 from keyframe_llm.tools.urls import Target, check_url, download
-
-from keyframe_llm import OptionsError
 
 VIDEO = demo_video("one_walk.mp4")
 
@@ -247,7 +247,7 @@ def test_a_stream_that_turns_into_a_bomb_is_watched_up_to_there(place: Path, vid
         assert told["warnings"]
     for most, sizes in ((None, {(96, 64), (640, 480)}), (bound, {(96, 64)})):
         with FrameReader(str(place / "open" / name), max_pixels=most) as reader:
-            assert {(shot.frame.width, shot.frame.height) for shot in reader.shots()} == sizes
+            assert {(shot.frame.width, shot.frame.height) for shot in reader.timed_frames()} == sizes
 
 
 def test_a_picture_that_is_shown_much_wider_than_it_is_stored_is_refused(

@@ -1,8 +1,8 @@
-"""What an agent may have opened: files under allowed folders, and nothing that is out of bounds.
+"""What an agent may open: files in the allowed folders, within limits of length and size.
 
-An agent's arguments are a stranger's. Paths are resolved, symbolic links and all, before they are compared
-with the folders allowed; a file's header is checked before a picture is decoded; messages name files by the
-part of their path below an allowed folder.
+The arguments of an agent are not trusted. Paths are resolved, with all symbolic links, before they are
+compared with the allowed folders; a file's header is checked before anything is decoded; messages name files
+by the part of their path below an allowed folder.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import Any
 
 from keyframe_llm.errors import KeyframeError, OptionsError
 
-__all__ = ["Found", "Limits", "Roots", "ToolError", "check_header"]
+__all__ = ["AllowedFile", "Limits", "Roots", "ToolError", "check_header"]
 
 _SUFFIXES = {".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
-_NAMES_TOLD = 10
-_ENTRIES_LOOKED_AT = 2000
+_MOST_HINTS = 10
+_MOST_ENTRIES = 2000
 
 
 class ToolError(KeyframeError):
-    """A call that is refused, or that failed in a way the agent can act on; safe to show to it."""
+    """A call that is refused, or that failed in a way the agent can act on; its message is safe to show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +33,19 @@ class Limits:
     """What a call may cost. Raises `OptionsError` on a value that is not above 0."""
 
     max_duration_seconds: float = 4 * 3600.0
-    """The longest video that is opened, by what its header states, or its packets where it states nothing."""
+    """The longest video that is opened, by its header, or by its packets if the header states no length."""
     max_pixels: int = 4096 * 2304
-    """The largest picture, width times height: as stored, wherever in the file, and as shown."""
+    """The largest picture, width times height: as stored, anywhere in the file, and as displayed."""
     max_frames: int = 8
     """The most key frames of one call, 1–64."""
     image_side: int = 768
-    """Key frames are handed out at most this many pixels wide or high."""
+    """Key frames are returned at most this many pixels wide or high."""
     concurrent_calls: int = 2
-    """Calls worked on at once; models are used by one of them at a time."""
+    """Calls that run at once; models are used by one of them at a time."""
     waiting_calls: int = 128
     """Calls that may wait for their turn; more are refused."""
     timeout_seconds: float = 300.0
-    """A call ends after this long, waiting for its turn included."""
+    """A call ends after this long, its waiting included."""
     max_download_bytes: int = 512 << 20
     """The most that is read from a URL."""
     download_seconds: float = 60.0
@@ -63,13 +63,13 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A video that may be opened."""
+class AllowedFile:
+    """A file that may be opened."""
 
     path: Path
-    """Resolved: no symbolic link is left in it."""
+    """Resolved: it has no symbolic link in it."""
     name: str
-    """What it is called in results and messages."""
+    """Its name in results and messages."""
 
 
 class Roots:
@@ -85,56 +85,56 @@ class Roots:
                 raise OptionsError(f"root {os.fspath(folder)!r} is not a folder; give one that exists")
             self._folders.append(resolved)
 
-    def find(self, video: str) -> Found:
-        """Find the file an agent named, relative to a root or absolute.
+    def find(self, video: str) -> AllowedFile:
+        """Find the file an agent named, by a path that is absolute or relative to a root.
 
-        Raises `ToolError`, in the same words, for a file that is missing and for one that lies elsewhere:
-        what exists outside the roots is not told.
+        Raises `ToolError`, with the same message, for a file that is missing and for one outside the roots:
+        it does not tell which files exist outside.
         """
         if video.strip() and "\0" not in video:
             for candidate in self._candidates(video):
                 found = self._inside(candidate)
                 if found is not None:
                     return found
-        told = ", ".join(self._nearby(video))
-        hint = f"; videos there: {told}" if told else "; ask which folder holds the video"
+        names = ", ".join(self._nearby(video))
+        hint = f"; videos there: {names}" if names else "; ask which folder holds the video"
         raise ToolError(f"there is no video {video!r} in the allowed folders{hint}")
 
-    def without(self, text: str) -> str:
-        """The text with paths below the roots made relative to them."""
+    def relative_text(self, text: str) -> str:
+        """The text with all paths below the roots made relative to them."""
         for root in self._folders:
             text = text.replace(f"{root}{os.sep}", "")
         return text
 
     def _candidates(self, video: str) -> list[Path]:
-        asked = Path(video)
-        return [asked] if asked.is_absolute() else [root / asked for root in self._folders]
+        path = Path(video)
+        return [path] if path.is_absolute() else [root / path for root in self._folders]
 
-    def _inside(self, candidate: Path) -> Found | None:
+    def _inside(self, candidate: Path) -> AllowedFile | None:
         try:
             path = candidate.resolve(strict=True)
         except (OSError, RuntimeError, ValueError):  # missing, a loop of links, a name no file can have
             return None
         for root in self._folders:
             if path.is_relative_to(root):
-                return Found(path, path.relative_to(root).as_posix())
+                return AllowedFile(path, path.relative_to(root).as_posix())
         return None
 
     def _nearby(self, video: str) -> list[str]:
-        """Names of a few videos in the folder that was meant, or at the top of the roots."""
+        """Names of a few videos in the folder of the path, or at the top of the roots."""
         try:
             parents = [self._inside(c.parent) for c in self._candidates(video)] if "\0" not in video else []
         except ValueError:
             parents = []
         folders = [found.path for found in parents if found is not None] or self._folders
         names = sorted(name for folder in folders for name in self._videos(folder))
-        return [*names[:_NAMES_TOLD], *(["…"] if len(names) > _NAMES_TOLD else [])]
+        return [*names[:_MOST_HINTS], *(["…"] if len(names) > _MOST_HINTS else [])]
 
     def _videos(self, folder: Path) -> Iterator[str]:
         if not folder.is_dir():
             return
         with os.scandir(folder) as entries:
-            for entry in islice(entries, _ENTRIES_LOOKED_AT):
+            for entry in islice(entries, _MOST_ENTRIES):
                 if Path(entry.name).suffix.lower() in _SUFFIXES and entry.is_file(follow_symlinks=False):
                     found = self._inside(folder / entry.name)
                     if found is not None:
@@ -142,10 +142,11 @@ class Roots:
 
 
 def check_header(path: Path, limits: Limits, check: Callable[[], None] = lambda: None) -> str | None:
-    """Check length and size before anything is decoded; returns the file's comment.
+    """Check length and size before anything is decoded; returns the comment in the file's header.
 
-    Where the file states no length its packets are read, and `check` is called between them, to stop by
-    raising. Raises `ToolError` for a video that is too long or too large, `VideoError` for what is no video.
+    If the header states no length the packets are read, and `check` is called between them; it raises to
+    stop. Raises `ToolError` for a video that is too long or too large, `VideoError` for a file that is no
+    video.
     """
     import av
 
@@ -153,9 +154,9 @@ def check_header(path: Path, limits: Limits, check: Callable[[], None] = lambda:
 
     name = check_path(path)
     with open_container(name, limits.max_pixels) as container, av_errors(name):
-        shown = video_stream(container, name)
-        pixels = max(stream.width * stream.height for stream in container.streams.video)
-        if not shown.width * shown.height:
+        stream = video_stream(container, name)
+        pixels = max(each.width * each.height for each in container.streams.video)
+        if not stream.width * stream.height:
             raise ToolError(
                 f"{name} states no size of its pictures, or they are of over {limits.max_pixels:,} pixels; "
                 "use a smaller copy"
@@ -166,10 +167,10 @@ def check_header(path: Path, limits: Limits, check: Callable[[], None] = lambda:
                 "use a smaller copy"
             )
         seconds = [container.duration / av.time_base] if container.duration else []
-        if shown.duration and shown.time_base:
-            seconds.append(float(shown.duration * shown.time_base))
+        if stream.duration and stream.time_base:
+            seconds.append(float(stream.duration * stream.time_base))
         if not seconds:
-            seconds.append(_packed_seconds(container, shown, limits.max_duration_seconds, check))
+            seconds.append(_measured_seconds(container, stream, limits.max_duration_seconds, check))
         if max(seconds) > limits.max_duration_seconds:
             raise ToolError(
                 f"{name} is {max(seconds):,.0f} s long, and at most {limits.max_duration_seconds:,.0f} s are "
@@ -179,17 +180,17 @@ def check_header(path: Path, limits: Limits, check: Callable[[], None] = lambda:
         return comment
 
 
-def _packed_seconds(container: Any, stream: Any, enough: float, check: Callable[[], None]) -> float:
-    """How long the packets of a stream last, by their times or their number; reading ends beyond `enough`."""
+def _measured_seconds(container: Any, stream: Any, enough: float, check: Callable[[], None]) -> float:
+    """The length of a stream by its packets' times, or their number; reading ends beyond `enough`."""
     tick = 1 / float(stream.guessed_rate or stream.average_rate or 25)
     first: float | None = None
     length = 0.0
     for count, packet in enumerate(container.demux(stream)):
         check()
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        shown = count * tick if stamp is None else float(stamp * stream.time_base)
-        first = shown if first is None else first
-        length = max(length, shown - first, 0.0 if stamp is not None else (count + 1) * tick)
+        timestamp = packet.pts if packet.pts is not None else packet.dts
+        second = count * tick if timestamp is None else float(timestamp * stream.time_base)
+        first = second if first is None else first
+        length = max(length, second - first, 0.0 if timestamp is not None else (count + 1) * tick)
         if length > enough:
             break
     return length

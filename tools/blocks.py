@@ -1,0 +1,46 @@
+"""A tool's result as content blocks: the JSON first, then the time and the picture of each key frame."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keyframe_llm.tools.pictures import Pictures
+
+__all__ = ["JPEG_TYPE", "ImageBlock", "TextBlock", "result_blocks"]
+
+JPEG_TYPE = "image/jpeg"
+
+
+@dataclass(frozen=True, slots=True)
+class TextBlock:
+    """A piece of text: the result as JSON, or the time of the picture that follows."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBlock:
+    """A picture as a JPEG file."""
+
+    jpeg: bytes
+
+    @property
+    def base64(self) -> str:
+        """The JPEG file in base64."""
+        return base64.b64encode(self.jpeg).decode("ascii")
+
+
+def result_blocks(result: Mapping[str, Any], pictures: Pictures) -> Iterator[TextBlock | ImageBlock]:
+    """Yield the blocks of a result; `pictures` holds the images it refers to.
+
+    Raises `ToolError` where a picture is not kept any more.
+    """
+    yield TextBlock(json.dumps(result, ensure_ascii=False))
+    for frame in result["keyframes"]:
+        if frame["image"] is not None:
+            yield TextBlock(f"[{frame['seconds']:.1f}s]")
+            yield ImageBlock(pictures.read(frame["image"]))

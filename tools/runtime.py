@@ -1,0 +1,189 @@
+"""What the tools run on and an agent cannot change: models, folders, limits, and how errors are reported."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyframe_llm.cartoon import DRAWN, OUTSIDE_WORLD
+from keyframe_llm.encoders import Encoder
+from keyframe_llm.encoders.shared import SharedEncoder
+from keyframe_llm.errors import KeyframeError, ModelError
+from keyframe_llm.jpeg import encode_jpeg
+from keyframe_llm.options import SelectOptions
+from keyframe_llm.pipeline import DEFAULT_ENCODER, DEFAULT_MODEL, KeyframeLLM
+from keyframe_llm.selection import Selection
+from keyframe_llm.tools.jobs import Job, JobPool, check_current_job, current_job, report_progress
+from keyframe_llm.tools.pictures import FolderPictures, Pictures
+from keyframe_llm.tools.results import Keyframes
+from keyframe_llm.tools.sandbox import AllowedFile, Limits, Roots, ToolError, check_header
+from keyframe_llm.tools.urls import fetched
+from keyframe_llm.vlm import VLM
+from keyframe_llm.vlm.shared import SharedVLM
+
+__all__ = ["OpenedVideo", "ToolRuntime"]
+
+T = TypeVar("T")
+_JPEG_QUALITY = 85
+_logger = logging.getLogger(__name__)
+
+
+class OpenedVideo:
+    """A video that may be read, a `KeyframeLLM` to read it with, and how its results are written."""
+
+    def __init__(self, runtime: ToolRuntime, llm: KeyframeLLM, file: AllowedFile, *, drawn: bool) -> None:
+        self._runtime, self.llm, self._file, self._drawn = runtime, llm, file, drawn
+        self.path = str(file.path)
+
+    def result(self, selection: Selection, *, include_images: bool, models: tuple[str, ...]) -> Keyframes:
+        """What the results of all tools have in common; `models` are the models that were used."""
+        images = selection.frames.images if include_images else [None] * len(selection.frames)
+        scores = selection.scores.total[selection.chosen]
+        outside = [OUTSIDE_WORLD] if "cartoon" in models and not self._drawn else []
+        duration = selection.video.duration_seconds
+        return {
+            "video": {
+                "name": self._file.name,
+                "duration_seconds": None if duration is None else round(duration, 3),
+                "width": selection.video.width,
+                "height": selection.video.height,
+            },
+            "keyframes": [
+                {
+                    "seconds": round(float(second), 3),
+                    "score": round(float(score), 4),
+                    "image": None if image is None else self._runtime.save_picture(image),
+                }
+                for second, score, image in zip(selection.seconds, scores, images, strict=True)
+            ],
+            "warnings": [
+                self._runtime.public_text(text, self._file) for text in (*selection.warnings, *outside)
+            ],
+        }
+
+
+class ToolRuntime:
+    """Finds videos, runs jobs on them within limits, and reports what went wrong."""
+
+    def __init__(
+        self,
+        model: str | VLM = DEFAULT_MODEL,
+        encoder: str | Encoder | None = None,
+        *,
+        roots: Sequence[str | os.PathLike[str]] = (".",),
+        url_hosts: Sequence[str] = (),
+        limits: Limits | None = None,
+        pictures: Pictures | None = None,
+        device: str | None = None,
+        **model_options: Any,
+    ) -> None:
+        """`model` and `encoder` are as for `KeyframeLLM`, loaded when a call first needs them.
+
+        `roots` are the folders whose files may be opened, the current one by default; `url_hosts` the hosts,
+        `name` or `name:port`, that videos may be fetched from, by default none. `pictures` keeps the key
+        frames that results refer to; the default is a private folder that is deleted when Python ends.
+        """
+        encoder = encoder or ("cartoon" if model == "cartoon" else DEFAULT_ENCODER)
+        self.model, self.encoder = _public_name(model), _public_name(encoder)
+        self.served = isinstance(model, str) and model.startswith(("http://", "https://"))
+        self.limits, self.url_hosts = limits or Limits(), tuple(host.lower() for host in url_hosts)
+        self.pictures: Pictures = pictures or FolderPictures()
+        self.roots = Roots(roots)
+        vlm = SharedVLM(model, device=device, checkpoint=check_current_job, **model_options)
+        shared_encoder = SharedEncoder(encoder, device=device, checkpoint=check_current_job)
+        options = SelectOptions(max_picture_pixels=self.limits.max_pixels)
+        self._pool = JobPool(
+            lambda: KeyframeLLM(vlm, shared_encoder, options=options, progress=report_progress), self.limits
+        )
+
+    @property
+    def active_calls(self) -> int:
+        """How many calls are waiting or running."""
+        return self._pool.active
+
+    def close(self) -> None:
+        """Accept no more calls."""
+        self._pool.close()
+
+    def save_picture(self, image: NDArray[np.uint8]) -> str:
+        """Save a key frame, (H, W, 3) RGB, made smaller if needed; returns the name it is kept under."""
+        side = self.limits.image_side
+        return self.pictures.save(encode_jpeg(image, quality=_JPEG_QUALITY, max_size=(side, side)))
+
+    def public_text(self, text: str, file: AllowedFile) -> str:
+        """The text with the file's path replaced by its public name."""
+        return self.roots.relative_text(text.replace(str(file.path), file.name))
+
+    def check_budget(self, max_frames: int) -> int:
+        """`max_frames` itself; raises `ToolError` where it is over the limit."""
+        if max_frames > self.limits.max_frames:
+            raise ToolError(f"max_frames is {max_frames}; at most {self.limits.max_frames} are allowed")
+        return max_frames
+
+    def run(self, video: str, work: Callable[[OpenedVideo], T]) -> T:
+        """Run `work` on a video in a thread of the pool: in this thread, if it is one of them.
+
+        Raises `ToolError`, with a message that an agent may read.
+        """
+        current = current_job()
+        if current is None:
+            job = Job(self.limits.timeout_seconds)
+            return self.wait(job, self.submit(job, lambda: self.run(video, work)))
+        job, llm = current
+        with self._open(video, job) as file, self._public_errors(file):
+            drawn = check_header(file.path, self.limits, job.check) == DRAWN
+            return work(OpenedVideo(self, llm, file, drawn=drawn))
+
+    def submit(self, job: Job, work: Callable[[], T]) -> Future[T]:
+        """Run `work` when a thread is free; raises `ToolError` where too many calls are waiting."""
+        return self._pool.submit(job, work)
+
+    def wait(self, job: Job, future: Future[T]) -> T:
+        """The result of a job; raises `ToolError` when its time is over."""
+        try:
+            return future.result(job.seconds_left)
+        except (FutureTimeout, CancelledError) as error:
+            raise job.timeout_error() from error
+        finally:
+            job.stop()
+            future.cancel()
+
+    @contextmanager
+    def _open(self, video: str, job: Job) -> Iterator[AllowedFile]:
+        if "://" in video:
+            with fetched(video, self.url_hosts, self.limits, job.check) as file:
+                yield file
+        else:
+            yield self.roots.find(video)
+
+    @contextmanager
+    def _public_errors(self, file: AllowedFile) -> Iterator[None]:
+        """Turn the library's errors into errors that an agent may read."""
+        try:
+            yield
+        except ModelError as error:
+            _logger.error("%s", error)  # it may name places on the disk: for the operator alone
+            raise ToolError(
+                "a model that this needs cannot be used here; tell the user to check the model and encoder "
+                "these tools were given (the log says more), or use select_keyframes without a query"
+            ) from error
+        except KeyframeError as error:
+            raise ToolError(self.public_text(str(error), file)) from error
+
+
+def _public_name(model: object) -> str:
+    """The name of a model in results, without the address of a server and the place of a folder."""
+    if not isinstance(model, str):
+        return type(model).__name__
+    if model.startswith(("http://", "https://")):
+        return model.partition("#")[2] or "a server"
+    return Path(model).name if Path(model).is_dir() else model
