@@ -1,95 +1,178 @@
-"""The command as people run it: a process of its own, its output, its exit status."""
+"""The commands: what they print, what they save, and what a mistake costs."""
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import subprocess
 import sys
+from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
 
 from keyframe_llm.cartoon.world.film import write_clip
-from keyframe_llm.cli import main
+from keyframe_llm.cli import main, parser
+from keyframe_llm.cli.main import exit_status
+from keyframe_llm.cli.output import print_keyframes
+from keyframe_llm.data import STAGES
+from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
+from keyframe_llm.errors import VideoError
+
+WALK = str(demo_video("one_walk.mp4"))
+Capture = pytest.CaptureFixture[str]
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the command with no hub in reach."""
-    return subprocess.run(
-        [sys.executable, "-m", "keyframe_llm.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": os.devnull + "-none"},
-        check=False,
+@pytest.fixture(autouse=True)
+def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No hub in reach, no model in the local cache, and no progress of a library already imported."""
+    from huggingface_hub import constants
+    from transformers.utils import logging
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path_factory.mktemp("hub")))
+    logging.disable_progress_bar()
+    yield
+    logging.enable_progress_bar()
+
+
+def status(*arguments: str | Path) -> int:
+    """The exit status of a command, also where argparse ends it."""
+    try:
+        return main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        assert isinstance(end.code, int)
+        return end.code
+
+
+# Results -----------------------------------------------------------------------------------------------
+
+
+def test_select_prints_times_on_stdout_and_progress_on_stderr(capsys: Capture) -> None:
+    assert status("select", WALK) == 0
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert 1 <= len(lines) <= 3 and all("s  stands for " in line for line in lines)
+    assert printed.err.splitlines()[:2] == [f"{STAGES['decode']} …", f"{STAGES['propose']} …"]
+
+
+def test_a_key_frame_is_printed_with_what_chose_it(capsys: Capture) -> None:
+    parts = {"semantic": None, "temporal": None, "drop": None}
+    print_keyframes(
+        [
+            {"seconds": 1.5, "score": 0.4512, **parts},
+            {"seconds": 2.0, "score": 0.75, "semantic": 1.0, "temporal": 0.25, "drop": 0.5},
+            {"seconds": 61.25, "score": 0.5, **parts, "semantic": 0.5},
+            {"seconds": 62.0, "score": None, **parts},
+        ]
     )
+    assert capsys.readouterr().out.splitlines() == [
+        "     1.50s  stands for 45 %",
+        "     2.00s  score 0.750  semantic 1.000  temporal 0.250  drop 0.500",
+        "    61.25s  score 0.500  semantic 0.500",
+        "    62.00s",
+    ]
 
 
-def test_select_prints_times_on_stdout_and_progress_on_stderr() -> None:
-    done = run("select", demo_video("one_walk.mp4"))
-    assert done.returncode == 0
-    lines = done.stdout.splitlines()
-    assert 1 <= len(lines) <= 3 and all("s  score " in line for line in lines)
-    assert done.stderr.splitlines() == ["reading the video …", "proposing frames …"]
-
-
-def test_select_json_is_one_object_with_the_documented_keys() -> None:
-    done = run("select", demo_video(), "--json", "--quiet", "--max-frames", "2")
-    told = json.loads(done.stdout)
-    assert set(told["video"]) == {"path", "duration_seconds", "average_fps", "width", "height", "codec"}
-    assert told["video"]["duration_seconds"] == pytest.approx(60.0)
-    assert (told["caption"], told["caption_source"]) == (None, "none")
-    assert 1 <= len(told["keyframes"]) <= 2
-    for entry in told["keyframes"]:
+def test_select_json_is_one_object_with_the_documented_keys(capsys: Capture) -> None:
+    assert status("select", demo_video(), "--json", "--quiet", "--max-frames", "2") == 0
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    assert set(result["video"]) == {"path", "duration_seconds", "average_fps", "width", "height", "codec"}
+    assert result["video"]["duration_seconds"] == pytest.approx(60.0)
+    assert (result["caption"], result["caption_source"]) == (None, "none")
+    assert 1 <= len(result["keyframes"]) <= 2
+    for entry in result["keyframes"]:
         assert set(entry) == {"seconds", "score", "semantic", "temporal", "drop", "image"}
-    assert set(told["frame_reduction"]) == {"versus_uniform8", "versus_all"}
-    assert set(told["timings"]) == {"decode", "propose", "caption", "embed", "score", "total"}
-    assert told["sampled_frames"] > 100 and len(told["proposals"]) >= 5
-    assert done.stderr == ""
+        assert entry["semantic"] is None and 0.0 < entry["score"] <= 1.0
+    assert set(result["frame_reduction"]) == {"versus_uniform8", "versus_all"}
+    assert set(result["timings"]) == {"decode", "propose", "caption", "embed", "score", "total"}
+    assert result["sampled_frames"] > 100 and len(result["proposals"]) >= 5
+    assert printed.err == ""
 
 
-def test_demo_finds_the_hidden_event_and_writes_the_pictures(tmp_path: Path) -> None:
-    done = run("demo", "--json", "--out", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+def test_demo_finds_the_hidden_event_and_writes_the_pictures(tmp_path: Path, capsys: Capture) -> None:
+    assert status("demo", "--json", "--out", tmp_path / "out") == 0
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
     clip = demo_clips()["hidden_event.mp4"]
     assert clip.event is not None
     event = clip.scenes[clip.event]
-    assert told["question"] == DEMO_QUESTION
-    assert told["answer"] == "flies a kite"
-    assert any(event.start <= entry["seconds"] < event.end for entry in told["keyframes"])
-    assert "a man in red reads a book in the park" in told["caption"]
-    assert told["model"] == "cartoon" and told["prompt_tokens"] > 0
-    for entry in told["keyframes"]:
+    assert result["question"] == DEMO_QUESTION
+    assert result["answer"] == "flies a kite"
+    assert any(event.start <= entry["seconds"] < event.end for entry in result["keyframes"])
+    assert "a man in red reads a book in the park" in result["caption"]
+    assert result["model"] == "cartoon" and result["prompt_tokens"] > 0
+    for entry in result["keyframes"]:
         assert Path(entry["image"]).is_file()
-    assert {path.name for path in (tmp_path / "out").iterdir()} >= {
-        "selection.json",
-        "contact_sheet.png",
-        "scores.png",
-    }
-    assert "warning" not in done.stderr
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names >= {"selection.json", "contact_sheet.png", "scores.png"}
+    assert "warning" not in printed.err
 
 
-def test_classify_lists_the_likeliest_labels_first() -> None:
-    done = run(
-        "classify", demo_video("one_walk.mp4"), "--labels", "wave,walk,read", "--model", "cartoon", "--quiet"
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-3].endswith("walk")
+def test_demo_prints_the_caption_the_question_and_the_answer(capsys: Capture) -> None:
+    assert status("demo", "--quiet") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("caption   ") and f"question  {DEMO_QUESTION}" in lines
+    assert lines[-1] == "flies a kite"
 
 
-def test_the_embedded_model_warns_outside_its_world(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_caption_prints_the_key_frames_and_then_one_sentence(capsys: Capture) -> None:
+    assert status("caption", WALK, "--model", "cartoon", "--quiet") == 0
+    *frames, sentence = capsys.readouterr().out.splitlines()
+    assert frames and all("s  stands for " in line for line in frames)
+    assert "walks" in sentence
+
+
+def test_ask_prints_the_same_answer_for_people_and_as_json(capsys: Capture) -> None:
+    command = ("ask", WALK, "What is the person doing?", "--model", "cartoon", "--quiet")
+    assert status(*command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert status(*command, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert lines[-1] == result["answer"] != ""
+    assert len(lines) == len(result["keyframes"]) + 1
+
+
+def test_select_with_a_model_chooses_by_the_caption_that_it_writes(capsys: Capture) -> None:
+    assert status("select", WALK, "--model", "cartoon", "--quiet", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["caption_source"] == "generated" and "walks" in result["caption"]
+    assert result["keyframes"][0]["semantic"] is not None
+
+
+def test_classify_lists_the_likeliest_labels_first(capsys: Capture) -> None:
+    assert status("classify", WALK, "--labels", "wave,walk,read", "--model", "cartoon", "--quiet") == 0
+    assert capsys.readouterr().out.splitlines()[-3].endswith("walk")
+
+
+def test_the_embedded_model_warns_outside_its_world(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "unsigned.mp4"
     write_clip(demo_clips()["one_walk.mp4"], path, fps=4)
     path.write_bytes(path.read_bytes().replace(b"drawn by keyframe-llm", b"filmed somewhere else"))
-    assert main(["select", str(path), "--caption", "a man walks", "--encoder", "cartoon", "--json"]) == 0
+    assert status("select", path, "--caption", "a man walks", "--encoder", "cartoon", "--json") == 0
     printed = capsys.readouterr()
-    assert "understand only the drawn world" in printed.err
+    assert printed.err.count("understand only the drawn world") == 1
     assert "understand only the drawn world" in json.loads(printed.out)["warnings"][0]
+
+
+def test_a_line_of_progress_is_off_the_terminal_before_results_are_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert status("select", WALK) == 0
+    shown = [line.rsplit("\033[K", 1)[-1] for line in screen.getvalue().strip("\n").split("\n")]
+    assert STAGES["decode"] in screen.getvalue() and len(shown) >= 1
+    assert all(line[:9].strip().replace(".", "").isdigit() for line in shown)
+
+
+# Mistakes ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -98,53 +181,91 @@ def test_the_embedded_model_warns_outside_its_world(
         (["select", "nowhere.mp4"], "nowhere.mp4"),
         (["select", "VIDEO", "--max-frames", "-2"], "max_frames is -2"),
         (["select", "VIDEO", "--gamma-time", "70"], "gamma_time is 70"),
+        (["select", "VIDEO", "--seed", "-1"], "seed is -1"),
         (["select", "VIDEO", "--weights", "1,1,1"], "sum to 1"),
-        (["select", "VIDEO", "--weights", "many"], "three numbers"),
+        (["select", "VIDEO", "--weights", "0.5,0.5"], "three numbers"),
+        (["select", "VIDEO", "--weights", "many"], "'many'"),
         (["select", "VIDEO", "--fps", "fast"], "invalid float value"),
+        (["select", "VIDEO", "--method", "magic"], "magic"),
+        (["select", "VIDEO", "--caption", "caf\udce9"], "not valid Unicode"),
         (["select", "VIDEO", "--caption", "a dog"], "google/siglip2-base-patch16-224"),
         (["select", "VIDEO", "--caption", "a dog", "--encoder", "./none"], "./none"),
         (["select", "VIDEO", "--caption", "a dog", "--encoder", "local-dir:none"], "none"),
         (["ask", "VIDEO", "What?", "--encoder", "cartoon"], "Qwen/Qwen2.5-VL-7B-Instruct"),
         (["ask", "VIDEO", "", "--model", "cartoon"], "question is empty"),
         (["caption", "VIDEO", "--model", "no/such-model"], "no/such-model"),
+        (["caption", "VIDEO", "--model", "cartoon", "--prompts", "FILE/inside"], "inside"),
         (["classify", "VIDEO", "--labels", "walk", "--model", "cartoon"], "at least two"),
+        (["classify", "VIDEO", "--labels", "walk,run", "--top", "0"], "top is 0"),
         (["select", "VIDEO", "--out", "FILE/inside"], "inside"),
+        (["select", "VIDEO", "--out", ""], "empty"),
         (["juggle"], "juggle"),
         ([], "COMMAND"),
     ],
 )
-def test_a_mistake_costs_one_line_and_status_2(tmp_path: Path, arguments: list[str], says: str) -> None:
+def test_a_mistake_costs_one_line_and_status_2(
+    tmp_path: Path, arguments: list[str], says: str, capsys: Capture
+) -> None:
     (tmp_path / "FILE").write_text("not a folder")
-    there = {"VIDEO": str(demo_video("one_walk.mp4")), "FILE/inside": str(tmp_path / "FILE" / "inside")}
-    done = run(
-        *(there.get(argument, argument) for argument in arguments),
-        *(["--quiet"] if len(arguments) > 1 else []),
-    )
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert done.stderr.startswith("keyframe-llm: error: ") and says in done.stderr
-    assert done.stdout == ""
+    places = {"VIDEO": WALK, "FILE/inside": str(tmp_path / "FILE" / "inside")}
+    given = [places.get(argument, argument) for argument in arguments]
+    assert status(*given, *(["--quiet"] if len(arguments) > 1 else [])) == 2
+    printed = capsys.readouterr()
+    assert len(printed.err.splitlines()) == 1, printed.err
+    assert printed.err.startswith("keyframe-llm: error: ") and says in printed.err
+    assert printed.out == ""
 
 
-def test_a_model_that_cannot_be_had_names_the_three_ways_out() -> None:
-    done = run("ask", demo_video("one_walk.mp4"), "What?", "--encoder", "cartoon", "--quiet")
-    assert all(way in done.stderr for way in ("local folder", "http://host:port/v1", "--model cartoon"))
+def test_a_model_that_cannot_be_had_names_the_three_ways_out(capsys: Capture) -> None:
+    assert status("ask", WALK, "What?", "--encoder", "cartoon", "--quiet") == 2
+    printed = capsys.readouterr().err
+    assert all(way in printed for way in ("local folder", "http://host:port/v1", "--model cartoon"))
 
 
-def test_output_cut_short_by_its_reader_is_no_error() -> None:
-    command = (
-        f"{sys.executable} -m keyframe_llm.cli select {demo_video('one_walk.mp4')} --json --quiet | head -c 1"
-    )
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
-    assert done.stdout == "{" and done.stderr == ""
+def test_a_cache_folder_that_cannot_be_used_costs_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
+) -> None:
+    monkeypatch.setenv("KEYFRAME_LLM_CACHE", str(tmp_path / ("n" * 300)))
+    assert status("cache") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "KEYFRAME_LLM_CACHE" in line
 
 
-def test_help_is_quick_to_import() -> None:
-    code = (
-        "import sys; sys.argv = ['keyframe-llm', '--help']\n"
-        "try:\n    from keyframe_llm.cli import main; main()\n"
-        "except SystemExit: pass\n"
-        "print([m for m in ('torch', 'sklearn', 'av', 'matplotlib', 'transformers') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+# The last catch ----------------------------------------------------------------------------------------
+
+
+def fail(error: BaseException) -> None:
+    """Work that ends with an error."""
+    raise error
+
+
+def test_a_fault_of_the_program_is_one_line_that_says_where_to_report_it(capsys: Capture) -> None:
+    error = ZeroDivisionError("division\nby zero")
+    assert exit_status(lambda: fail(error), Namespace(debug=False)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("keyframe-llm: a fault of the program: ZeroDivisionError: division by zero; ")
+    assert "report" in line and '"Contributing"' in line and "--debug" in line
+
+
+@pytest.mark.parametrize(("error", "code"), [(ZeroDivisionError("no"), 1), (VideoError("no picture"), 2)])
+def test_debug_shows_the_traceback_before_the_line(error: Exception, code: int, capsys: Capture) -> None:
+    assert exit_status(lambda: fail(error), Namespace(debug=True)) == code
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Traceback (most recent call last):" and "raise error" in "".join(lines)
+    assert lines[-1].startswith("keyframe-llm: ")
+
+
+def test_debug_may_stand_before_the_command_and_after_it() -> None:
+    assert parser().parse_args(["--debug", "cache"]).debug is True
+    assert parser().parse_args(["cache", "--debug"]).debug is True
+    assert parser().parse_args(["cache"]).debug is False
+
+
+def test_a_message_as_long_as_a_video_is_shortened(capsys: Capture) -> None:
+    assert exit_status(lambda: fail(VideoError("x" * 100_000)), Namespace(debug=False)) == 2
+    assert len(capsys.readouterr().err) < 1200
+
+
+def test_an_interrupted_command_says_so_and_ends_with_status_130(capsys: Capture) -> None:
+    assert exit_status(lambda: fail(KeyboardInterrupt()), Namespace(debug=True)) == 130
+    assert capsys.readouterr().err == "keyframe-llm: interrupted\n"

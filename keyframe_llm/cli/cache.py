@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from keyframe_llm.index.store import Store
+from keyframe_llm.cli.flags import new_command
+from keyframe_llm.cli.output import print_json
+from keyframe_llm.errors import OptionsError
+from keyframe_llm.index.store import FOLDER_VARIABLE, Entry, Store
 
-__all__ = ["run"]
+__all__ = ["add", "run"]
 
 _KINDS = {
     "looked": "looks at videos: times, colours, proposals",
@@ -19,23 +23,44 @@ _KINDS = {
 }
 
 
-def run(asked: argparse.Namespace) -> None:
-    """Show the entries by kind, or clear them, for people or as one JSON object."""
+def add(commands: Any) -> None:
+    """Declare the command and its flags."""
+    command = new_command(commands, "cache", run, "show what is kept of videos on disk, or clear it")
+    command.add_argument("--clear", action="store_true", help="delete all of it")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Show the entries by kind, or clear them. Raises `OptionsError` where the folder forbids it."""
     store = Store()
-    cleared = store.clear() if asked.clear else None
-    entries = store.entries()
+    try:
+        cleared = store.clear() if args.clear else None
+        entries = store.entries()
+    except OSError as error:
+        raise OptionsError(
+            f"the cache {str(store.folder)!r} cannot be used ({error.strerror or error}); "
+            f"name another folder in {FOLDER_VARIABLE}"
+        ) from error
     kinds: dict[str, list[int]] = defaultdict(list)
     for entry in entries:
         kinds[entry.kind].append(entry.bytes)
-    total = sum(entry.bytes for entry in entries)
-    if asked.json:
-        told = {kind: {"entries": len(sizes), "bytes": sum(sizes)} for kind, sizes in kinds.items()}
-        whole = {"folder": str(store.folder), "bytes": total, "max_bytes": store.max_bytes, "kinds": told}
-        print(json.dumps(whole | ({} if cleared is None else {"cleared": cleared})))
-        return
-    if cleared is not None:
+    if args.json:
+        _print_json(store, kinds, cleared)
+    elif cleared is not None:
         print(f"cleared {cleared} entries from {store.folder}")
-        return
+    else:
+        _print_table(store, kinds, entries)
+
+
+def _print_json(store: Store, kinds: Mapping[str, Sequence[int]], cleared: int | None) -> None:
+    described = {kind: {"entries": len(sizes), "bytes": sum(sizes)} for kind, sizes in kinds.items()}
+    total = sum(sum(sizes) for sizes in kinds.values())
+    result = {"folder": str(store.folder), "bytes": total, "max_bytes": store.max_bytes, "kinds": described}
+    print_json(result | ({} if cleared is None else {"cleared": cleared}))
+
+
+def _print_table(store: Store, kinds: Mapping[str, Sequence[int]], entries: Sequence[Entry]) -> None:
+    total = sum(entry.bytes for entry in entries)
     print(f"{store.folder}: {len(entries)} entries, {_size(total)} of at most {_size(store.max_bytes)}")
     for kind, sizes in sorted(kinds.items()):
         print(f"{len(sizes):6}  {_size(sum(sizes)):>9}  {_KINDS.get(kind, kind)}")

@@ -1,238 +1,114 @@
-"""The `keyframe-llm` command: results on stdout, progress and warnings on stderr.
+"""The entry of `keyframe-llm`: parse the command line, run one command, make errors one line.
 
-Exit status: 0 done; 2 a mistake the user can mend, told in one line; 130 interrupted.
+Exit status: 0 done; 1 a fault of the program; 2 a mistake that the user can correct; 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import errno
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, fields
-from pathlib import Path
-from typing import Any
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
-from keyframe_llm.cli.arguments import new_parser
-from keyframe_llm.data import Selection
-from keyframe_llm.errors import KeyframeError, OptionsError
-from keyframe_llm.options import SelectOptions
-from keyframe_llm.pipeline import DEFAULT_ENCODER, DEFAULT_MODEL, KeyframeLLM
+from keyframe_llm import __version__
+from keyframe_llm.cli import ask, cache, caption, chat, classify, demo, mcp, select
+from keyframe_llm.cli import eval as evaluate
+from keyframe_llm.cli.output import discard, note, ready_streams
+from keyframe_llm.errors import KeyframeError
 
-__all__ = ["main", "parser"]
+__all__ = ["exit_status", "main", "parser"]
+
+_COMMANDS = (select, caption, ask, classify, demo, cache, mcp, chat, evaluate)
+_LETTERS = 1000
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
-    asked = parser().parse_args(arguments)
-    try:
-        _quiet_libraries()
-        asked.run(asked)
-        sys.stdout.flush()
-    except KeyframeError as error:
-        print(f"keyframe-llm: error: {_one_line(error)}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        # The reader of our output has gone, e.g. `| head`; keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        print("keyframe-llm: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    """Run one command; returns the exit status.
 
+    Raises `SystemExit`, as argparse does, after `--help` and on arguments that it does not understand.
+    """
+    ready_streams()
+    _quiet_libraries()
+    args = argparse.Namespace()
 
-# Commands ----------------------------------------------------------------------------------------------
+    def work() -> None:
+        parser().parse_args(arguments, args)
+        args.run(args)
 
-
-def _select(asked: argparse.Namespace) -> None:
-    llm = _llm(asked)
-    selection = llm.select(
-        asked.video, caption=asked.caption, question=asked.question, generate_caption=asked.model is not None
-    )
-    _show(asked, selection, {})
-
-
-def _caption(asked: argparse.Namespace) -> None:
-    said = _llm(asked).caption(asked.video)
-    _show(asked, said.selection, {"model": asked.model or DEFAULT_MODEL}, headline=said.text)
-
-
-def _ask(asked: argparse.Namespace) -> None:
-    llm = _llm(asked)
-    if asked.json:
-        _show_answer(asked, llm.ask(asked.video, asked.question, caption=asked.caption))
-        return
-    selection, pieces = llm.stream(asked.video, asked.question, caption=asked.caption)
-    _show(asked, selection, {})
-    for piece in pieces:
-        print(piece, end="", flush=True)
-    print()
-
-
-def _classify(asked: argparse.Namespace) -> None:
-    from keyframe_llm.labels import parse_labels
-
-    if asked.top is not None and asked.top < 1:
-        raise OptionsError(f"top is {asked.top}; give how many labels to tell, at least 1")
-    result = _llm(asked).classify(
-        asked.video,
-        parse_labels(asked.labels),
-        by=asked.by,
-        caption=asked.caption,
-        generate_caption=asked.by != "encoder" or asked.model is not None,
-        normalise=asked.normalise,
-    )
-    shares = dict(result.top(asked.top or len(result.probabilities)))
-    more = {"label": result.label, "probabilities": shares, "model": result.model, "by": result.by}
-    lines = [f"{share:6.1%}  {label}" for label, share in result.top(asked.top or 5)]
-    _show(asked, result.selection, more, headline="\n".join(lines) or result.label)
-
-
-def _demo(asked: argparse.Namespace) -> None:
-    from keyframe_llm.demos.videos import DEMO_QUESTION, demo_video
-
-    asked.model = asked.encoder = "cartoon"
-    llm = _llm(asked)
-    video = str(demo_video())
-    told = llm.select(video, generate_caption=True)
-    # The question is about two seconds that the caption does not know of: it alone guides the selection.
-    answer = llm.ask(video, DEMO_QUESTION, caption=told.caption, guide="question")
-    if not asked.json:
-        print(f"video     {video}")
-        print(f"caption   {told.caption}")
-        _print_keyframes(told.to_dict()["keyframes"])
-        print(f"question  {DEMO_QUESTION}")
-    _show_answer(asked, answer, {"caption_source": "generated"})
-
-
-def _chat(asked: argparse.Namespace) -> None:
-    from keyframe_llm.demos.chat import run
-
-    run(asked)
-
-
-def _mcp(asked: argparse.Namespace) -> None:
-    from keyframe_llm.tools.serve import run
-
-    run(asked)
-
-
-def _cache(asked: argparse.Namespace) -> None:
-    from keyframe_llm.cli.cache import run
-
-    run(asked)
-
-
-def _show_answer(asked: argparse.Namespace, answer: Any, more: dict[str, Any] | None = None) -> None:
-    told = {
-        "question": answer.question,
-        "answer": answer.text,
-        "model": answer.model,
-        "prompt_tokens": answer.prompt_tokens,
-        "visual_tokens": answer.visual_tokens,
-        "default_sampling": answer.default_sampling and asdict(answer.default_sampling),
-    }
-    _show(asked, answer.selection, {**told, **(more or {})}, headline=answer.text)
-
-
-# Output ------------------------------------------------------------------------------------------------
-
-
-def _show(asked: argparse.Namespace, selection: Selection, more: dict[str, Any], headline: str = "") -> None:
-    """Print a selection as one JSON object or for people, and write the pictures where `--out` says."""
-    warnings = [*selection.warnings, *_outside_world(asked, selection)]
-    for warning in warnings:
-        print(f"keyframe-llm: warning: {warning}", file=sys.stderr)
-    result = {**selection.to_dict(), **more, "warnings": warnings}
-    if asked.out:
-        written = selection.save(asked.out)
-        for entry, image in zip(result["keyframes"], _saved_images(written), strict=True):
-            entry["image"] = str(image)
-    if asked.json:
-        print(json.dumps(result, ensure_ascii=False, allow_nan=False))
-        return
-    _print_keyframes(result["keyframes"])
-    if headline:
-        print(headline)
-    if asked.out:
-        print(f"written to {asked.out}", file=sys.stderr)
-
-
-def _print_keyframes(keyframes: list[dict[str, Any]]) -> None:
-    for entry in keyframes:
-        parts = [f"{entry['seconds']:9.2f}s", f"score {entry['score']:.3f}"]
-        parts += [f"{n} {entry[n]:.3f}" for n in ("semantic", "temporal", "drop") if entry[n] is not None]
-        print("  ".join(parts))
-
-
-def _saved_images(written: dict[str, Path]) -> list[Path]:
-    return [path for path in written.values() if path.suffix == ".jpg"]
-
-
-def _outside_world(asked: argparse.Namespace, selection: Selection) -> list[str]:
-    from keyframe_llm.cartoon import OUTSIDE_WORLD, is_drawn
-
-    used = "cartoon" in (asked.model, asked.encoder if selection.caption or selection.question else None)
-    return [OUTSIDE_WORLD] if used and not is_drawn(selection.video.path) else []
-
-
-_STAGES = {"decode": "reading the video", "propose": "proposing frames", "caption": "writing the caption"} | {
-    "embed": "looking at the proposals",
-    "answer": "answering",
-    "classify": "comparing labels",
-}
-
-
-class _Bar:
-    """Progress on stderr: one line that is rewritten on a terminal, one line a stage elsewhere."""
-
-    def __init__(self, quiet: bool) -> None:
-        self.quiet, self.stage, self.live = quiet, "", sys.stderr.isatty()
-
-    def __call__(self, stage: str, share: float) -> None:
-        if self.quiet:
-            return
-        told = _STAGES.get(stage, "")
-        if self.live:
-            percent = f" {share:4.0%}" if stage == "decode" and told else ""
-            print(f"\r\033[K{told}{percent}", end="", file=sys.stderr, flush=True)
-        elif told and stage != self.stage:
-            print(f"{told} …", file=sys.stderr, flush=True)
-        self.stage = stage
+    return exit_status(work, args)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the whole program, each command with the function that runs it."""
-    return new_parser(
-        {
-            "select": _select,
-            "caption": _caption,
-            "ask": _ask,
-            "classify": _classify,
-            "demo": _demo,
-            "cache": _cache,
-            "mcp": _mcp,
-            "chat": _chat,
-        }
+    """The parser of the whole program; `run` of what it returns is the function of the command given."""
+    whole = _Parser(prog="keyframe-llm", description="Give a Video-LLM the two or three frames that matter.")
+    whole.add_argument("--version", action="version", version=f"keyframe-llm {__version__}")
+    _add_debug(whole, False)
+    commands = whole.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    for command in _COMMANDS:
+        command.add(commands)
+    for each in commands.choices.values():
+        _add_debug(each, argparse.SUPPRESS)
+    return whole
+
+
+def exit_status(work: Callable[[], None], args: argparse.Namespace) -> int:
+    """Do the work, and make of every error one line on stderr and a status.
+
+    With `args.debug` the traceback is printed before that line.
+    """
+    try:
+        try:
+            work()
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        note("keyframe-llm: interrupted")
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        discard(sys.stdout)
+        return 0
+    except Exception as error:
+        if getattr(args, "debug", False):
+            note(traceback.format_exc())
+        return _failed(error)
+    return 0
+
+
+def _failed(error: Exception) -> int:
+    """Print the one line of an error; returns the exit status."""
+    if isinstance(error, KeyframeError):
+        note(f"keyframe-llm: error: {_one_line(error)}")
+        return 2
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        discard(sys.stdout)
+        note(f"keyframe-llm: error: {_one_line(error)}; free some space, or write elsewhere")
+        return 2
+    note(
+        f"keyframe-llm: a fault of the program: {type(error).__name__}: {_one_line(error)}; "
+        'please report it, see "Contributing" in the README; --debug shows the traceback'
     )
+    return 1
 
 
-# What all commands share -------------------------------------------------------------------------------
+def _one_line(error: Exception) -> str:
+    line = " ".join(str(error).split())
+    return line if len(line) <= _LETTERS else f"{line[:_LETTERS]}…"
 
 
-def _llm(asked: argparse.Namespace) -> KeyframeLLM:
-    names = {field.name for field in fields(SelectOptions)}
-    given = {name: value for name, value in vars(asked).items() if name in names and value is not None}
-    options = SelectOptions.paper(**given) if asked.preset == "paper" else SelectOptions(**given)
-    return KeyframeLLM(
-        asked.model or DEFAULT_MODEL,
-        asked.encoder or ("cartoon" if asked.model == "cartoon" else DEFAULT_ENCODER),
-        options=options,
-        progress=_Bar(asked.quiet),
-        device=asked.device,
-        cache=not asked.no_cache,
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what was wrong in one line, without the usage."""
+        note(f"keyframe-llm: error: {' '.join(message.split())}; see `{self.prog} --help`")
+        raise SystemExit(2)
+
+
+def _add_debug(command: argparse.ArgumentParser, default: Any) -> None:
+    command.add_argument(
+        "--debug", action="store_true", default=default, help="show the traceback of an error"
     )
 
 
@@ -241,7 +117,3 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
