@@ -1,9 +1,9 @@
-"""How the MCP server bears a load: many calls at once over HTTP against one call, in seconds and in memory.
+"""Load of the MCP server: the time and memory of many calls at once over HTTP, against one call.
 
     python benchmarks/mcp_load.py --calls 100 --root ~/Videos
 
-Without `--root` the bundled clips are watched. The server is a process of its own, started by the command;
-its memory is the most it ever held (VmHWM of Linux).
+Without `--root` the calls are about the bundled clips. The server is a process of its own; its memory is
+the peak of its resident set (VmHWM in Linux).
 """
 
 from __future__ import annotations
@@ -53,22 +53,22 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     for _ in range(int(_SECONDS_TO_START / 0.1)):
         if process.poll() is not None:
             raise SystemExit(f"the server ended with status {process.returncode}")
-        with socket.socket() as door:
-            if door.connect_ex(("127.0.0.1", port)) == 0:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.1)
-    raise SystemExit(f"the server was not there within {_SECONDS_TO_START:g} s")
+    raise SystemExit(f"the server did not listen within {_SECONDS_TO_START:g} s")
 
 
-def most_memory(process: int) -> float:
-    """The most megabytes a process has held so far."""
+def peak_memory(process: int) -> float:
+    """The peak resident memory of a process so far, in MiB."""
     status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) / 1024
 
 
 def addresses(port: int) -> list[str]:
-    """The addresses of this machine at which somebody listens on a port."""
+    """The addresses of this machine on which a process listens at `port`."""
     found = []
     for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
         local, state = line.split()[1], line.split()[3]
@@ -79,14 +79,14 @@ def addresses(port: int) -> list[str]:
 
 
 def measure(root: Path, calls: int, *options: str) -> dict[str, Any]:
-    """One call, then `calls` at once, every tenth of them for a video that is not there.
+    """Make one call, then `calls` at once, every tenth of them for a video that does not exist.
 
-    Returns megabytes and seconds of both, how many calls were answered, and how many of those failed.
+    Returns the memory in MiB and the seconds of both, how many calls were answered, and how many failed.
     """
     videos = sorted(path.name for path in root.iterdir() if path.suffix in (".mp4", ".mkv", ".webm", ".mov"))
     answers: dict[int, Any] = {}
 
-    async def ask(client: Client, number: int, video: str) -> None:
+    async def call(client: Client, number: int, video: str) -> None:
         answers[number] = await client.call_tool("select_keyframes", {"video": video})
 
     async def load(url: str, process: int) -> dict[str, Any]:
@@ -94,18 +94,18 @@ def measure(root: Path, calls: int, *options: str) -> dict[str, Any]:
             httpx2.AsyncClient(timeout=600) as web,
             Client(streamable_http_client(url, http_client=web)) as client,
         ):
-            before, began = most_memory(process), time.perf_counter()
-            await ask(client, -1, videos[0])
-            one, first = most_memory(process), time.perf_counter()
+            before, began = peak_memory(process), time.perf_counter()
+            await call(client, -1, videos[0])
+            one, first = peak_memory(process), time.perf_counter()
             async with anyio.create_task_group() as tasks:
                 for number in range(calls):
                     video = _MISSING if number % 10 == 9 else videos[number % len(videos)]
-                    tasks.start_soon(ask, client, number, video)
+                    tasks.start_soon(call, client, number, video)
             ended = time.perf_counter()
         return {
             "idle_mb": round(before),
             "one_call_mb": round(one),
-            "many_calls_mb": round(most_memory(process)),
+            "many_calls_mb": round(peak_memory(process)),
             "one_call_seconds": round(first - began, 2),
             "many_calls_seconds": round(ended - first, 2),
         }
@@ -122,10 +122,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, help="folder of videos (default: the bundled clips)")
     parser.add_argument("--calls", type=int, default=100)
-    asked, options = parser.parse_known_args()
+    args, options = parser.parse_known_args()
     from keyframe_llm.demos.videos import demo_video
 
-    print(json.dumps(measure(asked.root or demo_video().parent, asked.calls, *options)))
+    print(json.dumps(measure(args.root or demo_video().parent, args.calls, *options)))
 
 
 if __name__ == "__main__":

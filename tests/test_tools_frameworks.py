@@ -53,19 +53,19 @@ def test_smolagents(toolbox: Toolbox) -> None:
     smolagents = imported("smolagents", "smolagents is not installed")
     from keyframe_llm.tools.smolagents import smolagents_tools
 
-    seen: list[Any] = []
+    offered: list[Any] = []
 
     class Scripted(smolagents.Model):
         def generate(self, messages: Any, tools_to_call_from: Any = None, **_: Any) -> Any:
-            seen.append(tools_to_call_from)
+            offered.append(tools_to_call_from)
             last = messages[-1]
             text = "".join(part.get("text", "") for part in last.content)
             call = ("select_keyframes", LOOK)
-            if "seconds" in text and len(seen) > 1:
+            if "seconds" in text and len(offered) > 1:
                 call = ("final_answer", {"answer": str(first_second(text))})
             function = smolagents.models.ChatMessageToolCallFunction(name=call[0], arguments=call[1])
             made = smolagents.models.ChatMessageToolCall(
-                id=f"c{len(seen)}", type="function", function=function
+                id=f"c{len(offered)}", type="function", function=function
             )
             return smolagents.ChatMessage(role="assistant", content="", tool_calls=[made])
 
@@ -73,8 +73,8 @@ def test_smolagents(toolbox: Toolbox) -> None:
         tools=smolagents_tools(toolbox), model=Scripted(), verbosity_level=0, max_steps=3
     )
     check(agent.run("When is it?"))
-    assert {tool.name for tool in seen[0]} >= {"describe_video", "select_keyframes", "ask_video"}
-    assert len(seen) == 2
+    assert {tool.name for tool in offered[0]} >= {"describe_video", "select_keyframes", "ask_video"}
+    assert len(offered) == 2
 
 
 def test_smolagents_code_agents_get_objects_and_open_pictures(toolbox: Toolbox) -> None:
@@ -84,8 +84,8 @@ def test_smolagents_code_agents_get_objects_and_open_pictures(toolbox: Toolbox) 
     class Scripted(smolagents.Model):
         def generate(self, messages: Any, **_: Any) -> Any:
             code = (
-                'told = select_keyframes(video="three_scenes.mp4", start_seconds=6.5, end_seconds=10.5)\n'
-                'final_answer(told["keyframes"][0])'
+                'result = select_keyframes(video="three_scenes.mp4", start_seconds=6.5, end_seconds=10.5)\n'
+                'final_answer(result["keyframes"][0])'
             )
             return smolagents.ChatMessage(
                 role="assistant", content=f"Thought: look.\n<code>\n{code}\n</code>"
@@ -120,13 +120,17 @@ def test_langchain_and_langgraph(toolbox: Toolbox) -> None:
             return self
 
         def _generate(self, messages: Any, *_: Any, **__: Any) -> ChatResult:
-            said = [message for message in messages if message.type == "tool"]
-            asked = [{**LOOK, "video": "nope.mp4"}, LOOK]
-            if len(said) < 2:
-                call = {"name": "select_keyframes", "args": asked[len(said)], "id": f"c{len(said)}"}
+            answered = [message for message in messages if message.type == "tool"]
+            arguments = [{**LOOK, "video": "nope.mp4"}, LOOK]
+            if len(answered) < 2:
+                call = {
+                    "name": "select_keyframes",
+                    "args": arguments[len(answered)],
+                    "id": f"c{len(answered)}",
+                }
                 message = AIMessage(content="", tool_calls=[call])
             else:
-                message = AIMessage(content=str(first_second(said[1].content[0]["text"])))
+                message = AIMessage(content=str(first_second(answered[1].content[0]["text"])))
             return ChatResult(generations=[ChatGeneration(message=message)])
 
     agent = agents.create_agent(Scripted(), langchain_tools(toolbox))
@@ -175,8 +179,8 @@ def test_qwen_agent(toolbox: Toolbox, tmp_path: Path, monkeypatch: pytest.Monkey
         _chat_stream = _chat_no_stream = _chat_with_functions
 
     agent = FnCallAgent(llm=Scripted({"model": "scripted"}), function_list=qwen_agent_tools(toolbox))
-    (*_, said) = agent.run([Message("user", "When is it?")])
-    check(said[-1]["content"])
+    (*_, answer) = agent.run([Message("user", "When is it?")])
+    check(answer[-1]["content"])
     assert offered[0][:2] == ["describe_video", "select_keyframes"]
     assert next(item.image[:23] for item in shown if item.image) == "data:image/jpeg;base64,"
     assert "nope.mp4" in qwen_agent_tools(toolbox)[1].call({"video": "nope.mp4"})

@@ -48,15 +48,15 @@ class Bright:
 
 
 class Talker:
-    """A Video-LLM that says how many pictures it was shown, word by word, while it is listened to."""
+    """A Video-LLM that answers with the number of pictures it was shown, word by word."""
 
     def __init__(self, words: int = 5) -> None:
-        self.words, self.said = words, 0
+        self.words, self.written = words, 0
 
     def stream(self, messages: list[dict[str, Any]], *, max_new_tokens: int = 128) -> Iterator[str]:
         shown = sum(part["type"] == "image" for message in messages for part in message["content"])
         for _ in range(self.words):
-            self.said += 1
+            self.written += 1
             yield f"{shown} "
 
     def generate(self, messages: list[dict[str, Any]], *, max_new_tokens: int = 128) -> str:
@@ -86,23 +86,23 @@ def toolbox(encoder: Bright) -> Iterator[Toolbox]:
 
 
 def test_results_are_json_with_times_scores_and_pictures_of_those_times(toolbox: Toolbox) -> None:
-    told = toolbox.select_keyframes("three_scenes.mp4", "something bright", max_frames=2)
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
-    assert told["video"] == {
+    result = toolbox.select_keyframes("three_scenes.mp4", "something bright", max_frames=2)
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    assert result["video"] == {
         "name": "three_scenes.mp4",
         "duration_seconds": 18.0,
         "width": 480,
         "height": 360,
     }
-    assert 1 <= len(told["keyframes"]) <= 2
-    for frame in told["keyframes"]:
+    assert 1 <= len(result["keyframes"]) <= 2
+    for frame in result["keyframes"]:
         assert 0 <= frame["seconds"] <= 18 and 0 <= frame["score"] <= 1
         assert frame["image"] is not None
         with Image.open(frame["image"]) as picture:
             assert picture.size == (480, 360)
 
 
-def test_every_tool_says_what_it_found(toolbox: Toolbox) -> None:
+def test_every_tool_returns_its_finding(toolbox: Toolbox) -> None:
     described = toolbox.describe_video("three_scenes.mp4")
     assert described["description"] == " ".join(["3"] * 5)
     assert len(described["change_seconds"]) >= 3 and described["model"] == "Talker"
@@ -111,21 +111,19 @@ def test_every_tool_says_what_it_found(toolbox: Toolbox) -> None:
     classes = toolbox.classify_video("three_scenes.mp4", ["walking", "sit", "riding a horse"])
     assert classes["label"] == "sit"
     assert sum(classes["probabilities"].values()) == pytest.approx(1.0, abs=1e-3)
-    for told in (described, answer, classes):
-        assert all(frame["image"] is None for frame in told["keyframes"])
+    for result in (described, answer, classes):
+        assert all(frame["image"] is None for frame in result["keyframes"])
 
 
-def test_a_second_query_looks_at_no_picture_again(toolbox: Toolbox, encoder: Bright) -> None:
+def test_a_second_query_embeds_no_picture_again(toolbox: Toolbox, encoder: Bright) -> None:
     toolbox.select_keyframes("one_walk.mp4", "bright")
-    seen, read = encoder.pictures, encoder.texts
+    embedded, read = encoder.pictures, encoder.texts
     toolbox.select_keyframes("one_walk.mp4", "very bright")
-    assert encoder.pictures == seen and encoder.texts > read
+    assert encoder.pictures == embedded and encoder.texts > read
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_every_tool_looks_at_the_window_alone_and_leaves_out_what_was_seen(
-    toolbox: Toolbox, name: str
-) -> None:
+def test_every_tool_keeps_to_the_window_and_leaves_out_excluded_frames(toolbox: Toolbox, name: str) -> None:
     more: dict[str, Any] = {"question": "what?"} if name == "ask_video" else {}
     more |= {"labels": ["walk", "sit"]} if name == "classify_video" else {}
     window = {"video": "three_scenes.mp4", "start_seconds": 6.5, "end_seconds": 10.5, **more}
@@ -153,7 +151,7 @@ def test_schemas_follow_the_signatures(toolbox: Toolbox) -> None:
     assert [tool["name"] for tool in toolbox.anthropic_tools()] == TOOLS
 
 
-def test_the_schema_tells_the_limit_in_force() -> None:
+def test_the_schema_states_the_limit_in_force() -> None:
     with Toolbox(Talker(), Bright(), roots=[CLIPS], limits=Limits(max_frames=4)) as few:
         assert few.schemas["ask_video"].parameters["properties"]["max_frames"]["maximum"] == 4
         with pytest.raises(ToolError, match="at most 4"):
@@ -171,8 +169,8 @@ def test_results_fit_the_schemas_of_the_results(toolbox: Toolbox) -> None:
 
 def test_arguments_come_as_models_write_them(toolbox: Toolbox) -> None:
     text = '{"video": "one_walk.mp4", "query": null, "max_frames": "1", "include_images": false}'
-    told = toolbox.call_tool("select_keyframes", text)
-    assert len(told["keyframes"]) == 1
+    result = toolbox.call_tool("select_keyframes", text)
+    assert len(result["keyframes"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -207,7 +205,7 @@ def test_a_mistake_is_answered_with_what_to_do(
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_that_cannot_be_had_is_told_without_the_place_it_was_looked_for(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_had_is_reported_without_its_folder(tmp_path: Path) -> None:
     (tmp_path / "hidden").mkdir()
     with Toolbox(str(tmp_path / "hidden"), Bright(), roots=[CLIPS]) as broken:
         with pytest.raises(ToolError, match="tell the user to check the model") as caught:
@@ -222,8 +220,8 @@ def test_pictures_are_made_small_and_kept_where_they_were_asked_for(tmp_path: Pa
     with Toolbox(
         Talker(), Bright(), roots=[CLIPS], limits=Limits(image_side=120), pictures=FolderPictures(folder)
     ) as small:
-        told = small.select_keyframes("one_walk.mp4", max_frames=1)
-    path = Path(str(told["keyframes"][0]["image"]))
+        result = small.select_keyframes("one_walk.mp4", max_frames=1)
+    path = Path(str(result["keyframes"][0]["image"]))
     assert path.parent == folder.resolve()
     with Image.open(path) as picture:
         assert picture.size == (120, 90)
@@ -273,8 +271,8 @@ def test_the_embedded_models_find_the_hidden_event_step_by_step() -> None:
 
 
 def test_the_embedded_models_warn_outside_their_world(tmp_path: Path) -> None:
-    told = demo_video("one_walk.mp4").read_bytes()
-    (tmp_path / "real.mp4").write_bytes(told.replace(b"drawn by keyframe-llm", b"filmed somewhere else"))
+    clip = demo_video("one_walk.mp4").read_bytes()
+    (tmp_path / "real.mp4").write_bytes(clip.replace(b"drawn by keyframe-llm", b"filmed somewhere else"))
     with Toolbox("cartoon", roots=[tmp_path]) as tools:
         (warning,) = tools.select_keyframes("real.mp4", "a man walks")["warnings"]
         assert "understand only the drawn world" in warning
@@ -284,9 +282,9 @@ def test_the_embedded_models_warn_outside_their_world(tmp_path: Path) -> None:
 def test_a_picture_handed_out_is_the_frame_of_its_time(toolbox: Toolbox) -> None:
     from keyframe_llm.video import open_video
 
-    told = toolbox.select_keyframes("three_scenes.mp4")
+    result = toolbox.select_keyframes("three_scenes.mp4")
     with open_video(demo_video("three_scenes.mp4")) as decoder:
-        truth = decoder.decode_at([frame["seconds"] for frame in told["keyframes"]])
-    for frame, image in zip(told["keyframes"], truth.images, strict=True):
+        truth = decoder.decode_at([frame["seconds"] for frame in result["keyframes"]])
+    for frame, image in zip(result["keyframes"], truth.images, strict=True):
         shown = Image.open(io.BytesIO(toolbox.pictures.read(str(frame["image"]))))
         assert np.abs(np.asarray(shown, float) - image).mean() < 4

@@ -72,12 +72,12 @@ async def watch(client: Client) -> None:
     result = await client.call_tool(
         "select_keyframes", {"video": "three_scenes.mp4", "max_frames": 2}, progress_callback=progress
     )
-    told = result.structured_content
-    assert not result.is_error and json.loads(result.content[0].text) == told
-    assert told["video"]["name"] == "three_scenes.mp4"
+    data = result.structured_content
+    assert not result.is_error and json.loads(result.content[0].text) == data
+    assert data["video"]["name"] == "three_scenes.mp4"
     kinds = [part.type for part in result.content]
-    assert kinds == ["text", *["text", "image"] * len(told["keyframes"])]
-    for i, frame in enumerate(told["keyframes"]):
+    assert kinds == ["text", *["text", "image"] * len(data["keyframes"])]
+    for i, frame in enumerate(data["keyframes"]):
         assert result.content[1 + 2 * i].text == f"[{frame['seconds']:.1f}s]"
         picture = result.content[2 + 2 * i]
         assert picture.mime_type == "image/jpeg"
@@ -87,7 +87,7 @@ async def watch(client: Client) -> None:
         assert base64.b64decode(held.contents[0].blob) == data
     assert "reading the video, 100 %" in steps and steps[-1] == "proposing frames"
     listed = {str(resource.uri) for resource in (await client.list_resources()).resources}
-    assert listed >= {frame["image"] for frame in told["keyframes"]}
+    assert listed >= {frame["image"] for frame in data["keyframes"]}
     failed = await client.call_tool("select_keyframes", {"video": "/etc/passwd"})
     assert failed.is_error and "in the allowed folders" in failed.content[0].text
     again = await client.call_tool("select_keyframes", {"video": "one_walk.mp4", "include_images": False})
@@ -148,7 +148,7 @@ def test_over_http_with_a_token(toolbox: Toolbox, mode: str) -> None:
         anyio.run(main)
 
 
-# What is said of the tools -------------------------------------------------------------------------------
+# Names, hints, schemas ----------------------------------------------------------------------------------
 
 
 @MODES
@@ -210,13 +210,13 @@ def test_pictures_are_found_by_the_names_given_out_alone(toolbox: Toolbox) -> No
 async def cancel_and_go_on(client: Client, slow: Any, toolbox: Toolbox) -> None:
     """Cancel a call that hangs; the server must still answer, and the work must end."""
     async with anyio.create_task_group() as tasks:
-        asked = {"video": "one_walk.mp4", "query": "anything"}
-        tasks.start_soon(client.call_tool, "select_keyframes", asked)
+        arguments = {"video": "one_walk.mp4", "query": "anything"}
+        tasks.start_soon(client.call_tool, "select_keyframes", arguments)
         while not slow.entered.is_set():
             await anyio.sleep(0.02)
         tasks.cancel_scope.cancel()
-    told = await client.call_tool("select_keyframes", {"video": "one_walk.mp4", "include_images": False})
-    assert not told.is_error
+    result = await client.call_tool("select_keyframes", {"video": "one_walk.mp4", "include_images": False})
+    assert not result.is_error
     slow.gate.set()
     while toolbox.active_calls:
         await anyio.sleep(0.02)
@@ -255,8 +255,8 @@ def test_a_fault_of_ours_is_told_without_its_text(caplog: pytest.LogCaptureFixtu
     with Toolbox(encoder=Broken(), roots=[CLIPS], pictures=MemoryPictures()) as toolbox:
 
         async def use(client: Client) -> None:
-            told = await client.call_tool("select_keyframes", {"video": "one_walk.mp4", "query": "x"})
-            assert told.is_error and "secret" not in told.content[0].text
+            result = await client.call_tool("select_keyframes", {"video": "one_walk.mp4", "query": "x"})
+            assert result.is_error and "secret" not in result.content[0].text
             assert not (await client.call_tool("select_keyframes", {"video": "one_walk.mp4"})).is_error
 
         with_client(toolbox, "auto", use)
@@ -268,14 +268,14 @@ def test_a_call_over_its_time_is_answered(slow: Any) -> None:
     with Toolbox(encoder=slow, roots=[CLIPS], limits=limits, pictures=MemoryPictures()) as toolbox:
 
         async def use(client: Client) -> None:
-            told = await client.call_tool("select_keyframes", {"video": "one_walk.mp4", "query": "x"})
-            assert told.is_error and "longer than the 1.5 s allowed" in told.content[0].text
+            result = await client.call_tool("select_keyframes", {"video": "one_walk.mp4", "query": "x"})
+            assert result.is_error and "longer than the 1.5 s allowed" in result.content[0].text
             slow.gate.set()
 
         with_client(toolbox, "auto", use)
 
 
-# The door ------------------------------------------------------------------------------------------------
+# Who may connect ----------------------------------------------------------------------------------------
 
 HELLO = {
     "jsonrpc": "2.0",
@@ -291,7 +291,7 @@ ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "appl
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[str]:
+def address() -> Iterator[str]:
     with Toolbox(roots=[CLIPS], pictures=MemoryPictures()) as toolbox, served(toolbox, TOKEN) as url:
         yield url
 
@@ -313,14 +313,16 @@ def door() -> Iterator[str]:
         ({"Authorization": f"Bearer {TOKEN}", "Origin": "http://localhost:5173"}, 200),
     ],
 )
-def test_only_who_is_known_comes_in(door: str, headers: dict[str, str], status: int) -> None:
-    answer = httpx2.post(door, json=HELLO, headers={**ACCEPT, **headers}, timeout=60)
+def test_only_requests_with_the_token_and_a_name_of_this_machine_are_answered(
+    address: str, headers: dict[str, str], status: int
+) -> None:
+    answer = httpx2.post(address, json=HELLO, headers={**ACCEPT, **headers}, timeout=60)
     assert answer.status_code == status
 
 
-def test_a_request_of_any_size_is_not_read(door: str) -> None:
+def test_a_request_that_is_too_large_is_refused(address: str) -> None:
     headers = {**ACCEPT, "Authorization": f"Bearer {TOKEN}"}
-    answer = httpx2.post(door, content=b" " * 3_000_000, headers=headers, timeout=60)
+    answer = httpx2.post(address, content=b" " * 3_000_000, headers=headers, timeout=60)
     assert answer.status_code == 413
 
 
@@ -394,10 +396,10 @@ def test_a_hundred_calls_at_once_all_get_their_own_answer(tmp_path: Path) -> Non
         if video == "none.mp4":
             assert result.is_error
         else:
-            told = result.structured_content
-            assert told == truth[video]
+            data = result.structured_content
+            assert data == truth[video]
             shown = [part for part in result.content if part.type == "image"]
-            for frame, part in zip(told["keyframes"], shown, strict=True):
+            for frame, part in zip(data["keyframes"], shown, strict=True):
                 digest = hashlib.sha256(base64.b64decode(part.data)).hexdigest()[:24]
                 assert frame["image"] == f"keyframe://{digest}.jpg"
     assert kept <= 30  # the same frames are kept once
@@ -413,7 +415,9 @@ def test_a_hundred_calls_at_once_hold_little_more_memory_than_one(tmp_path: Path
     load = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(load)
     (tmp_path / "walk.mp4").write_bytes((CLIPS / "one_walk.mp4").read_bytes())
-    told = load.measure(tmp_path, 100)
-    assert (told["answered"], told["failed"]) == (100, 10)
-    assert told["addresses"] == ["127.0.0.1"]
-    assert told["many_calls_mb"] < told["one_call_mb"] + 300  # one call: about 250, a hundred: about 400
+    measured = load.measure(tmp_path, 100)
+    assert (measured["answered"], measured["failed"]) == (100, 10)
+    assert measured["addresses"] == ["127.0.0.1"]
+    assert (
+        measured["many_calls_mb"] < measured["one_call_mb"] + 300
+    )  # one call: about 250, a hundred: about 400

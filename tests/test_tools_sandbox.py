@@ -1,4 +1,4 @@
-"""An agent is not trusted: each test tries one way to get at what it may not have."""
+"""An agent is not trusted: each test tries one way to get what it may not have."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def test_a_video_in_the_root_is_opened_by_any_name_it_has_there(tools: Toolbox, 
     for name in ("open.mp4", "./x/../open.mp4", "alias.mp4", str(place / "open" / "open.mp4")):
         if name == "./x/../open.mp4":
             (place / "open" / "x").mkdir()
-        told = tools.select_keyframes(name)
-        assert told["video"]["name"] == "open.mp4"
+        result = tools.select_keyframes(name)
+        assert result["video"]["name"] == "open.mp4"
 
 
 @pytest.mark.parametrize("how", ["absolute", "upwards", "through a folder", "home"])
@@ -88,8 +88,8 @@ def test_symbolic_links_out_of_the_root_are_refused(tools: Toolbox, place: Path)
     (place / "open" / "chain.mp4").symlink_to("link.mp4")
     (place / "open" / "loop.mp4").symlink_to("loop.mp4")
     for name in ("link.mp4", "folder/shut.mp4", "chain.mp4", "loop.mp4"):
-        told = refused(tools, name)
-        assert "in the allowed folders" in told and "/shut" not in told.replace(name, "")
+        message = refused(tools, name)
+        assert "in the allowed folders" in message and "/shut" not in message.replace(name, "")
 
 
 def test_a_folder_whose_name_begins_like_the_root_is_outside(tools: Toolbox, place: Path) -> None:
@@ -98,7 +98,9 @@ def test_a_folder_whose_name_begins_like_the_root_is_outside(tools: Toolbox, pla
     assert "in the allowed folders" in refused(tools, place / "open-secret" / "v.mp4")
 
 
-def test_what_exists_outside_is_not_told_from_what_does_not(tools: Toolbox, place: Path) -> None:
+def test_a_file_outside_the_roots_and_a_missing_file_get_the_same_message(
+    tools: Toolbox, place: Path
+) -> None:
     there, missing = refused(tools, "/etc/passwd"), refused(tools, "/etc/nothing-here")
     assert there.replace("passwd", "nothing-here") == missing
 
@@ -119,10 +121,10 @@ def test_messages_and_results_name_files_below_the_root_only(tools: Toolbox, pla
     whole = VIDEO.read_bytes()
     (inside / "cut.mp4").write_bytes(whole[:-2000])
     (inside / "noise.mp4").write_bytes(os.urandom(5000))
-    told = [refused(tools, "deep/noise.mp4"), refused(tools, "deep/none.mp4"), refused(tools, "deep")]
-    told.append(refused(tools, inside / "cut.mp4"))
-    assert "deep/noise.mp4: not a video" in told[0] and "deep/cut.mp4, deep/noise.mp4" in told[1]
-    assert not [text for text in told if str(place) in text.replace(str(inside / "cut.mp4"), "")]
+    messages = [refused(tools, "deep/noise.mp4"), refused(tools, "deep/none.mp4"), refused(tools, "deep")]
+    messages.append(refused(tools, inside / "cut.mp4"))
+    assert "deep/noise.mp4: not a video" in messages[0] and "deep/cut.mp4, deep/noise.mp4" in messages[1]
+    assert not [text for text in messages if str(place) in text.replace(str(inside / "cut.mp4"), "")]
     (inside / "late.mkv").write_bytes(whole)
     assert str(place) not in str(tools.select_keyframes(str(inside / "late.mkv"), include_images=False))
 
@@ -169,7 +171,10 @@ def test_playlists_are_refused_under_any_name(tools: Toolbox, place: Path) -> No
     for name, text in playlists.items():
         for suffix in ("mp4", "m3u8", "ffconcat", "txt", "mpd", "sdp"):
             (place / "open" / f"{name}.{suffix}").write_text(text)
-            assert "cannot be read" in (told := refused(tools, f"{name}.{suffix}")) or "not a video" in told
+            assert (
+                "cannot be read" in (message := refused(tools, f"{name}.{suffix}"))
+                or "not a video" in message
+            )
 
 
 @pytest.mark.parametrize(
@@ -242,9 +247,9 @@ def test_a_stream_that_turns_into_a_bomb_is_watched_up_to_there(place: Path, vid
     name, bound = grows(place, videos), 96 * 64
     for limits in (None, Limits(max_pixels=bound)):
         with Toolbox(roots=[place / "open"], limits=limits) as tools:
-            told = tools.select_keyframes(name, max_frames=8, include_images=False)
-        assert (max(frame["seconds"] for frame in told["keyframes"]) < 3) == (limits is not None)
-        assert told["warnings"]
+            result = tools.select_keyframes(name, max_frames=8, include_images=False)
+        assert (max(frame["seconds"] for frame in result["keyframes"]) < 3) == (limits is not None)
+        assert result["warnings"]
     for most, sizes in ((None, {(96, 64), (640, 480)}), (bound, {(96, 64)})):
         with FrameReader(str(place / "open" / name), max_pixels=most) as reader:
             assert {(shot.frame.width, shot.frame.height) for shot in reader.timed_frames()} == sizes
@@ -276,8 +281,8 @@ def test_nothing_is_looked_at_after_the_end_that_a_header_states(place: Path) ->
         struct.pack_into(">I", data, at, length // 3)
     path.write_bytes(data)
     with Toolbox(roots=[place / "open"], limits=Limits(max_duration_seconds=5)) as tools:
-        told = tools.select_keyframes("lies.mp4", max_frames=8, include_images=False)
-    assert max(frame["seconds"] for frame in told["keyframes"]) <= 2.1
+        result = tools.select_keyframes("lies.mp4", max_frames=8, include_images=False)
+    assert max(frame["seconds"] for frame in result["keyframes"]) <= 2.1
 
 
 def test_a_video_that_is_too_long_is_refused(place: Path) -> None:
@@ -303,12 +308,12 @@ def test_a_call_ends_at_its_time_and_the_next_one_is_served(place: Path, slow: A
 def test_only_so_many_calls_wait(place: Path, slow: Any) -> None:
     limits = Limits(concurrent_calls=1, waiting_calls=1)
     with Toolbox(encoder=slow, roots=[place / "open"], limits=limits) as tools:
-        asked = {"video": "open.mp4", "query": "anything"}
-        one, first = tools.start("select_keyframes", asked)
+        arguments = {"video": "open.mp4", "query": "anything"}
+        one, first = tools.start("select_keyframes", arguments)
         assert slow.entered.wait(30)
-        two, second = tools.start("select_keyframes", asked)
+        two, second = tools.start("select_keyframes", arguments)
         with pytest.raises(ToolError, match="2 calls are waiting already; try again"):
-            tools.start("select_keyframes", asked)
+            tools.start("select_keyframes", arguments)
         two.stop()
         slow.gate.set()
         assert tools.wait(one, first)["keyframes"]
@@ -340,13 +345,13 @@ def test_a_call_that_is_stopped_stops_decoding(place: Path) -> None:
 
 
 def test_a_call_that_is_stopped_stops_the_model_at_its_next_word(place: Path) -> None:
-    said: list[int] = []
+    words: list[int] = []
 
     class Endless:
         def stream(self, messages: Any, *, max_new_tokens: int = 128) -> Iterator[str]:
             while True:
-                said.append(1)
-                if len(said) == 3:
+                words.append(1)
+                if len(words) == 3:
                     call.stop()
                 yield "word "
 
@@ -363,7 +368,7 @@ def test_a_call_that_is_stopped_stops_the_model_at_its_next_word(place: Path) ->
         ready.set()
         with pytest.raises(ToolError, match="cancelled"):
             future.result(30)
-    assert len(said) == 3
+    assert len(words) == 3
 
 
 # URLs ----------------------------------------------------------------------------------------------------
@@ -533,7 +538,7 @@ def test_a_video_is_fetched_from_the_address_that_was_checked_and_not_kept(
 
     monkeypatch.setattr(socket, "create_connection", connect)
     with Toolbox(roots=[place / "open"], url_hosts=["Good.org"]) as tools:
-        told = tools.select_keyframes("http://good.org/v.mp4", include_images=False)
+        result = tools.select_keyframes("http://good.org/v.mp4", include_images=False)
     assert went == ["93.184.215.14"]
-    assert told["video"]["name"] == "http://good.org/v.mp4" and told["keyframes"]
-    assert "keyframe-llm-" not in str(told)
+    assert result["video"]["name"] == "http://good.org/v.mp4" and result["keyframes"]
+    assert "keyframe-llm-" not in str(result)

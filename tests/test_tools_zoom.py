@@ -1,4 +1,4 @@
-"""Looking again, closer: a window of time, and frames already seen left out."""
+"""A second selection: within a window of time, and without the frames already seen."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ def test_excluding_widens_to_the_gap_between_key_frames() -> None:
 
 
 def test_what_was_seen_counts_as_covered_in_a_summary() -> None:
-    looks = np.array([[1, 0, 0]] * 4 + [[0, 1, 0]] * 4 + [[0, 0, 1]] * 2, float)
+    features = np.array([[1, 0, 0]] * 4 + [[0, 1, 0]] * 4 + [[0, 0, 1]] * 2, float)
     covered = select(
         np.full(10, 0.5),
         SECONDS,
         max_frames=2,
         duration_seconds=10.0,
         task="summary",
-        features=looks,
+        features=features,
         exclude_seconds=[1.0],
     )
-    assert [int(looks[i].argmax()) for i in covered] == [1, 2]
+    assert [int(features[i].argmax()) for i in covered] == [1, 2]
 
 
 def test_excluding_everything_says_what_to_do_instead() -> None:
@@ -71,13 +71,13 @@ def test_a_short_window_is_looked_at_more_and_more_closely_until_every_frame_was
     videos: ModuleType, tmp_path: Path, text: dict[str, str]
 ) -> None:
     """A second and a half of 10 frames a second: fifteen frames, far more than are proposed at first."""
-    film = videos.draw(tmp_path / "numbers.mp4", [i / 10 for i in range(40)], rate=10)
+    video = videos.draw(tmp_path / "numbers.mp4", [i / 10 for i in range(40)], rate=10)
     llm = KeyframeLLM(encoder=videos.ColourEncoder())
     window: dict[str, Any] = {"start_seconds": 1.0, "end_seconds": 2.45, "max_frames": 2}
     seen: list[float] = []
     for _ in range(20):
         try:
-            found = llm.select(film, exclude_seconds=tuple(seen), **window, **text)
+            found = llm.select(video, exclude_seconds=tuple(seen), **window, **text)
         except OptionsError as error:
             assert "nothing more to see from 1.0 to 2.4 s" in str(error)
             break
@@ -93,13 +93,13 @@ def test_a_short_window_is_looked_at_more_and_more_closely_until_every_frame_was
 def test_the_frames_between_those_seen_come_before_their_neighbours(
     videos: ModuleType, tmp_path: Path
 ) -> None:
-    film = videos.draw(tmp_path / "numbers.mp4", [i / 25 for i in range(100)], rate=25)
-    seen = tuple(np.arange(0.0, 4.0, 0.25).tolist())  # all that the first look proposes from
-    found = KeyframeLLM().select(film, exclude_seconds=seen, max_frames=1)
+    video = videos.draw(tmp_path / "numbers.mp4", [i / 25 for i in range(100)], rate=25)
+    seen = tuple(np.arange(0.0, 4.0, 0.25).tolist())  # all frames of the first sampling
+    found = KeyframeLLM().select(video, exclude_seconds=seen, max_frames=1)
     assert min(abs(found.seconds[0] - known) for known in seen) >= 0.1
 
 
 def test_a_gap_that_was_asked_for_is_kept_where_it_leaves_nothing(videos: ModuleType, tmp_path: Path) -> None:
-    film = videos.draw(tmp_path / "numbers.mp4", [i / 10 for i in range(40)], rate=10)
+    video = videos.draw(tmp_path / "numbers.mp4", [i / 10 for i in range(40)], rate=10)
     with pytest.raises(OptionsError, match=r"nothing more to see .* within 3 s of exclude_seconds"):
-        KeyframeLLM().select(film, exclude_seconds=(1.5,), min_gap_seconds=3.0)
+        KeyframeLLM().select(video, exclude_seconds=(1.5,), min_gap_seconds=3.0)
