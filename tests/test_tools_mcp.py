@@ -32,7 +32,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from keyframe_llm import OptionsError
-from keyframe_llm.cartoon.world.film import write_clip
+from keyframe_llm.cartoon.world.video import write_clip
 from keyframe_llm.cartoon.world.scenes import random_clip
 from keyframe_llm.cli import main
 from keyframe_llm.tools import Limits, Toolbox
@@ -81,10 +81,10 @@ async def watch(client: Client) -> None:
         assert result.content[1 + 2 * i].text == f"[{frame['seconds']:.1f}s]"
         picture = result.content[2 + 2 * i]
         assert picture.mime_type == "image/jpeg"
-        data = base64.b64decode(picture.data)
-        assert Image.open(io.BytesIO(data)).size == (480, 360)
+        jpeg = base64.b64decode(picture.data)
+        assert Image.open(io.BytesIO(jpeg)).size == (480, 360)
         held = await client.read_resource(frame["image"])
-        assert base64.b64decode(held.contents[0].blob) == data
+        assert base64.b64decode(held.contents[0].blob) == jpeg
     assert "reading the video, 100 %" in steps and steps[-1] == "proposing frames"
     listed = {str(resource.uri) for resource in (await client.list_resources()).resources}
     assert listed >= {frame["image"] for frame in data["keyframes"]}
