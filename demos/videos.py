@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
-from keyframe_llm.cartoon.world.film import write_clip
 from keyframe_llm.cartoon.world.language import caption
-from keyframe_llm.cartoon.world.scenes import Clip, Scene, Shot
+from keyframe_llm.cartoon.world.scenes import Clip, Scene, SceneFrame
+from keyframe_llm.cartoon.world.video import write_clip
 
 __all__ = ["DEMO_QUESTION", "EXAMPLES", "Example", "demo_clips", "demo_video", "draw"]
 
@@ -85,7 +85,11 @@ def draw(folder: Path) -> None:
     for name, clip in demo_clips().items():
         write_clip(clip, folder / name, width=480, height=360, smooth=2)
         told[name] = [
-            {"start": s.start, "end": s.end, "caption": caption([Shot(s, s.start), Shot(s, s.end)])}
+            {
+                "start": s.start,
+                "end": s.end,
+                "caption": caption([SceneFrame(s, s.start), SceneFrame(s, s.end)]),
+            }
             for s in clip.scenes
         ]
     (folder / "scenes.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")

@@ -13,8 +13,8 @@ from keyframe_llm.cartoon import encoder_path, is_drawn, vlm_path
 from keyframe_llm.cartoon.train.samples import pairs, random_view
 from keyframe_llm.cartoon.train.stock import FRAME_SIZE
 from keyframe_llm.cartoon.world.drawing import draw_frame
-from keyframe_llm.cartoon.world.film import write_clip
-from keyframe_llm.cartoon.world.language import NOT_SHOWN, caption, event_question, questions, text_about
+from keyframe_llm.cartoon.world.language import caption, text_about
+from keyframe_llm.cartoon.world.questions import NOT_SHOWN, event_question, questions
 from keyframe_llm.cartoon.world.scenes import (
     ACTIONS,
     COLOURS,
@@ -23,19 +23,20 @@ from keyframe_llm.cartoon.world.scenes import (
     THINGS,
     Clip,
     Scene,
-    Shot,
+    SceneFrame,
     random_clip,
+    random_frames,
     random_scene,
-    random_shots,
-    spread_shots,
+    uniform_frames,
 )
+from keyframe_llm.cartoon.world.video import write_clip
 from keyframe_llm.video import open_video
 
 MAN = Scene("man", "red", "park", "wave", "dog", 1, 7, 0.0, 4.0)
 
 
 def difference(a: Scene, b: Scene) -> float:
-    return float(np.abs(draw_frame(Shot(a, 1.0)).astype(int) - draw_frame(Shot(b, 1.0))).mean())
+    return float(np.abs(draw_frame(SceneFrame(a, 1.0)).astype(int) - draw_frame(SceneFrame(b, 1.0))).mean())
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,9 @@ def test_what_somebody_wears_can_be_seen_whatever_they_do(subject: str, action: 
     """By 40 of 4,800 pixels: where it was 10, the Video-LLM told many a reading child's colour wrong."""
     for layout in range(3):
         red, blue = (
-            draw_frame(Shot(replace(MAN, subject=subject, action=action, colour=colour, layout=layout), 1.0))
+            draw_frame(
+                SceneFrame(replace(MAN, subject=subject, action=action, colour=colour, layout=layout), 1.0)
+            )
             for colour in ("red", "blue")
         )
         small = [np.asarray(Image.fromarray(frame).resize(FRAME_SIZE), int) for frame in (red, blue)]
@@ -68,13 +71,15 @@ def test_a_walk_goes_the_way_it_says() -> None:
         walker = replace(MAN, action="walk", direction=direction, thing=None)
         places = []
         for second in (0.5, 3.5):
-            r, g, b = (draw_frame(Shot(walker, second))[..., c].astype(int) for c in range(3))
+            r, g, b = (draw_frame(SceneFrame(walker, second))[..., c].astype(int) for c in range(3))
             places.append(np.flatnonzero(((r > 180) & (g < 80) & (b < 80)).any(0)).mean())
         assert np.sign(places[1] - places[0]) == direction
 
 
 def test_a_frame_is_drawn_the_same_at_any_size() -> None:
-    large, small = (draw_frame(Shot(MAN, 1.0), width=4 * u, height=3 * u).mean((0, 1)) for u in (160, 40))
+    large, small = (
+        draw_frame(SceneFrame(MAN, 1.0), width=4 * u, height=3 * u).mean((0, 1)) for u in (160, 40)
+    )
     assert np.abs(large - small).max() < 6
 
 
@@ -87,19 +92,19 @@ def test_a_clip_has_the_scenes_it_was_asked_for_and_a_short_event_among_them() -
     people = [(s.subject, s.colour) for i, s in enumerate(clip.scenes) if i != clip.event]
     assert (event.subject, event.colour) not in people
     assert len(set(people)) < len(people), "distractors come back"
-    assert clip.shot((event.start + event.end) / 2).scene is event
+    assert clip.frame_at((event.start + event.end) / 2).scene is event
 
 
 def test_captions_claim_only_what_the_frames_show() -> None:
     walker = replace(MAN, action="walk", direction=-1)
     clip = Clip((walker,))
-    assert caption([Shot(walker, 1.0)]) == "a man in red walks in the park next to a dog"
-    assert caption(spread_shots(clip, 3)) == "a man in red walks to the left in the park next to a dog"
+    assert caption([SceneFrame(walker, 1.0)]) == "a man in red walks in the park next to a dog"
+    assert caption(uniform_frames(clip, 3)) == "a man in red walks to the left in the park next to a dog"
 
 
 def test_several_scenes_are_told_in_order_without_the_things() -> None:
     second = replace(MAN, subject="robot", place="beach", action="read", layout=8, start=4.0, end=8.0)
-    said = caption([Shot(MAN, 1.0), Shot(MAN, 3.0), Shot(second, 5.0)])
+    said = caption([SceneFrame(MAN, 1.0), SceneFrame(MAN, 3.0), SceneFrame(second, 5.0)])
     assert said == "a man in red waves in the park, then a robot in red reads a book on the beach"
 
 
@@ -118,13 +123,13 @@ def test_every_question_has_one_answer_that_the_scene_bears_out() -> None:
 def test_a_question_about_nobody_shown_is_answered_so() -> None:
     rng = np.random.default_rng(0)
     stranger = replace(MAN, subject="robot", colour="black")
-    asked = questions(rng, [Shot(MAN, 1.0)], absent=stranger)
+    asked = questions(rng, [SceneFrame(MAN, 1.0)], absent=stranger)
     assert [q.answer for q in asked if "robot in black" in q.text] == [NOT_SHOWN]
 
 
 def test_who_is_seen_first_is_asked_of_every_two_people_shown() -> None:
     later = replace(MAN, subject="robot", start=4.0, end=8.0, layout=8)
-    asked = questions(np.random.default_rng(0), [Shot(MAN, 1.0), Shot(later, 5.0)])
+    asked = questions(np.random.default_rng(0), [SceneFrame(MAN, 1.0), SceneFrame(later, 5.0)])
     (order,) = [question for question in asked if question.other]
     assert order.text.startswith("who is seen first, the ") and order.answer == "the man in red"
     assert (order.scene, order.other) == (MAN, later)
@@ -141,7 +146,7 @@ def test_a_text_fits_the_frame_it_was_written_for() -> None:
     made = pairs(np.random.default_rng(1), 64)
     assert made.fits.diagonal().all()
     assert not made.fits.all()
-    whole, traits = text_about(np.random.default_rng(0), MAN, whole=True)
+    whole, traits = text_about(np.random.default_rng(0), MAN, complete=True)
     assert whole == "a man in red waves in the park next to a dog"
     assert ("thing", "dog") in traits
 
@@ -150,7 +155,7 @@ def test_shots_are_in_order_and_inside_the_clip() -> None:
     for seed in range(50):
         rng = np.random.default_rng(seed)
         clip = random_clip(rng, scenes=3, seconds=9)
-        seconds = [shot.second for shot in random_shots(rng, clip, 4)]
+        seconds = [shot.second for shot in random_frames(rng, clip, 4)]
         assert seconds == sorted(seconds)
         assert seconds[0] >= 0 and seconds[-1] < clip.duration_seconds
 
@@ -162,7 +167,7 @@ def test_a_written_clip_plays_back_as_drawn(tmp_path: Path) -> None:
         assert decoder.info.duration_seconds == pytest.approx(6.0, abs=0.01)
         shown = decoder.decode_at([1.0, 5.0])
     for image, second in zip(shown.images, shown.seconds, strict=True):
-        drawn = draw_frame(clip.shot(float(second)))
+        drawn = draw_frame(clip.frame_at(float(second)))
         assert np.abs(image.astype(int) - drawn).mean() < 6
     assert is_drawn(str(tmp_path / "clip.mp4"))
 

@@ -17,7 +17,15 @@ from PIL import Image
 from keyframe_llm.cartoon.train.loop import Crew, learn
 from keyframe_llm.cartoon.train.samples import filmed
 from keyframe_llm.cartoon.train.stock import FRAME_SIZE, compose, draw_stock
-from keyframe_llm.cartoon.world.scenes import ACTIONS, COLOURS, MOVING, PLACES, SUBJECTS, Shot, random_scene
+from keyframe_llm.cartoon.world.scenes import (
+    ACTIONS,
+    COLOURS,
+    MOVING,
+    PLACES,
+    SUBJECTS,
+    SceneFrame,
+    random_scene,
+)
 
 
 def test_a_composed_clip_shows_the_stocks_frames_with_the_right_people() -> None:
@@ -44,7 +52,7 @@ def test_a_stocks_frame_is_what_the_processor_makes_of_the_picture() -> None:
 
     rng, processor = np.random.default_rng(7), new_processor().image_processor
     for _ in range(6):
-        picture = np.array(filmed(rng, Shot(random_scene(rng), 1.0)))
+        picture = np.array(filmed(rng, SceneFrame(random_scene(rng), 1.0)))
         frame = np.array(Image.fromarray(picture).resize(FRAME_SIZE, Image.Resampling.BICUBIC))
         once, again = (processor([image], return_tensors="pt") for image in (picture, frame))
         assert once.image_grid_thw.tolist() == again.image_grid_thw.tolist() == [[1, 6, 8]]

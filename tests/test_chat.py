@@ -14,6 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from keyframe_llm import KeyframeLLM, OptionsError
+from keyframe_llm.cartoon.world.video import write_clip
+from keyframe_llm.data import Frames
 from keyframe_llm.demos import told
 from keyframe_llm.demos.curves import clock
 from keyframe_llm.demos.dialogue import conversation, guiding_text
@@ -22,12 +28,6 @@ from keyframe_llm.demos.session import Session, Settings, Turn
 from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
 from keyframe_llm.demos.views import linked_times, moments
 from keyframe_llm.demos.visitors import Visitors
-from numpy.typing import NDArray
-from PIL import Image
-
-from keyframe_llm import KeyframeLLM, OptionsError
-from keyframe_llm.cartoon.world.film import write_clip
-from keyframe_llm.data import Frames
 from keyframe_llm.options import SelectOptions
 
 # Gradio leaves event loops and sockets of its server to the garbage collector; that is not ours to mend.
@@ -378,6 +378,7 @@ def client() -> Iterator[Any]:
     """A client of a page that is really served."""
     pytest.importorskip("gradio", reason="gradio is not installed (the `demo` extra)")
     from gradio_client import Client
+
     from keyframe_llm.demos.chat import serving
 
     with serving(Models([Listener()], [Colours()])) as addresses:

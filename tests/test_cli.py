@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from keyframe_llm.cartoon.world.film import write_clip
+from keyframe_llm.cartoon.world.video import write_clip
 from keyframe_llm.cli import main, parser
 from keyframe_llm.cli.main import exit_status
 from keyframe_llm.cli.output import print_keyframes

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from keyframe_llm import SelectOptions, select_keyframes
-from keyframe_llm.cartoon.world.film import write_clip
-from keyframe_llm.cartoon.world.language import shows_answer
-from keyframe_llm.cartoon.world.scenes import Shot, random_clip
+from keyframe_llm.cartoon.world.questions import shows_answer
+from keyframe_llm.cartoon.world.scenes import SceneFrame, random_clip
+from keyframe_llm.cartoon.world.video import write_clip
 from keyframe_llm.cli import main
 from keyframe_llm.encoders import load_encoder
 from keyframe_llm.evaluation import joined
@@ -101,15 +101,18 @@ def test_drawn_clips_hide_a_short_event_that_the_question_asks_about() -> None:
         event = clip.scenes[clip.event]
         assert event in (question.scene, question.other)
         assert 1.6 <= event.end - event.start <= 3.0
-        glimpse = [Shot(event, event.start)]
-        both = [Shot(event, event.start), Shot(event, event.end)]
+        glimpse = [SceneFrame(event, event.start)]
+        both = [SceneFrame(event, event.start), SceneFrame(event, event.end)]
         if KINDS[seed % 3] == "what":
             assert shows_answer(question, glimpse)
         elif KINDS[seed % 3] == "which way":
             assert not shows_answer(question, glimpse) and shows_answer(question, both)
         else:
             assert question.scene and question.other and question.scene.start < question.other.start
-            pair = [Shot(question.scene, question.scene.start), Shot(question.other, question.other.start)]
+            pair = [
+                SceneFrame(question.scene, question.scene.start),
+                SceneFrame(question.other, question.other.start),
+            ]
             assert not shows_answer(question, both) and shows_answer(question, pair)
             assert question.answer in question.text
 
@@ -121,7 +124,7 @@ def test_drawn_events_are_found_by_the_embedded_encoder() -> None:
     assert set(accuracy.rows) == {(name, 3) for name in SELECTORS}
     for asked in clips:
         times = asked.footage.seconds[choose(f"{SHIPPED} question", asked.footage, asked.query, k=3)]
-        assert shows_answer(asked.question, [asked.clip.shot(float(second)) for second in times])
+        assert shows_answer(asked.question, [asked.clip.frame_at(float(second)) for second in times])
 
 
 def test_results_are_written_with_every_frame_and_read_as_they_were(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from keyframe_llm import select_keyframes
-from keyframe_llm.cartoon.world.film import write_clip
 from keyframe_llm.cartoon.world.language import caption
-from keyframe_llm.cartoon.world.scenes import Shot, random_clip
+from keyframe_llm.cartoon.world.scenes import SceneFrame, random_clip
+from keyframe_llm.cartoon.world.video import write_clip
 from keyframe_llm.scoring.queries import asked_parts, told_parts
 
 
@@ -64,7 +64,7 @@ def test_every_scene_a_caption_tells_of_gets_a_frame(tmp_path: Path) -> None:
     clip = random_clip(np.random.default_rng(4), scenes=9, seconds=60)
     write_clip(clip, tmp_path / "clip.mp4", fps=6)
     told = [clip.scenes[i] for i in (1, 4, 7)]
-    text = ", then ".join(caption([Shot(scene, scene.start)]) for scene in told)
+    text = ", then ".join(caption([SceneFrame(scene, scene.start)]) for scene in told)
     selection = select_keyframes(tmp_path / "clip.mp4", caption=text, encoder="cartoon")
-    assert [clip.shot(float(second)).scene for second in selection.seconds] == told
+    assert [clip.frame_at(float(second)).scene for second in selection.seconds] == told
     assert selection.caption == text

@@ -11,13 +11,14 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
 from numpy.typing import NDArray
 
 from keyframe_llm import KeyframeLLM, OptionsError, VideoError, select_keyframes
-from keyframe_llm.cartoon.world.film import write_clip
-from keyframe_llm.cartoon.world.language import caption, event_question
-from keyframe_llm.cartoon.world.scenes import Clip, Scene, random_clip, spread_shots
+from keyframe_llm.cartoon.world.language import caption
+from keyframe_llm.cartoon.world.questions import event_question
+from keyframe_llm.cartoon.world.scenes import Clip, Scene, random_clip, uniform_frames
+from keyframe_llm.cartoon.world.video import write_clip
+from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
 from keyframe_llm.scoring.baseline import plain_texts
 
 
@@ -232,7 +233,7 @@ def test_the_embedded_models_answer_from_a_short_event(cartoon: KeyframeLLM) -> 
 def test_a_generated_caption_tells_what_its_frames_show(cartoon: KeyframeLLM) -> None:
     clip = demo_clips()["hidden_event.mp4"]
     said = cartoon.caption(demo_video())
-    assert said.text == caption([clip.shot(float(second)) for second in said.selection.seconds])
+    assert said.text == caption([clip.frame_at(float(second)) for second in said.selection.seconds])
     assert said.selection.caption_source == "generated"
 
 
@@ -275,7 +276,7 @@ def test_short_events_in_long_clips_are_found_and_answered(cartoon: KeyframeLLM,
         path = tmp_path / f"{seed}.mp4"
         write_clip(clip, path, fps=6)
         right += cartoon.ask(path, question.text).text == question.answer
-        uniform += any(shot.scene is event for shot in spread_shots(clip, 3))
+        uniform += any(frame.scene is event for frame in uniform_frames(clip, 3))
     assert right >= 5 > uniform
 
 

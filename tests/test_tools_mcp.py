@@ -32,8 +32,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from keyframe_llm import OptionsError
-from keyframe_llm.cartoon.world.video import write_clip
 from keyframe_llm.cartoon.world.scenes import random_clip
+from keyframe_llm.cartoon.world.video import write_clip
 from keyframe_llm.cli import main
 from keyframe_llm.tools import Limits, Toolbox
 from keyframe_llm.tools.mcp_server import mcp_server, skill

@@ -1,20 +1,21 @@
-"""A drawn world and two models trained on it: a first run with no download, no GPU and no network.
+"""A drawn world and two models trained on it, for a first run with no download, no GPU and no network.
 
-The models are a real, tiny CLIP and a real, tiny Qwen2.5-VL. They understand the drawn world alone.
+The models are a real, small CLIP and a real, small Qwen2.5-VL. They understand only the drawn world.
 """
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
-__all__ = ["DRAWN", "OUTSIDE_WORLD", "encoder_path", "is_drawn", "vlm_path"]
+__all__ = ["DRAWN", "OUTSIDE_WORLD", "encoder_path", "is_drawn", "vlm_path", "world_warnings"]
 
 OUTSIDE_WORLD = (
     "the embedded `cartoon` models understand only the drawn world they were trained on; "
     "on other footage their words and scores mean nothing: name a real --model and --encoder"
 )
 DRAWN = "drawn by keyframe-llm"
-"""The comment that `film.write_clip` leaves in a file, so that the models know their own world."""
+"""The comment in the metadata of every file that `world.video.write_clip` writes."""
 _WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -29,8 +30,35 @@ def vlm_path() -> Path:
 
 
 def is_drawn(path: str) -> bool:
-    """Whether a video file was written by `film.write_clip`. Raises `VideoError`."""
+    """Whether a video file was written by `world.video.write_clip`. Raises `VideoError`."""
     from keyframe_llm.video.source import open_container
 
     with open_container(path) as container:
         return bool(container.metadata.get("comment") == DRAWN)
+
+
+def world_warnings(path: str, *models: object) -> tuple[str, ...]:
+    """`OUTSIDE_WORLD` where an embedded model is used on a video that is not drawn, else nothing.
+
+    `models` are names or model objects; an object counts by its attribute `name`, and None is no model.
+    A `path` that is no local file, such as a URL, is not drawn. Raises `VideoError` where the
+    file at `path` is no video.
+    """
+    if not any(_is_embedded(model) for model in models):
+        return ()
+    return () if _is_file(path) and is_drawn(path) else (OUTSIDE_WORLD,)
+
+
+def _is_embedded(model: object) -> bool:
+    name = model if isinstance(model, (str, PathLike)) else getattr(model, "name", None)
+    if not isinstance(name, (str, PathLike)):
+        return False
+    folders = (encoder_path().resolve(), vlm_path().resolve())
+    return name == "cartoon" or Path(name).expanduser().resolve() in folders
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # too long for a path, or with a character that no path has
+        return False

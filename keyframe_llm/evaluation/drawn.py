@@ -13,18 +13,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keyframe_llm.cartoon.train.evaluate import UNSEEN
 from keyframe_llm.cartoon.world.drawing import draw_frame
-from keyframe_llm.cartoon.world.language import (
-    ACTION_LABELS,
+from keyframe_llm.cartoon.world.language import ACTION_LABELS, caption
+from keyframe_llm.cartoon.world.questions import (
     Question,
-    caption,
     event_question,
     order_question,
     shows_answer,
     way_question,
 )
-from keyframe_llm.cartoon.world.scenes import ACTIONS, MOVING, Clip, Scene, Shot, random_clip
+from keyframe_llm.cartoon.world.scenes import (
+    ACTIONS,
+    MOVING,
+    UNSEEN_SEED,
+    Clip,
+    Scene,
+    SceneFrame,
+    random_clip,
+)
 from keyframe_llm.data import Frames
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.evaluation.footage import Footage, Picks, Told, sharpness
@@ -70,7 +76,7 @@ def drawn_clip(seed: int) -> tuple[Clip, Question]:
     The questions are of three `KINDS` in turn: what is seen in a frame of the event; which way somebody goes
     there, which takes two; who is seen first, which takes a frame of the event and one of another scene.
     """
-    rng = np.random.default_rng([UNSEEN, 6, seed])
+    rng = np.random.default_rng([UNSEEN_SEED, 6, seed])
     scenes, seconds = int(rng.integers(8, 21)), float(rng.uniform(60, 180))
     clip = random_clip(rng, scenes=scenes, seconds=seconds, event=True)
     assert clip.event is not None
@@ -143,7 +149,7 @@ def measure_answers(clips: Sequence[Asked], model: VLM, *, budgets: Sequence[int
         )
         scored = question_accuracy(said, [question.answer] * len(said))
         for (name, budget), ok, times in zip(picks, scored, picks.values(), strict=True):
-            shown = shows_answer(question, [clip.shot(float(second)) for second in times])
+            shown = shows_answer(question, [clip.frame_at(float(second)) for second in times])
             sample = f"clip {seed}: {question.text}", str(seed)
             right.row(name, budget).add(*sample, ok, times)
             found.row(name, budget).add(*sample, shown, times)
@@ -158,13 +164,13 @@ def measure_retrieval(encoder: Encoder, model: VLM, *, clips: int) -> list[Table
     Where every text meets every clip the cost grows with their square: there half of the clips are asked for.
     """
     made = [
-        random_clip(np.random.default_rng([UNSEEN, 7, i]), scenes=3, seconds=45, event=True)
+        random_clip(np.random.default_rng([UNSEEN_SEED, 7, i]), scenes=3, seconds=45, event=True)
         for i in range(clips)
     ]
     plain = plain_embedding(encoder)
     films = [watched(clip, encoder, plain) for clip in made]
     texts = [
-        (i, caption([Shot(scene, (scene.start + scene.end) / 2)]))
+        (i, caption([SceneFrame(scene, (scene.start + scene.end) / 2)]))
         for i, clip in enumerate(made)
         for scene in clip.scenes
     ]
@@ -281,6 +287,6 @@ def _pictures(clip: Clip, times: NDArray[Any]) -> NDArray[np.uint8]:
     return np.stack([draw_frame(_shot(clip, float(second)), **_SIZE) for second in times])
 
 
-def _shot(clip: Clip, second: float) -> Shot:
-    scene: Scene = clip.shot(second).scene
-    return Shot(scene, second)
+def _shot(clip: Clip, second: float) -> SceneFrame:
+    scene: Scene = clip.frame_at(second).scene
+    return SceneFrame(scene, second)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from keyframe_llm.cartoon.train.samples import absent_scene, filmed, random_view, same_size
-from keyframe_llm.cartoon.world.language import ACTION_LABELS, caption, questions, text_about
-from keyframe_llm.cartoon.world.scenes import Scene, Shot, random_scene
+from keyframe_llm.cartoon.world.language import ACTION_LABELS, caption, text_about
+from keyframe_llm.cartoon.world.questions import questions
+from keyframe_llm.cartoon.world.scenes import UNSEEN_SEED, Scene, SceneFrame, random_scene
 from keyframe_llm.data import Frames
 from keyframe_llm.encoders import load_encoder
 from keyframe_llm.messages.prompts import frame_messages, prompt
@@ -18,8 +19,6 @@ from keyframe_llm.vlm.transformers import TransformersVLM
 
 __all__ = ["evaluate_encoder", "evaluate_vlm"]
 
-UNSEEN = 2**40
-"""Training seeds are small numbers; evaluation draws from generators seeded with this."""
 _BATCH = 128
 
 
@@ -30,7 +29,7 @@ def evaluate_vlm(folder: Path, *, clips: int = 1000) -> dict[str, float]:
     labels = list(ACTION_LABELS.values())
     label_hits: list[bool] = []
     for i in range(clips):
-        rng = np.random.default_rng([UNSEEN, i])
+        rng = np.random.default_rng([UNSEEN_SEED, i])
         _, shots = random_view(rng)
         frames = _frames(rng, shots)
         absent = absent_scene(rng, shots) if rng.random() < 0.1 else None
@@ -61,10 +60,10 @@ def evaluate_encoder(folder: Path, *, batches: int = 8) -> dict[str, float]:
     encoder = load_encoder(str(folder))
     hits, asked = [], []
     for i in range(batches):
-        rng = np.random.default_rng([UNSEEN, 1, i])
+        rng = np.random.default_rng([UNSEEN_SEED, 1, i])
         scenes = _distinct(rng)
-        images = [filmed(rng, Shot(scene, float(rng.uniform(0, 4)))) for scene in scenes]
-        texts = [text_about(rng, scene, whole=True)[0] for scene in scenes]
+        images = [filmed(rng, SceneFrame(scene, float(rng.uniform(0, 4)))) for scene in scenes]
+        texts = [text_about(rng, scene, complete=True)[0] for scene in scenes]
         likeness = encoder.embed_texts(texts) @ encoder.embed_images(images).T
         hits.append(np.mean(likeness.argmax(1) == np.arange(_BATCH)))
         asks = [f"what does the {s.subject} in {s.colour} do?" for s in scenes]
@@ -89,5 +88,5 @@ def _distinct(rng: np.random.Generator) -> list[Scene]:
     return list(scenes.values())
 
 
-def _frames(rng: np.random.Generator, shots: Sequence[Shot]) -> Frames:
+def _frames(rng: np.random.Generator, shots: Sequence[SceneFrame]) -> Frames:
     return Frames(same_size([filmed(rng, shot) for shot in shots]), np.array([shot.second for shot in shots]))

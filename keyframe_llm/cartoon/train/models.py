@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from keyframe_llm.cartoon.world.language import vocabulary
+from keyframe_llm.cartoon.train.vocabulary import vocabulary
 
 __all__ = ["CLIP_SIDE", "FRAME_PIXELS", "new_clip", "new_processor", "new_vlm", "save_clip", "save_vlm"]
 

@@ -18,12 +18,11 @@ from keyframe_llm.cartoon.train.stock import Stock, compose
 from keyframe_llm.cartoon.world.language import (
     ACTION_LABELS,
     CAPTION_REQUESTS,
-    Question,
     caption,
     naming_words,
-    questions,
 )
-from keyframe_llm.cartoon.world.scenes import COLOURS, SUBJECTS, Shot
+from keyframe_llm.cartoon.world.questions import Question, questions
+from keyframe_llm.cartoon.world.scenes import COLOURS, SUBJECTS, SceneFrame
 from keyframe_llm.messages.prompts import prompt, time_label
 
 __all__ = ["ELSE", "PERSON", "Rehearsal", "rehearsals"]
@@ -72,7 +71,7 @@ class _Turn:
     """The frames that the reply tells of, as bits; of a caption, those of every scene in turn"""
 
 
-def _bits(shots: Sequence[Shot]) -> dict[float, int]:
+def _bits(shots: Sequence[SceneFrame]) -> dict[float, int]:
     """The frames of every scene as bits, by when it starts."""
     bits: dict[float, int] = {}
     for i, shot in enumerate(shots):
@@ -86,7 +85,7 @@ def _turn(question: Question, bits: dict[float, int], *, bare: bool) -> _Turn:
     return _Turn(text, question.answer, [sum(bits[s.start] for s in (question.scene, question.other) if s)])
 
 
-def _asked(rng: np.random.Generator, shots: Sequence[Shot]) -> list[list[_Turn]]:
+def _asked(rng: np.random.Generator, shots: Sequence[SceneFrame]) -> list[list[_Turn]]:
     """Make conversations of what is asked: the caption, the action, questions, also about somebody absent."""
     bits = _bits(shots)
     absent = absent_scene(rng, shots) if rng.random() < 0.7 else None

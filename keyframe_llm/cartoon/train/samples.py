@@ -13,10 +13,10 @@ from PIL import Image
 
 from keyframe_llm.cartoon.world.drawing import draw_frame
 from keyframe_llm.cartoon.world.language import (
-    clear_enough,
-    order_question,
+    movement_is_clear,
     text_about,
 )
+from keyframe_llm.cartoon.world.questions import order_question
 from keyframe_llm.cartoon.world.scenes import (
     ACTIONS,
     COLOURS,
@@ -25,10 +25,10 @@ from keyframe_llm.cartoon.world.scenes import (
     THINGS,
     Clip,
     Scene,
-    Shot,
+    SceneFrame,
     random_clip,
+    random_frames,
     random_scene,
-    random_shots,
 )
 
 __all__ = [
@@ -56,7 +56,7 @@ class Pairs:
     """(N texts, N frames)"""
 
 
-def filmed(rng: np.random.Generator, shot: Shot) -> NDArray[np.uint8]:
+def filmed(rng: np.random.Generator, shot: SceneFrame) -> NDArray[np.uint8]:
     """Draw a shot the way it comes out of a compressed video: some size, some loss."""
     width, height = _SIZES[int(rng.integers(len(_SIZES)))]
     frame = draw_frame(shot, width=width, height=height)
@@ -67,7 +67,7 @@ def filmed(rng: np.random.Generator, shot: Shot) -> NDArray[np.uint8]:
     return np.asarray(Image.open(packed))
 
 
-def view_structure(rng: np.random.Generator, *, alone: float = 0.45) -> tuple[Clip, list[Shot]]:
+def view_structure(rng: np.random.Generator, *, alone: float = 0.45) -> tuple[Clip, list[SceneFrame]]:
     """Make a clip and a few shots of it, whether or not they show plainly who moves.
 
     `alone` is the share of clips that have a single scene.
@@ -77,18 +77,18 @@ def view_structure(rng: np.random.Generator, *, alone: float = 0.45) -> tuple[Cl
     count = int(rng.choice([1, 2, 3, 4], p=[0.1, 0.2, 0.6, 0.1]))
     length = rng.uniform(2, 8) * scenes * (rng.integers(1, 30) if rng.random() < 0.2 else 1)
     clip = random_clip(rng, scenes=scenes, seconds=float(length))
-    return clip, random_shots(rng, clip, count)
+    return clip, random_frames(rng, clip, count)
 
 
-def random_view(rng: np.random.Generator, *, alone: float = 0.45) -> tuple[Clip, list[Shot]]:
+def random_view(rng: np.random.Generator, *, alone: float = 0.45) -> tuple[Clip, list[SceneFrame]]:
     """Make a clip and the few frames of it that are shown: one scene or several, one to four frames."""
     while True:
         clip, shots = view_structure(rng, alone=alone)
-        if clear_enough(shots):
+        if movement_is_clear(shots):
             return clip, shots
 
 
-def absent_scene(rng: np.random.Generator, shots: Sequence[Shot]) -> Scene | None:
+def absent_scene(rng: np.random.Generator, shots: Sequence[SceneFrame]) -> Scene | None:
     """Somebody no frame shows, often with the colour or the shape of somebody shown."""
     stranger = random_scene(rng)
     shown = shots[0].scene
@@ -137,7 +137,7 @@ def _told(
     people = [frozenset({("subject", s.subject), ("colour", s.colour)}) for s in (scene, other)]
     if people[0] != people[1] and rng.random() < _TWO_PEOPLE:
         return order_question(rng, scene, other).text, people
-    text, traits = text_about(rng, scene, whole=bool(rng.random() < whole))
+    text, traits = text_about(rng, scene, complete=bool(rng.random() < whole))
     return text, [traits]
 
 
@@ -161,5 +161,5 @@ def pairs(rng: np.random.Generator, count: int, *, whole: float = 0.4) -> Pairs:
             for _, fitting in told
         ]
     )
-    images = [filmed(rng, Shot(scene, float(rng.uniform(0, 4)))) for scene in scenes]
+    images = [filmed(rng, SceneFrame(scene, float(rng.uniform(0, 4)))) for scene in scenes]
     return Pairs(images, [text for text, _ in told], fits)

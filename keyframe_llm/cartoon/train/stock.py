@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from keyframe_llm.cartoon.train.samples import filmed, view_structure
-from keyframe_llm.cartoon.world.language import clear_enough
+from keyframe_llm.cartoon.world.language import movement_is_clear
 from keyframe_llm.cartoon.world.scenes import (
     ACTIONS,
     COLOURS,
@@ -25,7 +25,7 @@ from keyframe_llm.cartoon.world.scenes import (
     SUBJECTS,
     THINGS,
     Scene,
-    Shot,
+    SceneFrame,
     random_scene,
 )
 
@@ -73,7 +73,7 @@ def draw_stock(
             scene = replace(scene, action="walk")
         scenes.append(scene)
         for i, second in enumerate(moments[n]):
-            picture = Image.fromarray(filmed(rng, Shot(scene, float(second))))
+            picture = Image.fromarray(filmed(rng, SceneFrame(scene, float(second))))
             frames[n * GLIMPSES + i] = np.asarray(picture.resize(FRAME_SIZE, Image.Resampling.BICUBIC))
             traits[n * GLIMPSES + i] = _traits(scene, float(second))
         if n % 1000 == 999:
@@ -94,7 +94,7 @@ def _traits(scene: Scene, second: float) -> list[int]:
     ]
 
 
-def compose(rng: np.random.Generator, stock: Stock, *, alone: float) -> tuple[list[Shot], list[int]]:
+def compose(rng: np.random.Generator, stock: Stock, *, alone: float) -> tuple[list[SceneFrame], list[int]]:
     """Put drawn scenes in the places of a random clip: the shots, and which frame of the stock each is.
 
     `alone` is the share of clips that have a single scene.
@@ -103,7 +103,7 @@ def compose(rng: np.random.Generator, stock: Stock, *, alone: float) -> tuple[li
         _, planned = view_structure(rng, alone=alone)
         runs = [list(run) for _, run in groupby(planned, key=lambda shot: shot.scene.start)]
         alike = rng.random() < _LOOK_ALIKES
-        shots: list[Shot] = []
+        shots: list[SceneFrame] = []
         seen: list[int] = []
         cast: list[Scene] = []
         for run in runs:
@@ -112,9 +112,11 @@ def compose(rng: np.random.Generator, stock: Stock, *, alone: float) -> tuple[li
             scene = replace(stock.scenes[drawn], start=start, end=end)
             cast.append(scene)
             chosen = np.sort(rng.permutation(GLIMPSES)[: len(run)])
-            shots += [Shot(scene, float(start + stock.seconds[drawn, i] * (end - start))) for i in chosen]
+            shots += [
+                SceneFrame(scene, float(start + stock.seconds[drawn, i] * (end - start))) for i in chosen
+            ]
             seen += [drawn * GLIMPSES + int(i) for i in chosen]
-        if len(shots) == len(planned) and clear_enough(shots):
+        if len(shots) == len(planned) and movement_is_clear(shots):
             return shots, seen
 
 

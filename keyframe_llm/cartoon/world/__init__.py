@@ -1,3 +1,3 @@
-"""The drawn world: its scenes, how they are drawn, and the language that tells of them."""
+"""The drawn world: its scenes, how they are drawn, and the sentences that describe them."""
 
 __all__: list[str] = []

@@ -1,15 +1,13 @@
-"""What can be said of the drawn world: captions, questions and answers, always about the frames shown.
+"""Sentences about the drawn world: captions, and texts about single frames.
 
-Nothing is claimed that the frames do not show: one frame of somebody walking is captioned "walks", two of
-them apart in time "walks to the left".
+A caption states nothing that its frames do not show: one frame of somebody walking is captioned "walks", two
+frames apart in time "walks to the left".
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations, groupby
+from itertools import groupby
 
 import numpy as np
 
@@ -21,28 +19,27 @@ from keyframe_llm.cartoon.world.scenes import (
     SUBJECTS,
     THINGS,
     Scene,
-    Shot,
+    SceneFrame,
 )
-from keyframe_llm.messages.prompts import prompt, time_label
 
 __all__ = [
     "ACTION_LABELS",
+    "ACTION_PHRASES",
     "CAPTION_REQUESTS",
-    "Question",
+    "DIRECTION_PHRASES",
+    "PLACE_PHRASES",
+    "action_phrase",
     "caption",
-    "clear_enough",
-    "event_question",
+    "movement_is_clear",
     "naming_words",
-    "order_question",
-    "questions",
-    "shows_answer",
+    "person_phrase",
+    "shown_direction",
+    "split_by_scene",
     "text_about",
     "trait_words",
-    "vocabulary",
-    "way_question",
 ]
 
-_IN_PLACE = {
+PLACE_PHRASES = {
     "park": "in the park",
     "beach": "on the beach",
     "street": "in the street",
@@ -50,7 +47,7 @@ _IN_PLACE = {
     "kitchen": "in the kitchen",
     "desert": "in the desert",
 }
-_DOES = {
+ACTION_PHRASES = {
     "wave": "waves",
     "sit": "sits on a chair",
     "lie": "lies on the ground",
@@ -63,7 +60,13 @@ _DOES = {
     "walk": "walks",
     "climb": "climbs a ladder",
 }
-_WAYS = {("walk", 1): "to the right", ("walk", -1): "to the left", ("climb", 1): "up", ("climb", -1): "down"}
+DIRECTION_PHRASES = {
+    ("walk", 1): "to the right",
+    ("walk", -1): "to the left",
+    ("climb", 1): "up",
+    ("climb", -1): "down",
+}
+"""(action, direction) → how it is called"""
 ACTION_LABELS: dict[str, str] = {
     "wave": "wave",
     "sit": "sit",
@@ -77,189 +80,99 @@ ACTION_LABELS: dict[str, str] = {
     "walk": "walk",
     "climb": "climb",
 }
-"""Action → the label zero-shot classification knows it by."""
-NOT_SHOWN = "it is not shown"
+"""Action → its label in zero-shot classification."""
 CAPTION_REQUESTS = ("describe the video.", "what happens in the video?", "what happens?")
 """Other ways to ask for a caption than the one in the prompts."""
 
-_CLEAR, _BLURRED = 0.3, 0.12  # share of the path between two frames: enough to see the way, too little
+_VISIBLE, _INVISIBLE = 0.3, 0.12
+"""Shares of the path between two frames: at least so much shows the direction, at most so much hides it."""
+
+Trait = tuple[str, str]
+"""Name of an attribute of a scene, and its value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A question, its one right answer, and the scene the answer lies in (None where nothing shows it)."""
-
-    text: str
-    answer: str
-    scene: Scene | None
-    other: Scene | None = None
-    """The second scene it takes to answer, where one is not enough."""
+def split_by_scene(frames: Sequence[SceneFrame]) -> list[list[SceneFrame]]:
+    """Split frames in time order into groups, one for each scene shown."""
+    return [
+        list(group) for _, group in groupby(frames, key=lambda frame: (frame.scene.layout, frame.scene.start))
+    ]
 
 
-def _moments(shots: Sequence[Shot]) -> list[list[Shot]]:
-    """Split the frames shown into runs of one scene each."""
-    return [list(run) for _, run in groupby(shots, key=lambda shot: (shot.scene.layout, shot.scene.start))]
+def _moved(group: Sequence[SceneFrame]) -> float:
+    """Share of the path between the first and the last frame of one scene."""
+    scene = group[0].scene
+    return abs(scene.progress(group[-1].second) - scene.progress(group[0].second))
 
 
-def _moved(run: Sequence[Shot]) -> float:
-    scene = run[0].scene
-    return abs(scene.progress(run[-1].second) - scene.progress(run[0].second))
+def movement_is_clear(frames: Sequence[SceneFrame]) -> bool:
+    """Whether the direction of every movement can either be seen well or not at all."""
+    groups = [group for group in split_by_scene(frames) if group[0].scene.action in MOVING]
+    return all(not _INVISIBLE < _moved(group) < _VISIBLE for group in groups)
 
 
-def clear_enough(shots: Sequence[Shot]) -> bool:
-    """Whether every movement shown is either plain to see or not to be seen at all."""
-    runs = [run for run in _moments(shots) if run[0].scene.action in MOVING]
-    return all(not _BLURRED < _moved(run) < _CLEAR for run in runs)
-
-
-def _way(run: Sequence[Shot]) -> str | None:
-    scene = run[0].scene
-    if scene.action not in MOVING or _moved(run) < _CLEAR:
+def shown_direction(group: Sequence[SceneFrame]) -> str | None:
+    """The direction that the frames of one scene show; None where they show none."""
+    scene = group[0].scene
+    if scene.action not in MOVING or _moved(group) < _VISIBLE:
         return None
-    return _WAYS[scene.action, scene.direction]
+    return DIRECTION_PHRASES[scene.action, scene.direction]
 
 
-def _does(run: Sequence[Shot]) -> str:
-    way = _way(run)
-    return _DOES[run[0].scene.action] + (f" {way}" if way else "")
+def action_phrase(group: Sequence[SceneFrame]) -> str:
+    """What the person does, with the direction where the frames of the scene show one."""
+    direction = shown_direction(group)
+    return ACTION_PHRASES[group[0].scene.action] + (f" {direction}" if direction else "")
 
 
-def _who(scene: Scene, article: str) -> str:
+def person_phrase(scene: Scene, article: str) -> str:
+    """The person of a scene: `a man in red`."""
     return f"{article} {scene.subject} in {scene.colour}"
 
 
-def caption(shots: Sequence[Shot]) -> str:
-    """Tell what the frames show, scene by scene; a lone scene with the thing beside the person."""
-    runs = _moments(shots)
-    told = [f"{_who(run[0].scene, 'a')} {_does(run)} {_IN_PLACE[run[0].scene.place]}" for run in runs]
-    if len(runs) == 1 and runs[0][0].scene.thing:
-        told[0] += f" next to a {runs[0][0].scene.thing}"
-    return ", then ".join(told)
-
-
-def questions(
-    rng: np.random.Generator, shots: Sequence[Shot], *, absent: Scene | None = None
-) -> list[Question]:
-    """Ask all that can be asked of the frames shown, in random order; each answer is certain.
-
-    With `absent`, a scene whose person no frame shows, one question has no answer in the frames.
-    """
-    asked: list[Question] = []
-    runs = _moments(shots)
-    scenes = [run[0].scene for run in runs]
-    alone = len({(scene.subject, scene.colour) for scene in scenes}) == len(scenes)
-    for run in runs:
-        asked += _about_person(run) if alone else []
-        asked += _about_traits(run, scenes)
-    for one, other in combinations(scenes, 2) if alone else []:
-        asked.append(order_question(rng, one, other))
-    if absent is not None:
-        asked.append(Question(_person_question(rng, absent), NOT_SHOWN, None))
-    return [asked[i] for i in rng.permutation(len(asked))]
-
-
-def _about_person(run: Sequence[Shot]) -> list[Question]:
-    scene = run[0].scene
-    who = _who(scene, "the")
-    told = [
-        (f"what does {who} do?", _does(run)),
-        (f"what is {who} doing?", _does(run)),
-        (f"where is {who}?", _IN_PLACE[scene.place]),
-        (f"what is next to {who}?", f"a {scene.thing}" if scene.thing else "nothing"),
-        (f"when is {who} seen?", f"at {time_label(run[0].second)[1:-2]} seconds"),
+def caption(frames: Sequence[SceneFrame]) -> str:
+    """Describe the frames scene by scene; of a single scene also the thing next to the person."""
+    groups = split_by_scene(frames)
+    parts = [
+        f"{person_phrase(group[0].scene, 'a')} {action_phrase(group)} {PLACE_PHRASES[group[0].scene.place]}"
+        for group in groups
     ]
-    asked = [Question(text, answer, scene) for text, answer in told]
-    return [*asked, way_question(scene)] if _way(run) else asked
-
-
-def _about_traits(run: Sequence[Shot], shown: Sequence[Scene]) -> list[Question]:
-    scene = run[0].scene
-    told: list[tuple[str, str]] = []
-    if [s.subject for s in shown].count(scene.subject) == 1:
-        told.append((f"what colour does the {scene.subject} wear?", scene.colour))
-        told.append((f"what color does the {scene.subject} wear?", scene.colour))
-        told.append((f"what does the {scene.subject} do?", _does(run)))
-    if [s.place for s in shown].count(scene.place) == 1:
-        told.append((f"who is {_IN_PLACE[scene.place]}?", _who(scene, "a")))
-    if [s.action for s in shown].count(scene.action) == 1:
-        told.append((f"who {_DOES[scene.action]}?", _who(scene, "a")))
-    if scene.thing and [s.thing for s in shown].count(scene.thing) == 1:
-        told.append((f"who is next to the {scene.thing}?", _who(scene, "a")))
-    return [Question(text, answer, scene) for text, answer in told]
-
-
-def _person_question(rng: np.random.Generator, scene: Scene) -> str:
-    who = _who(scene, "the")
-    forms = (
-        f"what does {who} do?",
-        f"what is {who} doing?",
-        f"where is {who}?",
-        f"what is next to {who}?",
-        f"when is {who} seen?",
-    )
-    return forms[int(rng.integers(len(forms)))]
-
-
-def event_question(rng: np.random.Generator, scene: Scene) -> Question:
-    """Ask about a scene by its person, so that one glimpse of it is enough to answer."""
-    who = _who(scene, "the")
-    told = [
-        (f"where is {who}?", _IN_PLACE[scene.place]),
-        (f"what is next to {who}?", f"a {scene.thing}" if scene.thing else "nothing"),
-    ]
-    if scene.action not in MOVING:
-        told.append((f"what does {who} do?", _DOES[scene.action]))
-        told.append((f"what is {who} doing?", _DOES[scene.action]))
-    text, answer = told[int(rng.integers(len(told)))]
-    return Question(text, answer, scene)
-
-
-def way_question(scene: Scene) -> Question:
-    """Ask which way somebody who moves goes: two frames apart in time are needed to answer."""
-    way = _WAYS.get((scene.action, scene.direction), "nowhere")
-    return Question(f"which way does {_who(scene, 'the')} go?", way, scene)
-
-
-def order_question(rng: np.random.Generator, first: Scene, second: Scene) -> Question:
-    """Ask which of two people is seen first: a frame of each is needed to answer."""
-    named = [_who(scene, "the") for scene in (first, second)]
-    one, other = named if rng.random() < 0.5 else named[::-1]
-    return Question(f"who is seen first, {one} or {other}?", named[0], first, second)
-
-
-def shows_answer(question: Question, shots: Sequence[Shot]) -> bool:
-    """Whether these frames are enough to answer a question."""
-    runs = {run[0].scene: run for run in _moments(shots)}
-    if question.scene not in runs or (question.other or question.scene) not in runs:
-        return False
-    return question != way_question(question.scene) or _way(runs[question.scene]) is not None
-
-
-_Trait = tuple[str, str]
+    if len(groups) == 1 and groups[0][0].scene.thing:
+        parts[0] += f" next to a {groups[0][0].scene.thing}"
+    return ", then ".join(parts)
 
 
 def text_about(
-    rng: np.random.Generator, scene: Scene, *, whole: bool = False
-) -> tuple[str, frozenset[_Trait]]:
-    """A text that fits one frame of a scene, and the traits a frame must have for it to fit.
+    rng: np.random.Generator, scene: Scene, *, complete: bool = False
+) -> tuple[str, frozenset[Trait]]:
+    """A text that fits one frame of a scene, and the traits that a frame must have for the text to fit.
 
-    `whole` names everything that can be seen; otherwise captions, fragments, labels and questions mix.
+    With `complete`, it names everything visible; otherwise captions, fragments, labels and questions mix.
     """
-    named_all = ("subject", "colour", "place", "action") + (("thing",) if scene.thing else ())
-    traits = {name: str(getattr(scene, name)) for name in named_all}
-    who, does, where = _who(scene, "a"), _DOES[scene.action], _IN_PLACE[scene.place]
-    way = _WAYS.get((scene.action, scene.direction))
-    if way and rng.random() < 0.4:
-        does += f" {way}"
+    names = ("subject", "colour", "place", "action") + (("thing",) if scene.thing else ())
+    traits = {name: str(getattr(scene, name)) for name in names}
+    does = ACTION_PHRASES[scene.action]
+    direction = DIRECTION_PHRASES.get((scene.action, scene.direction))
+    if direction and rng.random() < 0.4:
+        does += f" {direction}"
+    if complete or rng.random() < 0.4:
+        beside = f" next to a {scene.thing}" if scene.thing else ""
+        text = f"{person_phrase(scene, 'a')} {does} {PLACE_PHRASES[scene.place]}{beside}"
+        return text, frozenset(traits.items())
+    forms = _partial_texts(scene, does)
+    text, named = forms[int(rng.integers(len(forms)))]
+    return text, frozenset((name, traits[name]) for name in named)
+
+
+def _partial_texts(scene: Scene, does: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Texts that name some traits of a scene, each with the names of those traits."""
+    a, the, where = person_phrase(scene, "a"), person_phrase(scene, "the"), PLACE_PHRASES[scene.place]
     beside = f" next to a {scene.thing}" if scene.thing else ""
-    if whole or rng.random() < 0.4:
-        return f"{who} {does} {where}{beside}", frozenset(traits.items())
-    the = _who(scene, "the")
-    forms: list[tuple[str, tuple[str, ...]]] = [
-        (f"{who} {does} {where}", ("subject", "colour", "place", "action")),
-        (f"{who} {does}", ("subject", "colour", "action")),
-        (f"{who} {where}", ("subject", "colour", "place")),
-        (who, ("subject", "colour")),
+    person = ("subject", "colour")
+    texts: list[tuple[str, tuple[str, ...]]] = [
+        (f"{a} {does} {where}", (*person, "place", "action")),
+        (f"{a} {does}", (*person, "action")),
+        (f"{a} {where}", (*person, "place")),
+        (a, person),
         (f"a {scene.subject} {does}", ("subject", "action")),
         (f"a person in {scene.colour}", ("colour",)),
         (
@@ -270,55 +183,29 @@ def text_about(
         (f"a person {does}", ("action",)),
         (f"a video of a person who {does}", ("action",)),
         (where, ("place",)),
-        (f"what does {the} do?", ("subject", "colour")),
-        (f"what is {the} doing?", ("subject", "colour")),
-        (f"where is {the}?", ("subject", "colour")),
-        (f"what is next to {the}?", ("subject", "colour")),
-        (f"when is {the} seen?", ("subject", "colour")),
-        (f"which way does {the} go?", ("subject", "colour")),
+        (f"what does {the} do?", person),
+        (f"what is {the} doing?", person),
+        (f"where is {the}?", person),
+        (f"what is next to {the}?", person),
+        (f"when is {the} seen?", person),
+        (f"which way does {the} go?", person),
         (f"what colour does the {scene.subject} wear?", ("subject",)),
         (f"what does the {scene.subject} do?", ("subject",)),
         (f"who is {where}?", ("place",)),
         (f"who {does}?", ("action",)),
     ]
     if scene.thing:
-        forms += [(f"a {scene.thing}", ("thing",)), (f"who is next to the {scene.thing}?", ("thing",))]
-    text, named = forms[int(rng.integers(len(forms)))]
-    return text, frozenset((name, traits[name]) for name in named)
+        texts += [(f"a {scene.thing}", ("thing",)), (f"who is next to the {scene.thing}?", ("thing",))]
+    return texts
 
 
 def trait_words() -> list[list[str]]:
-    """One word for each person, colour, place, action and thing, in the world's order; last for no thing."""
-    does = [_DOES[action].split()[0] for action in ACTIONS]
-    return [[*SUBJECTS], [*COLOURS], [*PLACES], does, [*THINGS, "nothing"]]
+    """One word for each value of subject, colour, place, action and thing; the last thing is "nothing"."""
+    actions = [ACTION_PHRASES[action].split()[0] for action in ACTIONS]
+    return [[*SUBJECTS], [*COLOURS], [*PLACES], actions, [*THINGS, "nothing"]]
 
 
 def naming_words() -> set[str]:
-    """The words of a question that tell whom or which scene it is about."""
-    phrases = [*_IN_PLACE.values(), *_DOES.values(), *SUBJECTS, *COLOURS, *THINGS]
+    """The words by which a question names the person or the scene that it is about."""
+    phrases = [*PLACE_PHRASES.values(), *ACTION_PHRASES.values(), *SUBJECTS, *COLOURS, *THINGS]
     return {word for phrase in phrases for word in phrase.split()} - {"a", "an", "the", "in", "on"}
-
-
-def vocabulary() -> list[str]:
-    """Every word of every sentence above, and what the prompts and times are made of."""
-    prompts = [prompt("caption"), prompt("question", question=""), prompt("classify")]
-    phrases = [
-        *_IN_PLACE.values(),
-        *_DOES.values(),
-        *_WAYS.values(),
-        *ACTION_LABELS.values(),
-        *SUBJECTS,
-        *COLOURS,
-        *PLACES,
-        *ACTIONS,
-        *THINGS,
-        *prompts,
-        *CAPTION_REQUESTS,
-        NOT_SHOWN,
-        "what does doing the a an in do where is next to nothing when seen at seconds",
-        "which way go colour color wear who or",
-        "then next person video of , . ? [ ] : ! '",
-        "yes no and with there how many people man men woman women first last before after",
-        "0 1 2 3 4 5 6 7 8 9 s",
-    ]
-    return sorted({word for phrase in phrases for word in re.findall(r"[a-z]+|[^\sa-z]", phrase.lower())})

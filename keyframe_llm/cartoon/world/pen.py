@@ -1,4 +1,4 @@
-"""A pen that draws in shares of the picture's height, whatever its size in pixels."""
+"""A pen whose unit is the height of the picture, so that a drawing looks alike at every size in pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INK: Colour = (40, 36, 44)
 
 
 class Pen:
-    """Draws from the top left in units of the picture's height; lines scale with the picture."""
+    """Draws shapes; the origin is the top left corner, the unit the height of the picture, also of lines."""
 
     def __init__(self, width: int, height: int) -> None:
         self.image = Image.new("RGB", (width, height))
@@ -48,5 +48,6 @@ class Pen:
 
 
 def shade(colour: Colour, rng: np.random.Generator, amount: int = 10) -> Colour:
+    """A colour nearby: each channel changes by at most `amount` of 255."""
     r, g, b = (int(np.clip(c + rng.integers(-amount, amount + 1), 0, 255)) for c in colour)
     return r, g, b

@@ -1,4 +1,4 @@
-"""The people of the drawn world, and what they do."""
+"""Draw the people of the world and what they do."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def draw_person(
     """Draw the person with the feet at (x, foot)."""
     size = {"child": 0.49, "woman": 0.60, "man": 0.64, "robot": 0.58}[scene.subject] * rng.uniform(0.95, 1.05)
     figure = _Figure(pen, scene, size, rng)
-    beat = math.sin(second * 2 * math.pi * 0.9 + rng.uniform(0, 6))  # what keeps a picture alive
+    beat = math.sin(second * 2 * math.pi * 0.9 + rng.uniform(0, 6))  # every action moves a little
     _POSES[scene.action](figure, x, foot, beat, scene.travel(second))
 
 
 class _Figure:
-    """A body of a given size whose limbs are placed by the poses; all lengths are shares of the size."""
+    """A body whose limbs are placed by the poses; all lengths are multiples of `size`."""
 
     def __init__(self, pen: Pen, scene: Scene, size: float, rng: np.random.Generator) -> None:
         self.pen, self.size, self.subject = pen, size, scene.subject
@@ -52,7 +52,7 @@ class _Figure:
         self.pen.line(colour, 0.105 * self.size, *xy)
 
     def body(self, x: float, hip: float) -> None:
-        """Torso from the hip up, in the clothing's colour; a dress widens downwards."""
+        """Torso from the hip up, in the colour of the clothes; a dress widens downwards."""
         s = self.size
         wide = 0.155 if self.subject != "robot" else 0.18
         low = wide * (1.75 if self.subject == "woman" else 1.0)
@@ -148,7 +148,9 @@ def _read(f: _Figure, x: float, foot: float, beat: float, _: float) -> None:
     shoulder = f.upright(x, foot)
     for side in (-1, 1):
         f.arm(x, shoulder, side, 0.0, 0.24)
-    y = shoulder + (0.23 + 0.01 * beat) * s  # below the chest, which shows what a reader wears
+    y = (
+        shoulder + (0.23 + 0.01 * beat) * s
+    )  # below the chest, so that the colour of the clothes stays visible
     cover, pages = (92, 62, 36), (255, 252, 236)
     for colour, edge in ((cover, 0.04), (pages, 0.0)):
         for side in (-1, 1):

@@ -1,4 +1,4 @@
-"""The places of the drawn world: what is behind everybody."""
+"""Draw the places of the world, which are the backgrounds of the frames."""
 
 from __future__ import annotations
 

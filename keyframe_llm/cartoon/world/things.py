@@ -1,4 +1,4 @@
-"""The things of the drawn world: what stands beside somebody."""
+"""Draw the things of the world, which stand next to a person."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ __all__ = ["write_clip"]
 def write_clip(
     clip: Clip, path: str | Path, *, fps: int = 12, width: int = 320, height: int = 240, smooth: int = 1
 ) -> None:
-    """Encode the clip as H.264 in MP4, key frames at most 2 s apart; `smooth` 2 draws it finer."""
+    """Encode the clip as H.264 in MP4, key frames at most 2 s apart; `smooth` is that of `draw_frame`."""
     import av
 
     with av.open(str(path), "w") as container:
@@ -24,7 +24,7 @@ def write_clip(
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.time_base = Fraction(1, fps)
         for i in range(max(1, round(clip.duration_seconds * fps))):
-            drawn = draw_frame(clip.shot(i / fps), width=width, height=height, smooth=smooth)
+            drawn = draw_frame(clip.frame_at(i / fps), width=width, height=height, smooth=smooth)
             frame = av.VideoFrame.from_ndarray(drawn, format="rgb24")
             frame.pts, frame.time_base = i, Fraction(1, fps)
             container.mux(stream.encode(frame))
