@@ -134,6 +134,17 @@ def test_ask_prints_the_same_answer_for_people_and_as_json(capsys: Capture) -> N
     assert len(lines) == len(result["keyframes"]) + 1
 
 
+def test_prompts_of_ones_own_replace_those_of_the_package(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "question.txt").write_text("Look closely at every picture. {question}")
+    command = ("ask", WALK, "What is the person doing?", "--model", "cartoon", "--quiet", "--json")
+    assert status(*command) == 0
+    built_in = json.loads(capsys.readouterr().out)
+    assert status(*command, "--prompts", tmp_path) == 0
+    own = json.loads(capsys.readouterr().out)
+    assert own["prompt_tokens"] > built_in["prompt_tokens"]
+    assert own["visual_tokens"] == built_in["visual_tokens"]
+
+
 def test_select_with_a_model_chooses_by_the_caption_that_it_writes(capsys: Capture) -> None:
     assert status("select", WALK, "--model", "cartoon", "--quiet", "--json") == 0
     result = json.loads(capsys.readouterr().out)

@@ -14,7 +14,7 @@ from keyframe_llm.cli.llm import select_options
 from keyframe_llm.demos.videos import demo_video
 from keyframe_llm.options import SelectOptions, option_fields, option_type
 from keyframe_llm.scoring.selectors import selector_names
-from keyframe_llm.tools.sandbox import Limits
+from keyframe_llm.tools.limits import Limits
 
 COMMANDS = {
     "select": ["select", "v.mp4"],

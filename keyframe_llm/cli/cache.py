@@ -16,8 +16,9 @@ from keyframe_llm.index.store import FOLDER_VARIABLE, Entry, Store
 __all__ = ["add", "run"]
 
 _KINDS = {
-    "looked": "looks at videos: times, colours, proposals",
-    "embedded": "embeddings of proposed frames",
+    "index": "indexes of videos: times, colours, proposals",
+    "embeddings": "embeddings of candidate frames",
+    "baseline": "embeddings of neutral texts",
     "caption": "captions",
     "content": "digests of files",
 }

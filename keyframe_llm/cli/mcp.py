@@ -15,7 +15,7 @@ _SUMMARY = "Serve the tools to agents over the Model Context Protocol: stdio, or
 
 def add(commands: Any) -> None:
     """Declare the command and its flags; its limits are the fields of `Limits`."""
-    from keyframe_llm.tools.sandbox import Limits
+    from keyframe_llm.tools.limits import Limits
 
     command = commands.add_parser("mcp", help="serve the tools to agents", description=_SUMMARY)
     command.set_defaults(run=run)

@@ -23,6 +23,7 @@ def add(commands: Any) -> None:
         "--question", type=flags.text, metavar="TEXT", help="what will be asked about the frames"
     )
     flags.add_models(command, _MODEL)
+    flags.add_prompts(command)
     flags.add_output(command)
     flags.add_selection(command)
 
