@@ -192,7 +192,7 @@ def test_arguments_come_as_models_write_them(toolbox: Toolbox) -> None:
             {"video": "one_walk.mp4", "start_seconds": 3, "end_seconds": 2},
             "give a later end",
         ),
-        ("select_keyframes", {"video": "one_wakl.mp4"}, "videos there: hidden_event.mp4, one_walk.mp4"),
+        ("select_keyframes", {"video": "one_wakl.mp4"}, 'videos there: "hidden_event.mp4", "one_walk.mp4"'),
         ("select_keyframes", {"video": "scenes.json"}, "scenes.json: not a video that can be read"),
     ],
 )

@@ -113,6 +113,28 @@ def test_over_stdio_as_a_process() -> None:
     anyio.run(main)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are a matter of Linux")
+def test_a_name_that_is_not_utf8_neither_hangs_nor_ends_the_server(tmp_path: Path) -> None:
+    strange = os.fsdecode(b"caf\xe9.mp4")
+    (tmp_path / strange).write_bytes((CLIPS / "one_walk.mp4").read_bytes())
+    (tmp_path / "clean.mp4").symlink_to(strange)
+    command = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "keyframe_llm.cli", "mcp", "--root", str(tmp_path)],
+        env=dict(os.environ),
+    )
+
+    async def main() -> None:
+        async with Client(command) as client:
+            with anyio.fail_after(120):
+                for video in ("missing.mp4", "clean.mp4", "clean.mp4"):
+                    result = await client.call_tool("select_keyframes", {"video": video})
+                    assert result.is_error == (video == "missing.mp4")
+        assert result.structured_content["video"]["name"] == r"caf\udce9.mp4"
+
+    anyio.run(main)
+
+
 @contextmanager
 def served(toolbox: Toolbox, token: str | None = None) -> Iterator[str]:
     """The address of a server in a thread of its own, on a free port."""

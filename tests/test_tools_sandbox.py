@@ -6,6 +6,7 @@ import http.server
 import os
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ pytest.importorskip("pydantic", reason="pydantic is not installed (the `agents` 
 
 from keyframe_llm import OptionsError
 from keyframe_llm.tools import Limits, Toolbox, ToolError
+from keyframe_llm.tools.sandbox import Roots
 from keyframe_llm.tools.urls import Target, check_url, download
 
 VIDEO = demo_video("one_walk.mp4")
@@ -123,7 +125,7 @@ def test_messages_and_results_name_files_below_the_root_only(tools: Toolbox, pla
     (inside / "noise.mp4").write_bytes(os.urandom(5000))
     messages = [refused(tools, "deep/noise.mp4"), refused(tools, "deep/none.mp4"), refused(tools, "deep")]
     messages.append(refused(tools, inside / "cut.mp4"))
-    assert "deep/noise.mp4: not a video" in messages[0] and "deep/cut.mp4, deep/noise.mp4" in messages[1]
+    assert "deep/noise.mp4: not a video" in messages[0] and '"deep/cut.mp4", "deep/noise.mp4"' in messages[1]
     assert not [text for text in messages if str(place) in text.replace(str(inside / "cut.mp4"), "")]
     (inside / "late.mkv").write_bytes(whole)
     assert str(place) not in str(tools.select_keyframes(str(inside / "late.mkv"), include_images=False))
@@ -150,6 +152,60 @@ def test_a_root_must_be_a_folder(tmp_path: Path) -> None:
     for roots in ([tmp_path / "none"], [VIDEO], [], str(tmp_path)):
         with pytest.raises(OptionsError, match="root"):
             Toolbox(roots=roots)
+
+
+# Files swapped while a call runs -------------------------------------------------------------------------
+
+needs_descriptors = pytest.mark.skipif(
+    sys.platform != "linux", reason="files are read through their descriptors on Linux"
+)
+
+
+@pytest.mark.parametrize("swap", ["link", "folder", "pipe", "nothing"])
+def test_a_file_that_was_swapped_after_it_was_found_is_refused_at_once(place: Path, swap: str) -> None:
+    inside = place / "open" / "deep"
+    inside.mkdir()
+    video = inside / "v.mp4"
+    video.write_bytes(VIDEO.read_bytes())
+    roots = Roots([place / "open"])
+    found = roots.find("deep/v.mp4")
+    if swap == "folder":
+        (place / "shut" / "v.mp4").write_bytes(VIDEO.read_bytes())
+        inside.rename(place / "moved")
+        inside.symlink_to(place / "shut")
+    else:
+        video.unlink()
+    if swap == "link":
+        video.symlink_to(place / "shut" / "shut.mp4")
+    if swap == "pipe":
+        os.mkfifo(video)
+    with pytest.raises(ToolError) as caught, roots.opened(found):
+        pass
+    assert str(caught.value).startswith("deep/v.mp4 ") and str(place) not in str(caught.value)
+
+
+@needs_descriptors
+def test_an_open_file_stays_the_same_whatever_takes_its_name(place: Path) -> None:
+    roots = Roots([place / "open"])
+    before = VIDEO.read_bytes()
+    with roots.opened(roots.find("open.mp4")) as file:
+        (place / "open" / "open.mp4").unlink()
+        (place / "open" / "open.mp4").symlink_to(place / "shut" / "shut.mp4")
+        assert file.path.read_bytes() == before and file.path.suffix == ".mp4"
+    assert not file.path.exists()
+
+
+@needs_descriptors
+def test_all_who_read_one_file_know_it_by_one_name_until_the_last_is_done(place: Path) -> None:
+    roots = Roots([place / "open"])
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    with roots.opened(roots.find("open.mp4")) as first:
+        with roots.opened(roots.find("open.mp4")) as second:
+            assert first.path == second.path
+        assert first.path.read_bytes() == VIDEO.read_bytes()
+    with roots.opened(roots.find("open.mp4")) as third:
+        assert third.path == first.path
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
 
 
 # Containers that point elsewhere -------------------------------------------------------------------------

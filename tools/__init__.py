@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         openai_tools,
         select_keyframes,
     )
-    from keyframe_llm.tools.sandbox import Limits, ToolError
+    from keyframe_llm.tools.limits import Limits, ToolError
 
 __all__ = [
     "Limits",
@@ -41,9 +41,9 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from keyframe_llm.tools import functions, sandbox
+        from keyframe_llm.tools import functions, limits
     except ModuleNotFoundError as error:
         if error.name not in ("pydantic", "typing_extensions"):
             raise
         raise ImportError(f"{error.name} is missing; run `pip install 'keyframe-llm[agents]'`") from error
-    return getattr(sandbox if name in sandbox.__all__ else functions, name)
+    return getattr(limits if name in limits.__all__ else functions, name)

@@ -16,6 +16,7 @@ from typing import Any
 from keyframe_llm.classification import By
 from keyframe_llm.data import Progress
 from keyframe_llm.tools.jobs import Job
+from keyframe_llm.tools.limits import ToolError
 from keyframe_llm.tools.results import (
     Classes,
     Description,
@@ -32,8 +33,8 @@ from keyframe_llm.tools.results import (
     VideoAnswer,
 )
 from keyframe_llm.tools.runtime import OpenedVideo, ToolRuntime
-from keyframe_llm.tools.sandbox import ToolError
 from keyframe_llm.tools.schemas import Schema, schema_of
+from keyframe_llm.tools.text import printable_lines
 
 __all__ = ["Toolbox"]
 
@@ -83,7 +84,12 @@ class Toolbox(ToolRuntime):
             proposals = caption.selection.proposals
             step = math.ceil(len(proposals) / _MOST_CHANGES)
             changes = [round(float(second), 3) for second in proposals.seconds[::step]]
-            return {**result, "description": caption.text, "change_seconds": changes, "model": self.model}
+            return {
+                **result,
+                "description": printable_lines(caption.text),
+                "change_seconds": changes,
+                "model": self.model,
+            }
 
         return self.run(video, work)
 
@@ -147,7 +153,7 @@ class Toolbox(ToolRuntime):
             answer = opened.llm.ask(opened.path, question, max_frames=budget, **window)
             models = (self.model, self.encoder)
             result = opened.result(answer.selection, include_images=include_images, models=models)
-            return {**result, "answer": answer.text, "model": self.model}
+            return {**result, "answer": printable_lines(answer.text), "model": self.model}
 
         return self.run(video, work)
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from keyframe_llm.pipeline import KeyframeLLM
 from keyframe_llm.proposals.sample import Progress
-from keyframe_llm.tools.sandbox import Limits, ToolError
+from keyframe_llm.tools.limits import Limits, ToolError
 
 __all__ = ["Job", "JobPool", "check_current_job", "current_job", "report_progress"]
 

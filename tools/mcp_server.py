@@ -20,8 +20,8 @@ from keyframe_llm.data import STAGES
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.tools.blocks import JPEG_TYPE, ImageBlock, TextBlock, result_blocks
 from keyframe_llm.tools.functions import Toolbox
+from keyframe_llm.tools.limits import ToolError
 from keyframe_llm.tools.pictures import SCHEME, MemoryPictures
-from keyframe_llm.tools.sandbox import ToolError
 
 __all__ = ["mcp_server", "skill"]
 

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Protocol
 
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.tools.sandbox import ToolError
+from keyframe_llm.tools.limits import ToolError
 
 __all__ = ["SCHEME", "FolderPictures", "MemoryPictures", "Pictures"]
 

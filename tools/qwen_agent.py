@@ -6,7 +6,7 @@ from typing import Any
 
 from keyframe_llm.tools.blocks import JPEG_TYPE, ImageBlock, TextBlock, result_blocks
 from keyframe_llm.tools.functions import Toolbox
-from keyframe_llm.tools.sandbox import ToolError
+from keyframe_llm.tools.limits import ToolError
 from keyframe_llm.tools.schemas import Schema
 
 __all__ = ["qwen_agent_tools"]

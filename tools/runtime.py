@@ -22,10 +22,13 @@ from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import DEFAULT_ENCODER, DEFAULT_MODEL, KeyframeLLM
 from keyframe_llm.selection import Selection
+from keyframe_llm.tools.headers import check_header
 from keyframe_llm.tools.jobs import Job, JobPool, check_current_job, current_job, report_progress
+from keyframe_llm.tools.limits import Limits, ToolError
 from keyframe_llm.tools.pictures import FolderPictures, Pictures
 from keyframe_llm.tools.results import Keyframes
-from keyframe_llm.tools.sandbox import AllowedFile, Limits, Roots, ToolError, check_header
+from keyframe_llm.tools.sandbox import AllowedFile, Roots
+from keyframe_llm.tools.text import printable
 from keyframe_llm.tools.urls import fetched
 from keyframe_llm.vlm import VLM
 from keyframe_llm.vlm.shared import SharedVLM
@@ -34,6 +37,7 @@ __all__ = ["OpenedVideo", "ToolRuntime"]
 
 T = TypeVar("T")
 _JPEG_QUALITY = 85
+_LONGEST_TEXT = 600
 _logger = logging.getLogger(__name__)
 
 
@@ -120,8 +124,8 @@ class ToolRuntime:
         return self.pictures.save(encode_jpeg(image, quality=_JPEG_QUALITY, max_size=(side, side)))
 
     def public_text(self, text: str, file: AllowedFile) -> str:
-        """The text with the file's path replaced by its public name."""
-        return self.roots.relative_text(text.replace(str(file.path), file.name))
+        """The text, printable, with the file's path replaced by its public name."""
+        return printable(self.roots.relative_text(text.replace(str(file.path), file.name)), _LONGEST_TEXT)
 
     def check_budget(self, max_frames: int) -> int:
         """`max_frames` itself; raises `ToolError` where it is over the limit."""
@@ -163,7 +167,8 @@ class ToolRuntime:
             with fetched(video, self.url_hosts, self.limits, job.check) as file:
                 yield file
         else:
-            yield self.roots.find(video)
+            with self.roots.opened(self.roots.find(video)) as file:
+                yield file
 
     @contextmanager
     def _public_errors(self, file: AllowedFile) -> Iterator[None]:
@@ -171,13 +176,17 @@ class ToolRuntime:
         try:
             yield
         except ModelError as error:
-            _logger.error("%s", error)  # it may name places on the disk: for the operator alone
+            _logger.error(
+                "%s", printable(str(error), None)
+            )  # it may name places on the disk: for the operator alone
             raise ToolError(
                 "a model that this needs cannot be used here; tell the user to check the model and encoder "
                 "these tools were given (the log says more), or use select_keyframes without a query"
             ) from error
         except KeyframeError as error:
             raise ToolError(self.public_text(str(error), file)) from error
+        except OSError as error:
+            raise ToolError(f"{file.name} cannot be read ({error.strerror}); try again") from error
 
 
 def _public_name(model: object) -> str:

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
-from keyframe_llm.tools.sandbox import Limits, ToolError
+from keyframe_llm.tools.limits import Limits, ToolError
 
 __all__ = ["Schema", "schema_of"]
 

@@ -29,9 +29,9 @@ def run(args: argparse.Namespace) -> None:
         from mcp.server.stdio import stdio_server
 
         from keyframe_llm.tools.functions import Toolbox
+        from keyframe_llm.tools.limits import Limits
         from keyframe_llm.tools.mcp_server import mcp_server
         from keyframe_llm.tools.pictures import MemoryPictures
-        from keyframe_llm.tools.sandbox import Limits
     except ModuleNotFoundError as error:
         raise OptionsError(f"{error.name} is missing; run `pip install 'keyframe-llm[agents]'`") from error
     names = {field.name for field in fields(Limits)}

@@ -14,7 +14,9 @@ from tempfile import TemporaryDirectory
 from threading import Timer
 from urllib.parse import urlsplit
 
-from keyframe_llm.tools.sandbox import AllowedFile, Limits, ToolError
+from keyframe_llm.tools.limits import Limits, ToolError
+from keyframe_llm.tools.sandbox import AllowedFile
+from keyframe_llm.tools.text import printable
 
 __all__ = ["Target", "check_url", "download", "fetched"]
 
@@ -167,4 +169,4 @@ def fetched(
     with TemporaryDirectory(prefix="keyframe-llm-", ignore_cleanup_errors=True) as folder:
         path = Path(folder).resolve() / f"video{suffix if suffix[1:].isalnum() and len(suffix) < 6 else ''}"
         download(target, path, limits, check)
-        yield AllowedFile(path, url)
+        yield AllowedFile(path, printable(url))
