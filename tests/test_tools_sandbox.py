@@ -490,7 +490,22 @@ def test_only_http_to_named_hosts(monkeypatch: pytest.MonkeyPatch, url: str, say
         "ff02::1",
         "::ffff:127.0.0.1",
         "64:ff9b::7f00:1",
+        "64:ff9b:1::7f00:1",
         "2002:7f00:1::",
+        "2001:0:53aa:64c::1",
+        "::7f00:1",
+        "::ffff:0:7f00:1",
+        "100::1",
+        "2001:db8::1",
+        "3fff::1",
+        "5f00::1",
+        "fec0::1",
+        "192.0.0.8",
+        "192.0.0.170",
+        "192.88.99.1",
+        "198.18.0.1",
+        "203.0.113.9",
+        "240.0.0.1",
         "93.184.215.14 10.0.0.8",
     ],
 )
@@ -498,6 +513,12 @@ def test_a_name_for_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(socket, "getaddrinfo", resolving({"good.org": [address]}))
     with pytest.raises(ToolError, match="not on the public internet"):
         check_url("http://good.org/v.mp4", ["good.org"])
+
+
+@pytest.mark.parametrize("address", ["93.184.215.14", "8.8.8.8", "2606:4700::6810:84e5", "2a00:1450:4001::1"])
+def test_a_public_address_is_taken(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", resolving({"good.org": [address]}))
+    assert check_url("https://good.org/v.mp4", ["good.org"]).address == address
 
 
 class Site(http.server.BaseHTTPRequestHandler):

@@ -20,6 +20,13 @@ from keyframe_llm.tools.text import printable
 
 __all__ = ["Target", "check_url", "download", "fetched"]
 
+# IPv6 hands out public addresses from this block alone; other blocks hold private ones or embed IPv4.
+_UNICAST_V6 = ipaddress.ip_network("2000::/3")
+# Of IANA's special-purpose registries, what `is_global` lets through in some versions of Python.
+_SPECIAL = [
+    ipaddress.ip_network(network)
+    for network in ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
+]
 _PORTS = {"http": 80, "https": 443}
 _CHUNK_BYTES = 1 << 16
 _CONNECT_SECONDS = 10.0
@@ -77,12 +84,9 @@ def _public_address(host: str, port: int) -> str:
 
 def _is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.split("%")[0])
-    inner = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
-    if inner is not None:
-        return _is_public(str(inner))
-    # 64:ff9b::/96 holds IPv4 addresses for a translator, and they may be private.
-    translated = ip.version == 6 and ip in ipaddress.ip_network("64:ff9b::/96")
-    return ip.is_global and not ip.is_multicast and not translated
+    if not ip.is_global or ip.is_multicast or any(ip in network for network in _SPECIAL):
+        return False
+    return ip.version == 4 or ip in _UNICAST_V6
 
 
 class _PinnedHTTP(http.client.HTTPConnection):
