@@ -11,8 +11,6 @@ from typing import Any
 import av
 import numpy as np
 
-from keyframe_llm.scoring.baseline import plain_texts
-
 BITS = 8
 CORNERS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 220), "yellow": (220, 220, 30)}
 
@@ -175,5 +173,7 @@ class ColourEncoder:
         return np.stack([np.asarray(image, np.float32).mean((0, 1)) + 1 for image in images])
 
     def embed_texts(self, texts: Sequence[str], /) -> np.ndarray:
+        from keyframe_llm.scoring.baseline import plain_texts
+
         self.texts += [text for text in texts if text not in plain_texts()]
         return np.array([[float(name in text) for name in self.NAMES] for text in texts], np.float32) + 1e-3

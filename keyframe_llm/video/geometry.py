@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import av
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -17,6 +18,8 @@ __all__ = ["Geometry", "shrink"]
 _of_thread = threading.local()
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG: RGB has no other
 _BT601 = 5  # SWS_CS_ITU601
+# The scaler is kept, and its threads would not exist in a forked child. Before PyAV 17 it has none.
+_ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 _MAX_PIXEL_SHAPE = 8.0
 _SHAPE_TOLERANCE = 0.01
 
@@ -69,6 +72,7 @@ class Geometry:
             dst_color_range=_FULL_RANGE,
             # Without meaning for RGB, but older PyAV uses the matrix of the source only where the two differ.
             dst_colorspace=_BT601,
+            **_ONE_THREAD,
         )
         return self._upright(np.asarray(scaled.to_ndarray(), dtype=np.uint8))
 

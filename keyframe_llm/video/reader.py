@@ -13,6 +13,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from keyframe_llm.errors import VideoError
+from keyframe_llm.video.fork import Forkable
 from keyframe_llm.video.source import open_container, picture_bound, video_stream
 
 __all__ = ["FrameReader", "Skip", "TimedFrame"]
@@ -31,7 +32,7 @@ class TimedFrame(NamedTuple):
     frame: VideoFrame
 
 
-class FrameReader:
+class FrameReader(Forkable):
     """One open file, read forwards. Damaged packets are counted and left out, as a player does."""
 
     def __init__(
@@ -61,6 +62,7 @@ class FrameReader:
         self.ended_by: str | None = None
         """The error that ended the reading; None at the end of the file."""
         self._open()
+        super().__init__()
 
     def _open(self) -> None:
         self.container = open_container(self.path, self.max_pixels, self.hardware)
@@ -87,7 +89,17 @@ class FrameReader:
 
     def close(self) -> None:
         """Free the file."""
-        self.container.close()
+        if not self.inherited:
+            self.container.close()
+
+    def native_objects(self) -> list[Any]:
+        """See `Forkable`."""
+        return [self.container]
+
+    def check_process(self) -> None:
+        """Raise `VideoError` in a process that was forked since the file was opened."""
+        if self.inherited:
+            raise VideoError(f"{self.path} was opened before this process was forked; open it again here")
 
     def __enter__(self) -> FrameReader:
         return self

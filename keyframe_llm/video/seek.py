@@ -28,6 +28,7 @@ class FrameCursor:
 
     def around(self, seconds: float) -> tuple[TimedFrame | None, TimedFrame | None]:
         """The last frame at or before `seconds`, and the first after it; None where there is none."""
+        self._reader.check_process()
         with av_errors(self._reader.path):
             if self._frames is None or self._behind(seconds) or self._far_ahead(seconds):
                 self._frames = self._reader.frames_from(seconds)
@@ -68,6 +69,7 @@ class KeyFrameCursor:
 
     def around(self, seconds: float) -> tuple[TimedFrame | None, TimedFrame | None]:
         """The nearest key frame, before or after `seconds`; nothing where it is farther than allowed."""
+        self._reader.check_process()
         nearest = int(np.abs(self._keys - seconds).argmin())
         if abs(self._keys[nearest] - seconds) > self._within:
             return None, None
