@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +25,8 @@ pytest.importorskip("pydantic", reason="pydantic is not installed (the `agents` 
 
 from keyframe_llm import OptionsError
 from keyframe_llm.tools import Limits, Toolbox, ToolError
-from keyframe_llm.tools.sandbox import Roots
+from keyframe_llm.tools.open_files import OpenFiles
+from keyframe_llm.tools.sandbox import FoundFile, Roots
 from keyframe_llm.tools.urls import Target, check_url, download
 
 VIDEO = demo_video("one_walk.mp4")
@@ -161,8 +163,18 @@ needs_descriptors = pytest.mark.skipif(
 )
 
 
+@pytest.fixture
+def opened(place: Path) -> Callable[[FoundFile], AbstractContextManager[Path]]:
+    """Opens a file that was found."""
+    (place / "private").mkdir()
+    files = OpenFiles(place / "private")
+    return lambda found: files.opened(found.root, found.path, found.name)
+
+
 @pytest.mark.parametrize("swap", ["link", "folder", "pipe", "nothing"])
-def test_a_file_that_was_swapped_after_it_was_found_is_refused_at_once(place: Path, swap: str) -> None:
+def test_a_file_that_was_swapped_after_it_was_found_is_refused_at_once(
+    place: Path, opened: Any, swap: str
+) -> None:
     inside = place / "open" / "deep"
     inside.mkdir()
     video = inside / "v.mp4"
@@ -179,32 +191,32 @@ def test_a_file_that_was_swapped_after_it_was_found_is_refused_at_once(place: Pa
         video.symlink_to(place / "shut" / "shut.mp4")
     if swap == "pipe":
         os.mkfifo(video)
-    with pytest.raises(ToolError) as caught, roots.opened(found):
+    with pytest.raises(ToolError) as caught, opened(found):
         pass
     assert str(caught.value).startswith("deep/v.mp4 ") and str(place) not in str(caught.value)
 
 
 @needs_descriptors
-def test_an_open_file_stays_the_same_whatever_takes_its_name(place: Path) -> None:
+def test_an_open_file_stays_the_same_whatever_takes_its_name(place: Path, opened: Any) -> None:
     roots = Roots([place / "open"])
     before = VIDEO.read_bytes()
-    with roots.opened(roots.find("open.mp4")) as file:
+    with opened(roots.find("open.mp4")) as path:
         (place / "open" / "open.mp4").unlink()
         (place / "open" / "open.mp4").symlink_to(place / "shut" / "shut.mp4")
-        assert file.path.read_bytes() == before and file.path.suffix == ".mp4"
-    assert not file.path.exists()
+        assert path.read_bytes() == before and path.suffix == ".mp4"
+    assert not path.exists()
 
 
 @needs_descriptors
-def test_all_who_read_one_file_know_it_by_one_name_until_the_last_is_done(place: Path) -> None:
+def test_all_who_read_one_file_know_it_by_one_name_until_the_last_is_done(place: Path, opened: Any) -> None:
     roots = Roots([place / "open"])
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
-    with roots.opened(roots.find("open.mp4")) as first:
-        with roots.opened(roots.find("open.mp4")) as second:
-            assert first.path == second.path
-        assert first.path.read_bytes() == VIDEO.read_bytes()
-    with roots.opened(roots.find("open.mp4")) as third:
-        assert third.path == first.path
+    with opened(roots.find("open.mp4")) as first:
+        with opened(roots.find("open.mp4")) as second:
+            assert first == second
+        assert first.read_bytes() == VIDEO.read_bytes()
+    with opened(roots.find("open.mp4")) as third:
+        assert third == first
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
 
 

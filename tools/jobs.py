@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from queue import LifoQueue
-from threading import Event, Lock
+from threading import Condition, Event
 from typing import TypeVar
 
 from keyframe_llm.pipeline import KeyframeLLM
@@ -95,7 +95,7 @@ class JobPool:
             self._idle.put(make_llm())
         self._most = limits.concurrent_calls + limits.waiting_calls
         self._jobs: set[Job] = set()
-        self._lock = Lock()
+        self._changed = Condition()
 
     @property
     def active(self) -> int:
@@ -104,7 +104,7 @@ class JobPool:
 
     def submit(self, job: Job, work: Callable[[], T]) -> Future[T]:
         """Run `work` when a thread is free; raises `ToolError` where too many jobs are waiting."""
-        with self._lock:
+        with self._changed:
             if len(self._jobs) >= self._most:
                 raise ToolError(f"{len(self._jobs)} calls are waiting already; try again in a while")
             self._jobs.add(job)
@@ -115,13 +115,19 @@ class JobPool:
     def close(self) -> None:
         """Accept no more jobs, drop those that wait and stop those that run."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        with self._lock:
+        with self._changed:
             for job in self._jobs:
                 job.stop()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait for all jobs to end, at most so long; returns whether they have."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._jobs, seconds)
+
     def _remove(self, job: Job) -> None:
-        with self._lock:
+        with self._changed:
             self._jobs.discard(job)
+            self._changed.notify_all()
 
     def _run(self, job: Job, work: Callable[[], T]) -> T:
         llm = self._idle.get()

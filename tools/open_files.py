@@ -7,19 +7,16 @@ descriptor, under a private name that lasts as long as somebody reads it. Elsewh
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
 from threading import Lock
 
 from keyframe_llm.tools.limits import ToolError
 
-__all__ = ["OpenFiles", "open_beneath"]
+__all__ = ["OpenFiles"]
 
 _HAS_DESCRIPTORS = Path("/proc/self/fd").is_dir()
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -27,38 +24,6 @@ _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _FILE_FLAGS = os.O_RDONLY | _NOFOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _FOLDER_FLAGS = os.O_RDONLY | _NOFOLLOW | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _LONGEST_SUFFIX = 8
-
-
-def open_beneath(root: Path, relative: Path, name: str) -> int:
-    """Open a regular file below `root` and return its descriptor; no symbolic link below `root` is followed.
-
-    Raises `ToolError`, which calls the file `name`, for anything else.
-    """
-    try:
-        descriptor = _walk(root, relative)
-    except OSError as error:
-        raise ToolError(
-            f"{name} cannot be opened ({error.strerror}); give the path of a video file"
-        ) from error
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
-    raise ToolError(f"{name} is not a regular file; give the path of a video file")
-
-
-def _walk(root: Path, relative: Path) -> int:
-    if os.open not in os.supports_dir_fd:  # Windows
-        return os.open(root / relative, _FILE_FLAGS)
-    *folders, last = relative.parts or (".",)
-    folder = os.open(root, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-    try:
-        for part in folders:
-            inner = os.open(part, _FOLDER_FLAGS, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-        return os.open(last, _FILE_FLAGS, dir_fd=folder)
-    finally:
-        os.close(folder)
 
 
 @dataclass(slots=True)
@@ -70,15 +35,20 @@ class _Held:
 class OpenFiles:
     """Gives every open file a name of its own: the same one for all who read the file at that time."""
 
-    def __init__(self) -> None:
-        self._folder = Path(mkdtemp(prefix="keyframe-llm-")).resolve()
-        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+    def __init__(self, folder: Path) -> None:
+        """`folder` is a private one, for the names."""
+        self._folder = folder
         self._held: dict[Path, _Held] = {}
         self._lock = Lock()
 
     @contextmanager
-    def held(self, descriptor: int, path: Path) -> Iterator[Path]:
-        """The path by which to read an open file until the block ends; then its descriptor is closed."""
+    def opened(self, root: Path, path: Path, name: str) -> Iterator[Path]:
+        """Open the file `path` below `root`; yields the path by which to read it until the block ends.
+
+        Raises `ToolError`, which calls the file `name`, if it is not a regular file, or if it or a folder of
+        its path has become a link.
+        """
+        descriptor = _open_beneath(root, path.relative_to(root), name)
         if not _HAS_DESCRIPTORS:
             os.close(descriptor)
             yield path
@@ -115,3 +85,32 @@ class OpenFiles:
                 link.unlink(missing_ok=True)
                 os.close(held.descriptor)
                 del self._held[link]
+
+
+def _open_beneath(root: Path, relative: Path, name: str) -> int:
+    """The descriptor of a regular file below `root`; no symbolic link below `root` is followed."""
+    try:
+        descriptor = _walk(root, relative)
+    except OSError as error:
+        raise ToolError(
+            f"{name} cannot be opened ({error.strerror}); give the path of a video file"
+        ) from error
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise ToolError(f"{name} is not a regular file; give the path of a video file")
+
+
+def _walk(root: Path, relative: Path) -> int:
+    if os.open not in os.supports_dir_fd:  # Windows
+        return os.open(root / relative, _FILE_FLAGS)
+    *folders, last = relative.parts or (".",)
+    folder = os.open(root, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        for part in folders:
+            inner = os.open(part, _FOLDER_FLAGS, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        return os.open(last, _FILE_FLAGS, dir_fd=folder)
+    finally:
+        os.close(folder)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import weakref
 from collections import OrderedDict
 from pathlib import Path
-from tempfile import mkdtemp
 from threading import Lock
 from typing import Protocol
 
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.tools.limits import ToolError
+from keyframe_llm.tools.temporary import private_folder
 
 __all__ = ["SCHEME", "FolderPictures", "MemoryPictures", "Pictures"]
 
@@ -44,9 +42,7 @@ class FolderPictures:
         self._latest: OrderedDict[Path, None] = OrderedDict()
         self._lock = Lock()
         self._private = folder is None
-        self._folder = Path(mkdtemp(prefix="keyframe-llm-") if folder is None else folder).resolve()
-        if self._private:
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._folder = private_folder(self) if folder is None else Path(folder).resolve()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

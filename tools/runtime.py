@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -25,9 +26,11 @@ from keyframe_llm.selection import Selection
 from keyframe_llm.tools.headers import check_header
 from keyframe_llm.tools.jobs import Job, JobPool, check_current_job, current_job, report_progress
 from keyframe_llm.tools.limits import Limits, ToolError
+from keyframe_llm.tools.open_files import OpenFiles
 from keyframe_llm.tools.pictures import FolderPictures, Pictures
 from keyframe_llm.tools.results import Keyframes
 from keyframe_llm.tools.sandbox import AllowedFile, Roots
+from keyframe_llm.tools.temporary import private_folder
 from keyframe_llm.tools.text import printable
 from keyframe_llm.tools.urls import fetched
 from keyframe_llm.vlm import VLM
@@ -102,6 +105,8 @@ class ToolRuntime:
         self.limits, self.url_hosts = limits or Limits(), tuple(host.lower() for host in url_hosts)
         self.pictures: Pictures = pictures or FolderPictures()
         self.roots = Roots(roots)
+        self._temporary = private_folder(self)
+        self._open_files = OpenFiles(self._temporary)
         vlm = SharedVLM(model, device=device, checkpoint=check_current_job, **model_options)
         shared_encoder = SharedEncoder(encoder, device=device, checkpoint=check_current_job)
         options = SelectOptions(max_picture_pixels=self.limits.max_pixels)
@@ -115,8 +120,15 @@ class ToolRuntime:
         return self._pool.active
 
     def close(self) -> None:
-        """Accept no more calls."""
+        """Accept no more calls, and stop those that wait or run."""
         self._pool.close()
+
+    def end(self, wait_seconds: float) -> bool:
+        """Close, wait for calls to end, and delete temporary files; returns whether all calls have ended."""
+        self.close()
+        ended = self._pool.wait(wait_seconds)
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        return ended
 
     def save_picture(self, image: NDArray[np.uint8]) -> str:
         """Save a key frame, (H, W, 3) RGB, made smaller if needed; returns the name it is kept under."""
@@ -164,11 +176,12 @@ class ToolRuntime:
     @contextmanager
     def _open(self, video: str, job: Job) -> Iterator[AllowedFile]:
         if "://" in video:
-            with fetched(video, self.url_hosts, self.limits, job.check) as file:
+            with fetched(video, self.url_hosts, self.limits, self._temporary, job.check) as file:
                 yield file
         else:
-            with self.roots.opened(self.roots.find(video)) as file:
-                yield file
+            found = self.roots.find(video)
+            with self._open_files.opened(found.root, found.path, found.name) as path:
+                yield AllowedFile(path, found.name)
 
     @contextmanager
     def _public_errors(self, file: AllowedFile) -> Iterator[None]:

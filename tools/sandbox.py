@@ -1,8 +1,8 @@
 """Which files an agent may open: regular files in the allowed folders, and nothing else.
 
 The arguments of an agent are not trusted. A path is resolved, with all symbolic links, before it is compared
-with the allowed folders, and the file is then opened without following any link (see `open_files`). Messages
-name files by the part of their path below an allowed folder.
+with the allowed folders, and the file is then opened without following any link (see `open_files.py`).
+Messages name files by the part of their path below an allowed folder.
 """
 
 from __future__ import annotations
@@ -10,14 +10,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.tools.limits import ToolError
-from keyframe_llm.tools.open_files import OpenFiles, open_beneath
 from keyframe_llm.tools.text import printable
 
 __all__ = ["AllowedFile", "FoundFile", "Roots"]
@@ -60,7 +58,6 @@ class Roots:
         if not folders or isinstance(folders, str):
             raise OptionsError(f"roots are {folders!r}; give a list of at least one folder")
         self._folders: list[Path] = []
-        self._open_files = OpenFiles()
         for folder in folders:
             resolved = Path(folder).resolve()
             if not resolved.is_dir():
@@ -82,16 +79,6 @@ class Roots:
         names = ", ".join(json.dumps(name, ensure_ascii=False) for name in self._nearby(video))
         hint = f"videos there: {names}" if names else "ask which folder holds the video"
         raise ToolError(f"there is no video {printable(repr(video))} in the allowed folders; {hint}")
-
-    @contextmanager
-    def opened(self, file: FoundFile) -> Iterator[AllowedFile]:
-        """Open a file that was found, until the block ends.
-
-        Raises `ToolError` if it is not a regular file, or was replaced by a link since it was found.
-        """
-        descriptor = open_beneath(file.root, file.path.relative_to(file.root), file.name)
-        with self._open_files.held(descriptor, file.path) as path:
-            yield AllowedFile(path, file.name)
 
     def relative_text(self, text: str) -> str:
         """The text with all paths below the roots made relative to them."""

@@ -165,12 +165,12 @@ def _save(response: http.client.HTTPResponse, path: Path, limits: Limits, check:
 
 @contextmanager
 def fetched(
-    url: str, hosts: Sequence[str], limits: Limits, check: Callable[[], None]
+    url: str, hosts: Sequence[str], limits: Limits, folder: Path, check: Callable[[], None]
 ) -> Iterator[AllowedFile]:
-    """The video of a URL as a file that is deleted when the block ends. Raises `ToolError`."""
+    """The video of a URL as a file below `folder`, deleted when the block ends. Raises `ToolError`."""
     target = check_url(url, hosts)
     suffix = PurePosixPath(urlsplit(url).path).suffix
-    with TemporaryDirectory(prefix="keyframe-llm-", ignore_cleanup_errors=True) as folder:
-        path = Path(folder).resolve() / f"video{suffix if suffix[1:].isalnum() and len(suffix) < 6 else ''}"
+    with TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as own_folder:
+        path = Path(own_folder) / f"video{suffix if suffix[1:].isalnum() and len(suffix) < 6 else ''}"
         download(target, path, limits, check)
         yield AllowedFile(path, printable(url))
