@@ -25,5 +25,6 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Have the Video-LLM describe key frames that were chosen without a text."""
-    caption = new_llm(args).caption(args.video)
-    show(args, caption.selection, {"model": args.model or DEFAULT_MODEL}, headline=caption.text)
+    llm = new_llm(args)
+    caption = llm.caption(args.video)
+    show(args, caption.selection, {"model": llm.model_name}, headline=caption.text)

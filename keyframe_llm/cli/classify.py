@@ -6,12 +6,11 @@ import argparse
 import inspect
 from typing import Any, get_args
 
-from keyframe_llm.classification import By
+from keyframe_llm.classification import By, parse_labels
 from keyframe_llm.cli import flags
 from keyframe_llm.cli.llm import new_llm
 from keyframe_llm.cli.output import show
 from keyframe_llm.errors import check_whole
-from keyframe_llm.labels import parse_labels
 from keyframe_llm.pipeline import DEFAULT_MODEL, KeyframeLLM
 from keyframe_llm.vlm import Normalise
 
