@@ -5,11 +5,12 @@
 >>> selection.seconds  # doctest: +SKIP
 """
 
-from keyframe_llm.data import Frames, Proposals, Scores, Selection, VideoInfo
+from keyframe_llm.data import Frames, Proposals, Scores, VideoInfo
 from keyframe_llm.errors import KeyframeError, ModelError, OptionsError, VideoError
-from keyframe_llm.index.selector import select_keyframes
+from keyframe_llm.index import VideoIndex, index_video, select_keyframes
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import Answer, Caption, Classification, KeyframeLLM
+from keyframe_llm.selection import Selection
 
 __all__ = [
     "Answer",
@@ -25,7 +26,9 @@ __all__ = [
     "SelectOptions",
     "Selection",
     "VideoError",
+    "VideoIndex",
     "VideoInfo",
+    "index_video",
     "select_keyframes",
 ]
 __version__ = "0.1.0"

@@ -1,30 +1,40 @@
-"""Zero-shot classification of key frames: by a Video-LLM's likelihoods, by its answer, or by an encoder."""
+"""Zero-shot classification of key frames: by a Video-LLM's likelihoods, by its answer, or by an encoder.
+
+Data sets write actions as `ApplyEyeMakeup` (UCF101), `brush_hair` (HMDB51) or `air drumming` (Kinetics).
+Labels are taken, and given back, as they are; models are shown their words.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.data import Frames, Selection
+from keyframe_llm.arrays import unit_rows
+from keyframe_llm.data import Frames
 from keyframe_llm.encoders import Encoder
-from keyframe_llm.errors import ModelError, OptionsError
-from keyframe_llm.messages.prompts import frame_messages, prompt
-from keyframe_llm.vlm.transformers import VLM, Normalise
+from keyframe_llm.errors import ModelError, OptionsError, shortened
+from keyframe_llm.messages import frame_messages
+from keyframe_llm.prompts import Prompts
+from keyframe_llm.selection import Selection
+from keyframe_llm.vlm import VLM, Normalise
 
 __all__ = [
     "By",
     "Classification",
-    "action_templates",
     "answered_label",
     "embed_labels",
     "encoder_shares",
+    "label_words",
     "likelihood_shares",
+    "parse_labels",
+    "read_labels",
+    "unique_labels",
 ]
 
 By = Literal["model", "answer", "encoder"]
@@ -54,36 +64,31 @@ class Classification:
 
 
 def likelihood_shares(
-    model: VLM, frames: Frames, words: Sequence[str], normalise: Normalise
+    model: VLM, frames: Frames, words: Sequence[str], normalise: Normalise, prompts: Prompts
 ) -> NDArray[np.float64]:
     """(L,) the softmax of each label's log-likelihood as the Video-LLM's answer; sums to 1."""
-    messages = frame_messages(frames, prompt("classify"))
+    messages = frame_messages(frames, prompts.text("classify"))
     return _softmax(model.label_log_likelihoods(messages, words, normalise=normalise))
 
 
-def answered_label(model: VLM, frames: Frames, labels: Sequence[str], words: Sequence[str]) -> str:
+def answered_label(
+    model: VLM, frames: Frames, labels: Sequence[str], words: Sequence[str], prompts: Prompts
+) -> str:
     """The label that the Video-LLM names when asked to choose one: for servers, which score no labels.
 
     An answer counts where it is a label, or holds exactly one (the longest of those that overlap). Raises
     `ModelError` on any other answer.
     """
-    asked = prompt("choose", labels="; ".join(words))
-    said = model.generate(frame_messages(frames, asked), max_new_tokens=32)
-    plain = _plain(said)
-    found = [i for i, word in enumerate(words) if f" {_plain(word)} " in f" {plain} "]
+    messages = frame_messages(frames, prompts.text("choose", labels="; ".join(words)))
+    answer = model.generate(messages, max_new_tokens=32)
+    found = [i for i, word in enumerate(words) if f" {_plain(word)} " in f" {_plain(answer)} "]
     found = [i for i in found if not any(_within(words[i], words[j]) for j in found if j != i)]
     if len(found) != 1:
         raise ModelError(
-            f"the model answered {said[:80]!r}, which names {'none' if not found else 'several'} of the "
-            f"{len(labels)} labels; give fewer labels, another model, or classify by the encoder"
+            f"the model answered {shortened(answer)}, which names {'several' if found else 'none'} of "
+            f"the {len(labels)} labels; give fewer labels, another model, or classify by the encoder"
         )
     return labels[found[0]]
-
-
-def action_templates() -> list[str]:
-    """The sentences of `prompts/action_templates.txt`, where `{}` stands for the label's words."""
-    folder = resources.files("keyframe_llm.prompts")
-    return (folder / "action_templates.txt").read_text(encoding="utf-8").splitlines()
 
 
 def embed_labels(encoder: Encoder, words: Sequence[str], templates: Sequence[str]) -> NDArray[np.float64]:
@@ -91,24 +96,82 @@ def embed_labels(encoder: Encoder, words: Sequence[str], templates: Sequence[str
     if isinstance(templates, str) or not templates or not all("{}" in one for one in templates):
         raise OptionsError(f"templates are {templates!r}; give sentences that each hold {{}} for the label")
     texts = [template.replace("{}", word) for word in words for template in templates]
-    rows = _unit(np.asarray(encoder.embed_texts(texts), np.float64))
-    return _unit(rows.reshape(len(words), len(templates), -1).mean(axis=1))
+    rows = unit_rows(np.asarray(encoder.embed_texts(texts), np.float64))
+    return unit_rows(rows.reshape(len(words), len(templates), -1).mean(axis=1))
 
 
 def encoder_shares(encoder: Encoder, frames: Frames, label_rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """(L,) the softmax of each label's cosine with the frames' mean embedding; sums to 1."""
-    rows = _unit(np.asarray(encoder.embed_images(frames.images), np.float64))
-    return _softmax(ENCODER_SCALE * (label_rows @ _unit(rows.mean(axis=0))))
+    rows = unit_rows(np.asarray(encoder.embed_images(frames.images), np.float64))
+    return _softmax(ENCODER_SCALE * (label_rows @ unit_rows(rows.mean(axis=0))))
+
+
+# Labels ------------------------------------------------------------------------------------------------
+
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_NUMBERED = re.compile(r"\d+[\s,;:\t]+(?=\S)")
+_HEADERS = {"id,name", "index,label", "id,label", "label", "name"}
+
+
+def parse_labels(text: str) -> list[str]:
+    """Labels of a command line: `walk,wave`, or `@file` for a file of them (see `read_labels`)."""
+    return read_labels(text[1:]) if text.startswith("@") else unique_labels(text.split(","))
+
+
+def read_labels(path: str | Path) -> list[str]:
+    """Labels of a text file, one a line, in order, each once.
+
+    A number before a label is left out, as in UCF101's `1 ApplyEyeMakeup` and Kinetics' `0,abseiling`; so are
+    a heading line such as `id,name`, empty lines, and lines that begin with `#`. Raises `OptionsError` where
+    the file cannot be read or holds fewer than two labels.
+    """
+    try:
+        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionsError(
+            f"the labels {str(path)!r} cannot be read ({error}); give a text file, a label a line"
+        ) from error
+    kept = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if kept and kept[0].lower().replace(" ", "") in _HEADERS:
+        del kept[0]
+    if kept and all(_NUMBERED.match(line) for line in kept):
+        kept = [_NUMBERED.sub("", line, count=1) for line in kept]
+    return unique_labels([line.strip("\"' ") for line in kept])
+
+
+def unique_labels(labels: Sequence[str]) -> list[str]:
+    """The labels in order, each once, without blanks around; raises `OptionsError` on fewer than two."""
+    names = [] if isinstance(labels, str) else list(dict.fromkeys(s.strip() for s in labels if s.strip()))
+    if len(names) < 2:
+        raise OptionsError(f"labels are {labels!r}; give at least two different ones")
+    return names
+
+
+def label_words(labels: Sequence[str]) -> list[str]:
+    """The words of each label: `ApplyEyeMakeup` → `apply eye makeup`, `brush_hair` → `brush hair`.
+
+    Where any of them is in CamelCase all of that list's single words are, `Archery` too; a run of capitals
+    (`TV`) stays. Two labels that come to the same words keep their own spelling.
+    """
+    camel = any(re.fullmatch(r"[A-Z][A-Za-z0-9]*[a-z0-9][A-Z][A-Za-z0-9]*", label) for label in labels)
+    words = [_words(label, camel) for label in labels]
+    return [label if words.count(word) > 1 else word for label, word in zip(labels, words, strict=True)]
+
+
+def _words(label: str, camel: bool) -> str:
+    spaced = " ".join(label.replace("_", " ").split())
+    if not camel or not re.fullmatch(r"[A-Za-z0-9]+", label):
+        return spaced
+    parts = _CAMEL.split(spaced)
+    return " ".join(part if len(part) > 1 and part.isupper() else part.lower() for part in parts)
+
+
+# Helpers -----------------------------------------------------------------------------------------------
 
 
 def _softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
     share = np.exp(values - values.max())
     return np.asarray(share / share.sum())
-
-
-def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    length = np.linalg.norm(rows, axis=-1, keepdims=True)
-    return np.asarray(np.divide(rows, np.where(length > 0, length, 1.0)))
 
 
 def _plain(text: str) -> str:

@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from keyframe_llm.data import Selection
-from keyframe_llm.encoders import Encoder
+from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.index.selector import DEFAULT_ENCODER, Selector, with_overrides
-from keyframe_llm.messages.formats import MAX_IMAGE_BYTES, Format, Messages, to_format
-from keyframe_llm.messages.prompts import frame_messages
-from keyframe_llm.options import SelectOptions
+from keyframe_llm.index import Indexer
+from keyframe_llm.messages import MAX_IMAGE_BYTES, Format, Messages, frame_messages, to_format
+from keyframe_llm.options import SelectOptions, option_fields
+from keyframe_llm.selection import Selection
 
-__all__ = ["guiding_questions", "rewrite_messages", "select_for_part", "shared_selector", "video_source"]
+__all__ = ["guiding_questions", "rewrite_messages", "select_for_part", "shared_indexer", "video_source"]
 
 _MOST_FRAMES = 64
-_SHARED_SELECTORS = 4
+_SHARED_INDEXERS = 4
 
 
 def rewrite_messages(
@@ -34,7 +33,7 @@ def rewrite_messages(
     """A copy of a conversation in which every video is its key frames: `[12.3s]`, picture, …
 
     A video is a part `{"type": "video", "video": path}` (also `path` or `url`) or OpenAI-style
-    `{"type": "video_url", "video_url": {"url": "file:///…"}}`. It is guided by the last text a user says
+    `{"type": "video_url", "video_url": {"url": "file:///…"}}`. It is guided by the last text of a user
     from its message on, up to the next message with a video; a part may give `caption`, `question`,
     `video_start`, `video_end` and the fields of `SelectOptions`, which go before `options`.
 
@@ -66,20 +65,20 @@ _NO_VIDEO = ""
 
 
 def guiding_questions(messages: Messages) -> list[str | None]:
-    """For each message: what its videos are guided by, None where nobody says anything, `""` without videos.
+    """For each message the text that its videos are guided by: None where there is none, `""` without videos.
 
     It is the last text of a user from that message on, up to the next message with a video; where that is
     none, the last one before.
     """
     holds = [any(video_source(part) is not None for part in _parts(message)) for message in messages]
-    said = [_text(message) if message["role"] == "user" else "" for message in messages]
+    user_texts = [_text(message) if message["role"] == "user" else "" for message in messages]
     questions: list[str | None] = []
     for i in range(len(messages)):
         if not holds[i]:
             questions.append(_NO_VIDEO)
             continue
         after = next((j for j in range(i + 1, len(messages)) if holds[j]), len(messages))
-        near, before = [t for t in said[i:after] if t], [t for t in said[:i] if t]
+        near, before = [t for t in user_texts[i:after] if t], [t for t in user_texts[:i] if t]
         texts = near or before
         questions.append(texts[-1] if texts else None)
     return questions
@@ -107,7 +106,7 @@ def select_for_part(
             f"a video part holds {type(source).__name__}; give the path of a video, or put the pictures into "
             "the message as images"
         )
-    own = {name: part[name] for name in SelectOptions.__slots__ if part.get(name) is not None}
+    own = {name: part[name] for name in option_fields() if part.get(name) is not None}
     for theirs, ours in (("video_start", "start_seconds"), ("video_end", "end_seconds")):
         if part.get(theirs) is not None:
             own[ours] = float(part[theirs])
@@ -115,21 +114,21 @@ def select_for_part(
         own.setdefault("max_frames", part["nframes"])
     if isinstance(own.get("max_frames"), int) and own["max_frames"] > _MOST_FRAMES:
         del own["max_frames"]  # a bound meant for dense sampling, which any choice of key frames keeps
-    chosen = with_overrides(SelectOptions(), {**options, **own})
-    asked = part.get("question") or question
-    return shared_selector(encoder).select(
-        _local(source), chosen, caption=part.get("caption"), question=asked or None
+    chosen = SelectOptions(**{**options, **own})
+    question = part.get("question") or question
+    return shared_indexer(encoder).select(
+        _local(source), chosen, caption=part.get("caption"), question=question or None
     )
 
 
-def shared_selector(encoder: str | Encoder) -> Selector:
-    """One selector for each encoder, so that the same video is looked at once over many calls."""
-    return _remembered(encoder) if isinstance(encoder, Hashable) else Selector(encoder)
+def shared_indexer(encoder: str | Encoder) -> Indexer:
+    """One indexer for each encoder, so that the same video is indexed once over many calls."""
+    return _remembered(encoder) if isinstance(encoder, Hashable) else Indexer(encoder)
 
 
-@lru_cache(maxsize=_SHARED_SELECTORS)
-def _remembered(encoder: Any) -> Selector:
-    return Selector(encoder)
+@lru_cache(maxsize=_SHARED_INDEXERS)
+def _remembered(encoder: Any) -> Indexer:
+    return Indexer(encoder)
 
 
 def _local(source: str | PathLike[str]) -> str | PathLike[str]:

@@ -1,26 +1,45 @@
-"""What flows through the program: video → frames → proposals → scores → selection.
+"""What flows through the program: video → frames → proposals → scores.
 
-All types are frozen and checked once, when they are made. A frame is named by its presentation time in
-seconds, never by an index that only one decoder would understand. Times count from the first frame shown.
+`VideoIndex` (`index/video_index.py`) and `Selection` (`selection.py`) are made of these types. All are frozen
+and checked once, when they are made. A frame is named by its presentation time in seconds, never by an index
+that only one decoder would understand. Times count from the first frame shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from keyframe_llm.messages.formats import Format
-
-__all__ = ["CaptionSource", "Components", "Frames", "Proposals", "Scores", "Selection", "VideoInfo"]
+__all__ = [
+    "STAGES",
+    "CaptionSource",
+    "Components",
+    "Frames",
+    "Progress",
+    "Proposals",
+    "Scores",
+    "VideoInfo",
+]
 
 CaptionSource = Literal["given", "generated", "none"]
+
+Progress = Callable[[str, float], None]
+"""Called with a stage's name and how much of it is done, 0–1."""
+
+STAGES: Mapping[str, str] = {
+    "decode": "reading the video",
+    "propose": "proposing frames",
+    "caption": "writing the caption",
+    "embed": "comparing frames with the text",
+    "score": "choosing frames",
+    "answer": "answering",
+    "classify": "comparing labels",
+}
+"""The stages that a progress callback is told of, in their order, and what a person is shown for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +120,32 @@ class Components:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """KeyScore (equation 1) of K proposals, with everything it was made of.
+    """What chose among K candidates: KeyScore (equation 1) with everything it was made of.
 
-    Where no text was given there is nothing to align with: `semantic` and `drop` are NaN and `total` is the
-    temporal part alone.
+    Where no text was given there is nothing to align with: all parts are NaN, and `total` is the share of the
+    video that each key frame stands for (0 for candidates that were not chosen).
     """
 
     total: NDArray[np.float64]
-    """(K,) the weighted sum, 0 … 1."""
+    """(K,) the weighted sum, 0 … 1; with no text a share of the video, 0 … 1, together 1."""
     normalised: Components
     """The parts after min–max normalisation, 0 … 1."""
     raw: Components
     """Equations 2–4 as they stand: cosines -1 … 1, and a difference of cosines -2 … 2."""
     weights: tuple[float, float, float]
-    """α, β, γ of equation 1: semantic, temporal, drop. They sum to 1."""
+    """α, β, γ of equation 1: semantic, temporal, drop. They sum to 1; all are 0 where `total` is a share."""
+
+    @property
+    def name(self) -> str:
+        """What `total` is: `KeyScore`, `similarity` (to the text) or `share of the video`."""
+        if not any(self.weights):
+            return "share of the video"
+        return "similarity" if self.weights == (1.0, 0.0, 0.0) else "KeyScore"
+
+    @property
+    def are_shares(self) -> bool:
+        """Whether `total` is the share of the video that each key frame stands for."""
+        return not any(self.weights)
 
     @property
     def semantic(self) -> NDArray[np.float64]:
@@ -136,83 +167,3 @@ class Scores:
         """The normalised parts times their weights; they add up to `total`."""
         parts = (self.semantic, self.temporal, self.drop)
         return Components(*(w * part for w, part in zip(self.weights, parts, strict=True)))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Selection:
-    """The key frames of a video, and how they came to be chosen."""
-
-    video: VideoInfo
-    frames: Frames
-    """The k key frames, full size, upright, in time order."""
-    proposals: Proposals
-    scores: Scores
-    """KeyScore of every proposal."""
-    chosen: NDArray[np.intp]
-    """(k,) the key frames as indices into `proposals`, ascending."""
-    caption: str | None = None
-    """The text that guided the scores, given or generated."""
-    caption_source: CaptionSource = "none"
-    question: str | None = None
-    """The question that guided the scores beside the caption, if one did."""
-    timings: Mapping[str, float] = field(default_factory=dict)
-    """Seconds spent in `decode`, `propose`, `caption`, `embed`, `score` and in `total`.
-
-    An encoder is at work already while the video is decoded: `embed` is how long its loading and its
-    embeddings were waited for, no more."""
-    plan: str = ""
-    """How the sampled frames were decoded, and why."""
-    warnings: tuple[str, ...] = ()
-    """What the caller should know: a damaged file, a model used outside its world."""
-
-    @property
-    def seconds(self) -> NDArray[np.float64]:
-        """(k,) times of the key frames, ascending."""
-        return self.frames.seconds
-
-    @property
-    def sampled_frames(self) -> int:
-        """How many frames the proposals were drawn from."""
-        return len(self.proposals.sampled_seconds)
-
-    def frame_reduction(self) -> dict[str, float | None]:
-        """The share of frames saved: FRR-UFP against 8 uniform frames, FRR-Avg against every frame."""
-        from keyframe_llm.scoring.choose import frame_reduction_rate
-
-        total = None
-        if self.video.duration_seconds and self.video.average_fps:
-            total = max(1, round(self.video.duration_seconds * self.video.average_fps))
-        return {
-            "versus_uniform8": frame_reduction_rate(len(self.frames), 8),
-            "versus_all": None if total is None else frame_reduction_rate(len(self.frames), total),
-        }
-
-    def to_messages(
-        self,
-        question: str | None = None,
-        format: Format = "hf",
-        *,
-        max_image_bytes: int | None = None,
-    ) -> list[dict[str, Any]]:
-        """Chat messages: `[12.3s]`, picture, `[15.0s]`, picture, …, then the question.
-
-        `format`: `hf` for `processor.apply_chat_template`, with PIL images; `openai` for chat completions,
-        `openai-responses`, `anthropic`, with JPEG of at most `max_image_bytes` (a million by default) each.
-        """
-        from keyframe_llm.messages.formats import MAX_IMAGE_BYTES, to_format
-        from keyframe_llm.messages.prompts import frame_messages
-
-        messages = frame_messages(self.frames, question or self.question)
-        return to_format(messages, format, max_image_bytes=max_image_bytes or MAX_IMAGE_BYTES)
-
-    def to_dict(self) -> dict[str, Any]:
-        """What `select --json` prints: plain numbers, texts and lists."""
-        from keyframe_llm.report.files import selection_dict
-
-        return selection_dict(self)
-
-    def save(self, folder: str | Path) -> dict[str, Path]:
-        """Write the key frames, `selection.json`, contact sheet and score plot; return their paths."""
-        from keyframe_llm.report.files import save_selection
-
-        return save_selection(self, folder)

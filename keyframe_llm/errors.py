@@ -54,7 +54,7 @@ def check_number(
 
     The range is `low` to `high`, without `low` itself where `above` is set.
     """
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
     if not (math.isfinite(number) and low <= number <= high) or (above and number == low):
         most = "" if high == math.inf else f" to {high:g}"
         span = f"above {low:g}{' and up' if most else ''}{most}" if above else f"from {low:g}{most or ' up'}"

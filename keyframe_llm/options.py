@@ -1,8 +1,8 @@
 """The options of a selection, stage by stage: defaults, ranges and help, each written once.
 
 A stage is given its own frozen object: `DecodeOptions`, `ProposeOptions`, `ScoreOptions` or `ChooseOptions`.
-What it made is kept under that very object, so no option can be missing from a cache key. `SelectOptions` holds
-all four and takes every field as a flat keyword. The command line makes its flags from the same fields.
+What it made is kept under that very object, so no option can be missing from a cache key. `SelectOptions`
+holds all four and takes every field as a flat keyword. The command line makes its flags from the same fields.
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ def _numbers(each: Field[Any], value: Any) -> tuple[float, ...]:
 
 def _documented(stage: type[T]) -> type[T]:
     """Write the fields into the docstring of a stage: name, default and help."""
-    lines = [f"    {each.name}: {each.metadata['help']} Default: {each.default!r}." for each in fields(stage)]  # type: ignore[arg-type]
+    listed: tuple[Field[Any], ...] = fields(stage)  # type: ignore[arg-type]  # a dataclass
+    lines = [f"    {each.name}: {each.metadata['help']} Default: {each.default!r}." for each in listed]
     stage.__doc__ = f"{(stage.__doc__ or '').rstrip()}\n\n" + "\n".join(lines)
     return stage
 

@@ -5,42 +5,48 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
+from threading import Lock
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.cartoon import world_warnings
 from keyframe_llm.classification import (
     By,
     Classification,
-    action_templates,
     answered_label,
     embed_labels,
     encoder_shares,
+    label_words,
     likelihood_shares,
+    unique_labels,
 )
 from keyframe_llm.cost import SamplingCost, default_cost
-from keyframe_llm.data import Selection
-from keyframe_llm.encoders import Encoder
+from keyframe_llm.data import Progress
+from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder, default_encoder
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.index.selector import DEFAULT_ENCODER, Selector, VideoPath, video_key, with_overrides
-from keyframe_llm.index.store import Store, model_identity
-from keyframe_llm.labels import label_words, unique_labels
-from keyframe_llm.messages.prompts import frame_messages, prompt
+from keyframe_llm.index import Indexer, Store, VideoIndex, VideoPath
+from keyframe_llm.index.indexer import opened_prompts, opened_store, video_key
+from keyframe_llm.index.store import model_identity
+from keyframe_llm.messages import Messages, frame_messages
 from keyframe_llm.options import SelectOptions
-from keyframe_llm.proposals.sample import Progress
-from keyframe_llm.vlm.transformers import VLM, Normalise, load_vlm
+from keyframe_llm.prompts import Prompts, default_prompts
+from keyframe_llm.scoring.queries import checked_text
+from keyframe_llm.scoring.selectors import propose_options
+from keyframe_llm.selection import Selection
+from keyframe_llm.vlm import DEFAULT_MODEL, VLM, Normalise, load_vlm
 
 __all__ = ["DEFAULT_ENCODER", "DEFAULT_MODEL", "Answer", "Caption", "Classification", "KeyframeLLM"]
 
-DEFAULT_MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"
-
 _REMEMBERED_CAPTIONS = 64
+_CAPTION_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Caption:
-    """What the model says a video shows, and the frames it said it from."""
+    """What the model writes of a video, and the frames it was shown."""
 
     text: str
     selection: Selection
@@ -57,10 +63,12 @@ class Answer:
     text: str
     selection: Selection
     model: str
-    prompt_tokens: int
-    visual_tokens: int
+    prompt_tokens: int | None
+    """Tokens of the whole prompt; None where the model does not count them."""
+    visual_tokens: int | None
+    """Those of them that stand for pictures."""
     default_sampling: SamplingCost | None = None
-    """What the same prompt would cost with two frames a second; None where the length is not known."""
+    """What the same prompt would cost with two frames a second; None where that is not known."""
 
     def __str__(self) -> str:
         return self.text
@@ -69,44 +77,72 @@ class Answer:
 class KeyframeLLM:
     """Chooses the key frames of videos and asks a Video-LLM about them.
 
-    `model` and `encoder` are names or objects (see `load_vlm`, `load_encoder`); they are loaded when first
-    needed, so selecting with no text loads neither. `options` hold for every call that does not override
-    them by keyword. `progress(stage, share)` is told what goes on. `cache` keeps on disk, in the user's cache
-    folder or a `Store` of yours, what the next question about a video can use: its proposals, embeddings
-    and caption. `model_options` go to `load_vlm`.
+    Several threads may share one: models are loaded once, and every video is indexed once.
     """
 
     def __init__(
         self,
         model: str | VLM = DEFAULT_MODEL,
-        encoder: str | Encoder = DEFAULT_ENCODER,
+        encoder: str | Encoder | None = None,
         *,
         options: SelectOptions | None = None,
         progress: Progress | None = None,
         device: str | None = None,
         cache: bool | Store = True,
+        prompts: str | PathLike[str] | Prompts | None = None,
         **model_options: Any,
     ) -> None:
+        """`model` and `encoder` are names or objects (see `load_vlm`, `load_encoder`).
+
+        They are loaded when first needed, so selecting with no text loads neither. Without an `encoder` the
+        default one is taken (see `default_encoder`). `device` is where both run. `options` hold for every
+        call that does not override them by keyword. `progress(stage, share)` is told what goes on. `cache`
+        keeps on disk, in the user's cache folder or a `Store` of one's own, what the next question about a
+        video can use: its index, embeddings and caption. `prompts` is a folder of prompts of one's own.
+        `model_options` go to `load_vlm`.
+        """
         self.options = options or SelectOptions()
-        self._model, self._model_options = model, model_options
+        self.prompts = opened_prompts(prompts) or default_prompts()
+        self._model, self._model_options, self._device = model, model_options, device
         self._loaded: VLM | None = None
-        store = cache if isinstance(cache, Store) else Store() if cache else None
-        self._selector = Selector(encoder, device=device, progress=progress, store=store)
-        self._progress = self._selector.progress
+        self.indexer = Indexer(
+            encoder if encoder is not None else default_encoder(model),
+            device=device,
+            progress=progress,
+            store=opened_store(cache),
+            prompts=self.prompts,
+        )
         self._captions: dict[tuple[Any, ...], str] = {}
-        self._embedded_labels: tuple[tuple[Any, ...], NDArray[np.float64]] | None = None
+        self._label_rows: tuple[tuple[str, ...], NDArray[np.float64]] | None = None
+        self._load_lock, self._lock = Lock(), Lock()
 
     @property
     def model(self) -> VLM:
         """The Video-LLM, loaded on first use; raises `ModelError` where it cannot be had."""
-        if self._loaded is None:
-            self._loaded = load_vlm(self._model, **self._model_options)
-        return self._loaded
+        with self._load_lock:
+            if self._loaded is None:
+                self._loaded = load_vlm(self._model, device=self._device, **self._model_options)
+            return self._loaded
+
+    @property
+    def model_name(self) -> str:
+        """What the Video-LLM is called: its name, or the kind of object it is."""
+        if isinstance(self._model, str):
+            return self._model
+        name = getattr(self._model, "name", None)
+        return name if isinstance(name, str) else type(self._model).__name__
 
     @property
     def encoder(self) -> Encoder:
         """The image-text encoder, loaded on first use; raises `ModelError` where it cannot be had."""
-        return self._selector.encoder
+        return self.indexer.embedder.encoder
+
+    def index(self, video: VideoPath, *, embed: bool = True, **overrides: Any) -> VideoIndex:
+        """What is known of a video without any question; kept for every later call about it.
+
+        `embed` has the encoder embed its candidates. `overrides` are fields of `SelectOptions`.
+        """
+        return self.indexer.index(video, self.options.replaced(**overrides), embed=embed)
 
     def select(
         self,
@@ -126,27 +162,29 @@ class KeyframeLLM:
         later text will need, so that the video is not decoded again for it. `overrides` are fields of
         `SelectOptions`. Raises `VideoError`, `ModelError`, `OptionsError`.
         """
-        options = with_overrides(self.options, overrides)
-        wanted = question is None or options.guide in ("caption", "both")
+        options = self.options.replaced(**overrides)
+        caption, question = checked_text("caption", caption), checked_text("question", question)
+        wanted = question is None or options.score.guide in ("caption", "both")
         if not (generate_caption and caption is None and wanted):
-            return self._selector.select(
+            return self.indexer.select(
                 video, options, caption=caption, question=question, expect_text=expect_text
             )
         began = time.perf_counter()
-        text = self._written_caption(video, options)
+        text = self._written_caption(video, _without_text(options))
         spent = time.perf_counter() - began
-        selection = self._selector.select(
+        selection = self.indexer.select(
             video, options, caption=text, caption_source="generated", question=question
         )
-        return _with_caption_time(selection, spent)
+        return self._warned(_with_caption_time(selection, spent))
 
     def caption(self, video: VideoPath, **overrides: Any) -> Caption:
         """Have the Video-LLM describe the video in one sentence, from frames chosen without a text."""
-        selection = self._selector.select(video, with_overrides(self.options, overrides))
+        options = self.options.replaced(**overrides)
+        selection = self.indexer.select(video, options)
         began = time.perf_counter()
-        text = self._describe(selection)
-        told = _with_caption_time(selection, time.perf_counter() - began)
-        return Caption(text, replace(told, caption=text, caption_source="generated"))
+        text = self._written_caption(video, options, selection)
+        selection = _with_caption_time(selection, time.perf_counter() - began)
+        return Caption(text, self._warned(replace(selection, caption=text, caption_source="generated")))
 
     def ask(
         self,
@@ -158,8 +196,8 @@ class KeyframeLLM:
         **overrides: Any,
     ) -> Answer:
         """Answer a question from the key frames chosen for it."""
-        selection, messages = self._asked(video, question, caption, overrides)
-        self._progress("answer", 0.0)
+        selection, messages = self._prompted(video, question, caption, overrides)
+        self.indexer.progress("answer", 0.0)
         text = self.model.generate(messages, max_new_tokens=max_new_tokens)
         return self._answer(question, text, selection, messages)
 
@@ -173,16 +211,25 @@ class KeyframeLLM:
         **overrides: Any,
     ) -> tuple[Selection, Iterator[str]]:
         """Return the key frames at once and the answer piece by piece."""
-        selection, messages = self._asked(video, question, caption, overrides)
+        selection, messages = self._prompted(video, question, caption, overrides)
         return selection, self.model.stream(messages, max_new_tokens=max_new_tokens)
 
-    def ask_many(self, video: VideoPath, questions: Sequence[str], **overrides: Any) -> list[Answer]:
-        """Answer several questions about one video, looked at once, in one batch."""
-        asked = [self._asked(video, question, None, overrides) for question in questions]
-        texts = self.model.generate_batch([messages for _, messages in asked])
+    def ask_many(
+        self,
+        video: VideoPath,
+        questions: Sequence[str],
+        *,
+        caption: str | None = None,
+        max_new_tokens: int = 128,
+        **overrides: Any,
+    ) -> list[Answer]:
+        """Answer several questions about one video, indexed once, in one batch."""
+        prompted = [self._prompted(video, question, caption, overrides) for question in questions]
+        conversations = [messages for _, messages in prompted]
+        texts = self.model.generate_batch(conversations, max_new_tokens=max_new_tokens)
         return [
             self._answer(question, text, selection, messages)
-            for question, text, (selection, messages) in zip(questions, texts, asked, strict=True)
+            for question, text, (selection, messages) in zip(questions, texts, prompted, strict=True)
         ]
 
     def classify(
@@ -213,36 +260,36 @@ class KeyframeLLM:
         write = by != "encoder" if generate_caption is None else generate_caption
         overrides = {"task": "classification", **overrides}
         selection = self.select(video, caption=caption, generate_caption=write, **overrides)
-        self._progress("classify", 0.0)
-        if by == "answer":
-            label = answered_label(self.model, selection.frames, names, words)
-            return Classification(label, {}, selection, self._name, by)
+        self.indexer.progress("classify", 0.0)
         if by == "encoder":
-            rows = self._label_rows(words, templates)
-            share = encoder_shares(self.encoder, selection.frames, rows)
-        else:
-            share = likelihood_shares(self.model, selection.frames, words, normalise)
-        order = np.argsort(-share, kind="stable")
-        probabilities = {names[i]: float(share[i]) for i in order}
-        judge = self._selector.name if by == "encoder" else self._name
-        return Classification(names[order[0]], probabilities, selection, judge, by)
+            share = encoder_shares(self.encoder, selection.frames, self._embedded_labels(words, templates))
+            embedder = self.indexer.embedder
+            selection = _with_warnings(selection, embedder.warnings(selection.video.path))
+            return _classification(names, share, selection, embedder.name, by)
+        selection = self._warned(selection)
+        if by == "answer":
+            label = answered_label(self.model, selection.frames, names, words, self.prompts)
+            return Classification(label, {}, selection, self.model_name, by)
+        share = likelihood_shares(self.model, selection.frames, words, normalise, self.prompts)
+        return _classification(names, share, selection, self.model_name, by)
 
-    def _label_rows(self, words: list[str], templates: Sequence[str] | None) -> NDArray[np.float64]:
+    def _embedded_labels(self, words: list[str], templates: Sequence[str] | None) -> NDArray[np.float64]:
         """The labels' embeddings, kept for the next video with the same ones."""
-        chosen = action_templates() if templates is None else list(templates)
-        key = (*words, None, *chosen)
-        if self._embedded_labels is None or self._embedded_labels[0] != key:
-            self._embedded_labels = (key, embed_labels(self.encoder, words, chosen))
-        return self._embedded_labels[1]
+        chosen = self.prompts.lines("action_templates") if templates is None else templates
+        key = (*words, "", *chosen)
+        with self._lock:
+            known = self._label_rows
+        if known is None or known[0] != key:
+            known = (key, embed_labels(self.encoder, words, chosen))
+            with self._lock:
+                self._label_rows = known
+        return known[1]
 
-    @property
-    def _name(self) -> str:
-        return self._model if isinstance(self._model, str) else type(self._model).__name__
-
-    def _answer(
-        self, question: str, text: str, selection: Selection, messages: list[dict[str, Any]]
-    ) -> Answer:
-        prompt_tokens, visual_tokens = self.model.count_tokens(messages)
+    def _answer(self, question: str, text: str, selection: Selection, messages: Messages) -> Answer:
+        counted = self.model.count_tokens(messages)
+        if counted is None:
+            return Answer(question, text, selection, self.model_name, None, None)
+        prompt_tokens, visual_tokens = counted
         cost = default_cost(
             selection.video,
             self.model,
@@ -250,42 +297,77 @@ class KeyframeLLM:
             prompt_tokens=prompt_tokens,
             visual_tokens=visual_tokens,
         )
-        return Answer(question, text, selection, self._name, prompt_tokens, visual_tokens, cost)
+        return Answer(question, text, selection, self.model_name, prompt_tokens, visual_tokens, cost)
 
-    def _asked(
+    def _prompted(
         self, video: VideoPath, question: str, caption: str | None, overrides: dict[str, Any]
-    ) -> tuple[Selection, list[dict[str, Any]]]:
-        if not question.strip():
-            raise OptionsError("the question is empty; ask something about the video")
-        selection = self.select(video, caption=caption, question=question, generate_caption=True, **overrides)
-        return selection, frame_messages(selection.frames, prompt("question", question=question.strip()))
+    ) -> tuple[Selection, Messages]:
+        """The key frames for a question, and the messages that ask it."""
+        text = checked_text("question", question)
+        if text is None:
+            raise OptionsError("the question is None; ask something about the video")
+        selection = self.select(video, caption=caption, question=text, generate_caption=True, **overrides)
+        messages = frame_messages(selection.frames, self.prompts.text("question", question=text))
+        return self._warned(selection), messages
 
-    def _describe(self, selection: Selection) -> str:
-        self._progress("caption", 0.0)
-        return self.model.generate(frame_messages(selection.frames, prompt("caption")), max_new_tokens=64)
+    def _written_caption(
+        self, video: VideoPath, options: SelectOptions, selection: Selection | None = None
+    ) -> str:
+        """The model's caption of a video, written once; `selection` holds its frames where they are known."""
+        key = (*video_key(video, options), _caption_choice(options))
+        with self._lock:
+            text = self._captions.get(key)
+        if text is None:
+            text = self._kept_caption(video, options, selection)
+            with self._lock:
+                self._captions[key] = text
+                while len(self._captions) > _REMEMBERED_CAPTIONS:
+                    self._captions.pop(next(iter(self._captions)))
+        return text
 
-    def _written_caption(self, video: VideoPath, options: SelectOptions) -> str:
-        """Return the model's caption of a video, written once."""
-        key = (*video_key(video, options), options.max_frames)
-        if key not in self._captions:
-            plain = replace(options, guide="auto", task=None, threshold=None, exclude_seconds=())
-            self._captions[key] = self._kept_caption(video, plain)
-            while len(self._captions) > _REMEMBERED_CAPTIONS:
-                self._captions.pop(next(iter(self._captions)))
-        return self._captions[key]
-
-    def _kept_caption(self, video: VideoPath, options: SelectOptions) -> str:
+    def _kept_caption(self, video: VideoPath, options: SelectOptions, selection: Selection | None) -> str:
         """The caption an earlier run left on disk, or a new one, which is left there."""
-        recall, identity = self._selector.recall, model_identity(self._model)
         from keyframe_llm.video.source import check_path  # loads FFmpeg
 
-        path = check_path(video)
-        stored = recall.key("caption", path, identity, options, prompt("caption")) if identity else None
-        text = recall.text(stored)
+        cache, identity = self.indexer.cache, model_identity(self._model)
+        key = None
+        if identity is not None and isinstance(options.choose.method, str):
+            stages = (options.decode, propose_options(options), _caption_choice(options))
+            key = cache.key("caption", check_path(video), identity, *stages, self.prompts.text("caption"))
+        text = cache.text(key)
         if text is None:
-            text = self._describe(self._selector.select(video, options, expect_text=True))
-            recall.keep_text(stored, text)
+            selection = selection or self.indexer.select(video, options, expect_text=True)
+            self.indexer.progress("caption", 0.0)
+            messages = frame_messages(selection.frames, self.prompts.text("caption"))
+            text = self.model.generate(messages, max_new_tokens=_CAPTION_TOKENS)
+            cache.keep_text(key, text)
         return text
+
+    def _warned(self, selection: Selection) -> Selection:
+        """With what the Video-LLM's words are worth for this video, where that is nothing."""
+        return _with_warnings(selection, world_warnings(selection.video.path, self._model))
+
+
+def _caption_choice(options: SelectOptions) -> Any:
+    """The options of the choice that a caption without a text depends on: all but the task."""
+    return replace(options.choose, task=None)
+
+
+def _without_text(options: SelectOptions) -> SelectOptions:
+    """The options that choose the frames of a caption, which then guides the choice that was asked for."""
+    return options.replaced(guide="auto", task=None, threshold=None, exclude_seconds=())
+
+
+def _classification(
+    names: list[str], share: NDArray[np.float64], selection: Selection, judge: str, by: By
+) -> Classification:
+    order = np.argsort(-share, kind="stable")
+    probabilities = {names[i]: float(share[i]) for i in order}
+    return Classification(names[order[0]], probabilities, selection, judge, by)
+
+
+def _with_warnings(selection: Selection, warnings: tuple[str, ...]) -> Selection:
+    return replace(selection, warnings=tuple(dict.fromkeys([*selection.warnings, *warnings])))
 
 
 def _with_caption_time(selection: Selection, spent: float) -> Selection:

@@ -1,4 +1,4 @@
-"""Prompts for one's own code: `prompt("question", question=…)`, and the messages made of key frames."""
+"""Prompts for code of one's own: `prompt("question", question=…)`, and the messages made of key frames."""
 
 from __future__ import annotations
 

@@ -16,11 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.conversation import guiding_questions, select_for_part, video_source
-from keyframe_llm.encoders import Encoder
+from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder
 from keyframe_llm.errors import ModelError
-from keyframe_llm.index.selector import DEFAULT_ENCODER
-from keyframe_llm.messages.formats import Messages
-from keyframe_llm.messages.timestamps import as_video, with_true_times
+from keyframe_llm.messages import Messages, as_video, with_true_times
 
 if TYPE_CHECKING:
     import torch

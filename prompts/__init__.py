@@ -1,1 +1,87 @@
-"""Every prompt the program sends to a model, one text file each."""
+"""Every prompt, one text file each; a folder of one's own replaces them file by file.
+
+`caption.txt`, `question.txt`, `classify.txt` and `choose.txt` are what a Video-LLM is asked. A word in braces
+stands for a value. `neutral.txt` and `action_templates.txt` hold one text a line: what every text is compared
+with, and the sentences that a label is put into (`{}`).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from keyframe_llm.errors import OptionsError
+
+__all__ = ["PromptName", "Prompts", "default_prompts"]
+
+PromptName = Literal["action_templates", "caption", "choose", "classify", "neutral", "question"]
+
+_PLACEHOLDERS: dict[str, tuple[str, ...]] = {
+    "action_templates": ("{}",),
+    "caption": (),
+    "choose": ("{labels}",),
+    "classify": (),
+    "neutral": (),
+    "question": ("{question}",),
+}
+"""What each file must hold."""
+
+
+class Prompts:
+    """The prompts of the package, or those of a folder where it has a file of that name."""
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        """Raises `OptionsError` for a folder that is none, or a file that no prompt is read from."""
+        self.folder = None if folder is None else Path(folder).expanduser()
+        self._texts: dict[str, str] = {}
+        for name in _PLACEHOLDERS:
+            self._texts[name] = self._read(name)
+        if self.folder is not None:
+            unknown = sorted({path.stem for path in self.folder.glob("*.txt")} - set(_PLACEHOLDERS))
+            if unknown:
+                raise OptionsError(
+                    f"prompts {str(folder)!r} hold {unknown[0]}.txt, which is no prompt; the files are "
+                    f"{', '.join(f'{name}.txt' for name in _PLACEHOLDERS)}"
+                )
+
+    def text(self, name: PromptName, **values: str) -> str:
+        """The prompt of that name, its `{placeholders}` filled in with `values`."""
+        return _filled(self._texts[name], values)
+
+    def lines(self, name: PromptName) -> tuple[str, ...]:
+        """The lines of that file, without blank ones."""
+        return tuple(line.strip() for line in self._texts[name].splitlines() if line.strip())
+
+    def _read(self, name: str) -> str:
+        source = resources.files("keyframe_llm.prompts") / f"{name}.txt"
+        if self.folder is not None:
+            if not self.folder.is_dir():
+                raise OptionsError(
+                    f"prompts {str(self.folder)!r} is no folder; give one with files of prompts"
+                )
+            own = self.folder / f"{name}.txt"
+            source = own if own.exists() else source
+        try:
+            text = source.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise OptionsError(f"the prompt {source} cannot be read ({error}); give a UTF-8 text") from error
+        missing = [word for word in _PLACEHOLDERS[name] if word not in text]
+        if missing or not text:
+            raise OptionsError(f"the prompt {source} lacks {missing[0] if missing else 'any text'}; add it")
+        return text
+
+
+def _filled(text: str, values: dict[str, str]) -> str:
+    """The text with its placeholders replaced; what a value holds is never read as a placeholder."""
+    if not values:
+        return text
+    (name, value), *others = values.items()
+    return value.join(_filled(part, dict(others)) for part in text.split("{" + name + "}"))
+
+
+@cache
+def default_prompts() -> Prompts:
+    """The prompts of the package."""
+    return Prompts()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
-__all__ = ["DRAWN", "OUTSIDE_WORLD", "encoder_path", "is_drawn", "vlm_path", "world_warnings"]
+__all__ = ["DRAWN", "OUTSIDE_WORLD", "encoder_path", "is_drawn", "is_embedded", "vlm_path", "world_warnings"]
 
 OUTSIDE_WORLD = (
     "the embedded `cartoon` models understand only the drawn world they were trained on; "
@@ -44,12 +44,13 @@ def world_warnings(path: str, *models: object) -> tuple[str, ...]:
     A `path` that is no local file, such as a URL, is not drawn. Raises `VideoError` where the
     file at `path` is no video.
     """
-    if not any(_is_embedded(model) for model in models):
+    if not any(is_embedded(model) for model in models):
         return ()
     return () if _is_file(path) and is_drawn(path) else (OUTSIDE_WORLD,)
 
 
-def _is_embedded(model: object) -> bool:
+def is_embedded(model: object) -> bool:
+    """Whether a model, by its name or as an object with a `name`, is one of the two embedded ones."""
     name = model if isinstance(model, (str, PathLike)) else getattr(model, "name", None)
     if not isinstance(name, (str, PathLike)):
         return False

@@ -6,6 +6,7 @@ and SigLIP2 through transformers, and the Perception Encoder (the paper's backbo
 
 from __future__ import annotations
 
+from keyframe_llm.cartoon import is_embedded
 from keyframe_llm.encoders import huggingface, openclip
 from keyframe_llm.encoders.base import Encoder, preferred_image_size, split_text
 from keyframe_llm.encoders.huggingface import TransformersEncoder
@@ -13,14 +14,24 @@ from keyframe_llm.encoders.openclip import FOLDER_PREFIX, HUB_PREFIX, OpenClipEn
 from keyframe_llm.errors import OptionsError
 
 __all__ = [
+    "DEFAULT_ENCODER",
     "Encoder",
     "OpenClipEncoder",
     "TransformersEncoder",
+    "default_encoder",
     "load_encoder",
     "preferred_image_size",
     "split_text",
     "stated_image_size",
 ]
+
+
+DEFAULT_ENCODER = "google/siglip2-base-patch16-224"
+
+
+def default_encoder(model: object) -> str:
+    """The encoder for a Video-LLM that is given without one: the embedded encoder for the embedded model."""
+    return "cartoon" if is_embedded(model) else DEFAULT_ENCODER
 
 
 def load_encoder(name: str | Encoder, device: str | None = None) -> Encoder:

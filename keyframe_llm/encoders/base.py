@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.arrays import unit_rows
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.hub import one_line
 
@@ -21,6 +22,7 @@ __all__ = [
     "Encoder",
     "Images",
     "TorchEncoder",
+    "checked_device",
     "placement",
     "preferred_image_size",
     "split_text",
@@ -91,7 +93,7 @@ class TorchEncoder:
         weights = np.array([max(1, self._count(part)) for part in parts], np.float32)
         sums = np.zeros((len(texts), vectors.shape[1]), np.float32)
         np.add.at(sums, owners, vectors * weights[:, None])
-        return _unit_rows(sums)
+        return unit_rows(sums)
 
     def _fits(self, text: str) -> bool:
         return self._count(text) <= self.context_length
@@ -105,7 +107,7 @@ class TorchEncoder:
 
         with torch.inference_mode():
             batches = [embed(batch).float().cpu().numpy() for batch in _chunks(items, self._batch_size)]
-        return _unit_rows(np.concatenate(batches))
+        return unit_rows(np.concatenate(batches))
 
     def _images(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         raise NotImplementedError
@@ -152,8 +154,16 @@ def placement(device: str | None, dtype: torch.dtype | None) -> tuple[torch.devi
         device = (
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         )
+    place = checked_device(device)
+    return place, dtype or (torch.float32 if place.type == "cpu" else torch.float16)
+
+
+def checked_device(device: str) -> torch.device:
+    """The torch device of that name; raises `OptionsError` where this machine has none."""
+    import torch
+
     try:
-        place = torch.zeros(0, device=device).device
+        return torch.zeros(0, device=device).device
     except (
         RuntimeError,
         AssertionError,
@@ -162,15 +172,8 @@ def placement(device: str | None, dtype: torch.dtype | None) -> tuple[torch.devi
         raise OptionsError(
             f"device is {device!r} ({one_line(error)}); give one torch has here, or none"
         ) from error
-    return place, dtype or (torch.float32 if place.type == "cpu" else torch.float16)
 
 
 def _chunks(items: Any, size: int) -> Iterator[Any]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def _unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = (rows / np.maximum(lengths, 1e-12)).astype(np.float32)
-    return unit

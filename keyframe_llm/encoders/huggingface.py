@@ -39,6 +39,7 @@ class TransformersEncoder(TorchEncoder):
         had or is not a dual encoder.
         """
         super().__init__(batch_size)
+        self.name = name
         self._device, self._dtype = placement(device, dtype)
         self._model, self._processor, self._tokenizer = load_local_first(
             name, lambda source, local: _load_transformers(source, self._dtype, local), ways_out=WAYS_OUT

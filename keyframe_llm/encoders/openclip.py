@@ -33,6 +33,7 @@ class OpenClipEncoder(TorchEncoder):
         installed or the model cannot be had.
         """
         super().__init__(batch_size)
+        self.name = name
         try:
             import open_clip
         except ImportError as error:

@@ -1,3 +1,9 @@
-"""What is known of one video without a question, made once and kept."""
+"""`VideoIndex`: what is known of one video without any question, how it is built, and where it is kept."""
 
-__all__: list[str] = []
+from __future__ import annotations
+
+from keyframe_llm.index.indexer import Indexer, VideoPath, index_video, select_keyframes
+from keyframe_llm.index.store import Store
+from keyframe_llm.index.video_index import VideoIndex
+
+__all__ = ["Indexer", "Store", "VideoIndex", "VideoPath", "index_video", "select_keyframes"]

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.errors import OptionsError
+from keyframe_llm.errors import check_whole
 
 __all__ = ["Entry", "Store", "cache_folder", "content_digest", "make_key", "model_identity"]
 
@@ -29,7 +29,7 @@ Value = NDArray[Any] | str
 
 MAX_BYTES = 1_000_000_000
 FOLDER_VARIABLE = "KEYFRAME_LLM_CACHE"
-_FORMAT = 1  # raised when what is stored under a key means something else
+_FORMAT = 2  # raised when what is stored under a key means something else
 _SUFFIX, _UNFINISHED = ".npz", ".part"
 _ABANDONED_SECONDS = 3600.0
 _BLOCK = 1 << 20
@@ -46,7 +46,7 @@ class Entry:
 
     @property
     def kind(self) -> str:
-        """What it holds: the first part of its key, `looked`, `embedded`, `caption` or `content`."""
+        """What it holds: the first part of its key, such as `index`, `embeddings` or `caption`."""
         return self.path.name.partition("-")[0]
 
 
@@ -62,9 +62,7 @@ class Store:
     """Sets of arrays and texts on disk, at most `max_bytes` of them together."""
 
     def __init__(self, folder: Path | None = None, *, max_bytes: int = MAX_BYTES) -> None:
-        if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 1:
-            raise OptionsError(f"max_bytes is {max_bytes!r}; give a whole number of at least 1")
-        self.folder, self.max_bytes = folder or cache_folder(), max_bytes
+        self.folder, self.max_bytes = folder or cache_folder(), check_whole("max_bytes", max_bytes, 1)
         self.problem: str | None = None
         """Why nothing could be written, where that was so; the work goes on without."""
 
@@ -157,12 +155,14 @@ def content_digest(path: str | Path, store: Store) -> str:
 
 
 def model_identity(name: object) -> str | None:
-    """What tells a model from every other: its name and its files as they are; None for an object.
+    """What tells a model from every other: its name and its files as they are; None where nothing does.
 
-    A server's model is known by its address and name alone: what stands behind it may change unseen.
+    An object is known by its attribute `identity`: a text, which counts as a name. A server's model is known
+    by its address and name alone: what stands behind it may change unseen.
     """
     if not isinstance(name, str):
-        return None
+        identity = getattr(name, "identity", None)
+        return model_identity(identity) if isinstance(identity, str) else None
     plain = name.removeprefix("local-dir:")
     if name == "cartoon":
         from keyframe_llm.cartoon import encoder_path

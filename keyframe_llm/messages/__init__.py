@@ -1,7 +1,21 @@
-"""From key frames to chat messages: prompts, formats of other clients, times in a video of key frames."""
+"""From key frames to chat messages: prompts, the formats of clients, true times in a video of key frames."""
 
 from __future__ import annotations
 
-from keyframe_llm.messages.formats import MAX_IMAGE_BYTES, Format, Messages, jpeg, to_format
+from keyframe_llm.messages.formats import MAX_IMAGE_BYTES, Format, Messages, to_format
+from keyframe_llm.messages.prompts import PromptName, frame_messages, prompt, time_label
+from keyframe_llm.messages.timestamps import as_video, frame_seconds, with_true_times
 
-__all__ = ["MAX_IMAGE_BYTES", "Format", "Messages", "jpeg", "to_format"]
+__all__ = [
+    "MAX_IMAGE_BYTES",
+    "Format",
+    "Messages",
+    "PromptName",
+    "as_video",
+    "frame_messages",
+    "frame_seconds",
+    "prompt",
+    "time_label",
+    "to_format",
+    "with_true_times",
+]

@@ -6,24 +6,19 @@ JPEG inside the message, no larger than `max_image_bytes`.
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from PIL import Image, UnidentifiedImageError
-
 from keyframe_llm.errors import OptionsError
+from keyframe_llm.jpeg import jpeg_data_url, jpeg_within
 
-__all__ = ["MAX_IMAGE_BYTES", "Format", "Messages", "jpeg", "to_format"]
+__all__ = ["MAX_IMAGE_BYTES", "Format", "Messages", "to_format"]
 
 Messages = list[dict[str, Any]]
 Format = Literal["hf", "openai", "openai-responses", "anthropic"]
 
 MAX_IMAGE_BYTES = 1_000_000
 """A picture's JPEG by default; Anthropic takes 5 MB, and some servers' proxies 10 MB for a whole request."""
-_QUALITIES = (95, 88, 80, 70)
-_SHRINK = 0.75
 
 
 def to_format(messages: Messages, format: Format, *, max_image_bytes: int = MAX_IMAGE_BYTES) -> Messages:
@@ -39,24 +34,6 @@ def to_format(messages: Messages, format: Format, *, max_image_bytes: int = MAX_
     if format == "hf":
         return messages
     return [_message(message, format, max_image_bytes) for message in messages]
-
-
-def jpeg(image: Image.Image, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
-    """The picture as JPEG of at most `max_bytes`: by quality first (95 … 70), then by size.
-
-    Raises `OptionsError` where not even a picture of one pixel fits.
-    """
-    picture = image.convert("RGB")
-    while True:
-        for quality in _QUALITIES:
-            buffer = io.BytesIO()
-            picture.save(buffer, "JPEG", quality=quality)
-            if buffer.tell() <= max_bytes:
-                return buffer.getvalue()
-        if max(picture.size) == 1:
-            raise OptionsError(f"max_image_bytes is {max_bytes!r}; give at least a few thousand")
-        width, height = (max(1, int(side * _SHRINK)) for side in picture.size)
-        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _message(message: dict[str, Any], format: Format, limit: int) -> dict[str, Any]:
@@ -92,6 +69,8 @@ def _part(part: dict[str, Any], format: Format, limit: int) -> dict[str, Any]:
 
 def _address(part: dict[str, Any], limit: int) -> str:
     """An `http` or `data:` URL of a Hugging Face image part."""
+    from PIL import Image, UnidentifiedImageError
+
     image = next((part[key] for key in ("image", "url", "path", "base64") if key in part), None)
     if isinstance(image, str) and image.startswith(("http://", "https://", "data:")):
         return image
@@ -104,7 +83,7 @@ def _address(part: dict[str, Any], limit: int) -> str:
             raise OptionsError(f"the picture {name!r} cannot be read ({error}); check its path") from error
     if not isinstance(image, Image.Image):
         raise OptionsError(f"an image part holds {type(image).__name__}; give a PIL image, a path or a URL")
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg(image, limit)).decode("ascii")
+    return jpeg_data_url(jpeg_within(image, limit))
 
 
 def _picture(address: str, format: Format) -> dict[str, Any]:

@@ -1,35 +1,22 @@
 """From key frames to chat messages: `[12.3s]`, image, `[15.0s]`, image, … and then the prompt.
 
-Times stand as text before each image because a Video-LLM given non-uniform frames as a video would be told
-false times: its positions assume a constant frame rate.
+Times stand as text before each image. A Video-LLM that is given frames at unequal distances as a video would
+take them to be evenly spread, for its positions assume a constant frame rate.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import resources
-from typing import Any, Literal
-
-from PIL import Image
+from typing import Any
 
 from keyframe_llm.data import Frames
+from keyframe_llm.prompts import PromptName, default_prompts
 
 __all__ = ["PromptName", "frame_messages", "prompt", "time_label"]
-
-PromptName = Literal["caption", "choose", "classify", "question"]
-
-
-@cache
-def _template(name: PromptName) -> str:
-    return (resources.files("keyframe_llm.prompts") / f"{name}.txt").read_text(encoding="utf-8").strip()
 
 
 def prompt(name: PromptName, **values: str) -> str:
     """Return the text of `prompts/<name>.txt` with its `{placeholders}` filled in."""
-    text = _template(name)
-    for key, value in values.items():
-        text = text.replace("{" + key + "}", value)
-    return text
+    return default_prompts().text(name, **values)
 
 
 def time_label(seconds: float) -> str:
@@ -43,6 +30,8 @@ def frame_messages(frames: Frames, text: str | None = None) -> list[dict[str, An
     Images are PIL images; `processor.apply_chat_template(messages, tokenize=True, return_dict=True)` takes
     the result as it is.
     """
+    from PIL import Image
+
     content: list[dict[str, Any]] = []
     for second, image in zip(frames.seconds, frames.images, strict=True):
         content.append({"type": "text", "text": time_label(float(second))})

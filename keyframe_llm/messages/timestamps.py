@@ -1,13 +1,14 @@
 """Key frames as a video, with their true times: for models whose prompt has to hold a video.
 
-The default elsewhere is interleaved pictures, `[12.3s]` before each. A video is another matter: Qwen's models
-fuse frames two by two, and take them to be evenly spread. So every frame is given twice, which makes each
-fused pair one true picture, and the times are told exactly: Qwen3-VL writes `<12.3 seconds>` itself from the
-frames' indices; Qwen2.5-VL needs the `position_ids` of `with_true_times`.
+Elsewhere key frames are interleaved pictures, `[12.3s]` before each. As a video they meet two assumptions of
+Qwen's models: frames are fused two by two, and they are evenly spread. So every frame is given twice, which
+makes each fused pair one true picture. The times travel as frame indices. Qwen3-VL and later write `<12.3
+seconds>` from them; Qwen2.5-VL needs the `position_ids` of `with_true_times`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ __all__ = ["CLOCK", "as_video", "frame_seconds", "with_true_times"]
 CLOCK = 1000
 """Frame indices count milliseconds: a video's own rate would round times, and variable rates have none."""
 
+_WRITES_TIMES = 3
+"""The first generation of Qwen whose processor writes the frames' times into the prompt."""
 _IMAGE, _VIDEO = 1, 2  # what `mm_token_type_ids` calls them; text is 0
 
 
@@ -57,16 +60,19 @@ def with_true_times(inputs: Any, video_metadata: Sequence[Mapping[str, Any]], mo
     """The processor's inputs, with exact M-RoPE `position_ids` where the model is Qwen2.5-VL.
 
     A frame at t seconds lies `round(tokens_per_second * t)` after its video's beginning, and text resumes
-    behind the last frame, as in training (transformers resumes it sooner, and spreads the frames evenly).
-    Qwen3-VL's inputs need nothing and are returned as they are. Raises `OptionsError` for other models, or
-    where the metadata is not of these videos.
+    behind the last frame, as in training (transformers resumes it sooner, and spreads the frames evenly). The
+    processors of Qwen3-VL and later (Qwen3.5, Qwen3-Omni, …) write the times into the prompt: their inputs
+    are returned as they are. Raises `OptionsError` for other models, which know no times, or where the
+    metadata is not of these videos.
     """
-    kind = model.config.model_type
-    if kind.startswith("qwen3_vl"):
+    kind = str(model.config.model_type)
+    generation = re.match(r"qwen(\d+)", kind)
+    if generation is not None and int(generation[1]) >= _WRITES_TIMES:
         return inputs
     if kind != "qwen2_5_vl":
         raise OptionsError(
-            f"model is a {kind}; true times are known for qwen2_5_vl and qwen3_vl: use pictures"
+            f"model is a {kind}; times of a video are known to qwen2_5_vl and to Qwen3-VL and later: give "
+            "it pictures with `[12.3s]` instead (Selection.to_messages)"
         )
     inputs["position_ids"] = _positions(inputs, video_metadata, model.config.vision_config)
     return inputs

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from keyframe_llm.data import Proposals
 from keyframe_llm.errors import OptionsError
+from keyframe_llm.proposals.color_histogram import spacetime
 
 __all__ = ["with_more_frames"]
 
@@ -39,8 +40,7 @@ def with_more_frames(
         )
     if len(proposals) >= max_images:
         return proposals
-    span = float(times[-1] - times[0]) or 1.0
-    space = np.column_stack([rows, gamma_time * (times - times[0]) / span]).astype(np.float32)
+    space = spacetime(rows, times, gamma_time).astype(np.float32)
     indices, nearest = _farthest_first(space, proposals.indices, min(max_images, len(times)))
     order = np.argsort(indices)
     rank = np.empty_like(order)

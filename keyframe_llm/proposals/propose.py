@@ -1,57 +1,53 @@
-"""Which frames of a video may be chosen: the proposals, and what a text is scored on."""
+"""Which sampled frames may be chosen: the representatives of clusters, and candidates for a text."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from keyframe_llm.data import Proposals, VideoInfo
-from keyframe_llm.options import SelectOptions
+from keyframe_llm.data import Proposals
+from keyframe_llm.options import ProposeOptions
 from keyframe_llm.proposals.densify import with_more_frames
-from keyframe_llm.proposals.sample import Sampled, most_samples
 from keyframe_llm.proposals.stacfp import scfp, stacfp, ufp, usual_k_max
 
-__all__ = ["candidates_of", "propose", "scores_every_sample", "seconds_shown"]
+__all__ = ["candidates_of", "propose", "seconds_shown"]
 
 
-def propose(sampled: Sampled, options: SelectOptions) -> Proposals:
-    """The proposals of a video, from the colours and times of its samples."""
+def propose(histograms: ArrayLike, seconds: ArrayLike, options: ProposeOptions) -> Proposals:
+    """Cluster (N, d) histograms and (N,) ascending seconds by `options.proposer`; one frame a cluster."""
     if options.proposer == "ufp":
-        return ufp(sampled.seconds)
+        return ufp(seconds)
     if options.proposer == "scfp":
-        return scfp(sampled.histograms, sampled.seconds, k_max=options.k_max, seed=options.seed)
+        return scfp(histograms, seconds, k_max=options.k_max, seed=options.seed)
     k_max = options.k_max
-    if k_max is None and _dense(options):
-        k_max = max(2, min(options.max_images, usual_k_max(sampled.seconds)))
-    return stacfp(
-        sampled.histograms,
-        sampled.seconds,
-        gamma_time=options.gamma_time,
-        k_max=k_max,
-        seed=options.seed,
-    )
+    if k_max is None and options.candidates == "diverse":
+        k_max = max(2, min(options.max_images, usual_k_max(seconds)))
+    return stacfp(histograms, seconds, gamma_time=options.gamma_time, k_max=k_max, seed=options.seed)
 
 
-def candidates_of(proposals: Proposals, sampled: Sampled, options: SelectOptions) -> Proposals:
-    """What a text is scored on: with the paper's method the proposals, else more frames beside them."""
-    if not _dense(options):
-        return proposals
-    return with_more_frames(proposals, sampled.histograms, options.max_images, gamma_time=options.gamma_time)
+def candidates_of(proposals: Proposals, histograms: ArrayLike, options: ProposeOptions) -> Proposals:
+    """The frames that a text is scored on, as `options.candidates` says; all cover the same N samples."""
+    if options.candidates == "diverse":
+        return with_more_frames(proposals, histograms, options.max_images, gamma_time=options.gamma_time)
+    if options.candidates == "even":
+        return _even(proposals.sampled_seconds, options.max_images)
+    return proposals
 
 
-def scores_every_sample(info: VideoInfo, options: SelectOptions) -> bool:
-    """Whether it is certain before a look that a text will be scored on every frame it gives."""
-    most = most_samples(info, options)
-    few = most is not None and most <= min(options.max_images, options.max_samples)
-    return few and _dense(options) and not options.exclude_seconds
-
-
-def _dense(options: SelectOptions) -> bool:
-    return options.method == "moments" and options.proposer == "stacfp"
+def _even(seconds: NDArray[np.float64], count: int) -> Proposals:
+    """Up to `count` samples at equal steps in time; every sample belongs to the nearest of them."""
+    if len(seconds) <= count:
+        every = np.arange(len(seconds))
+        return Proposals(seconds, every, every)
+    return ufp(seconds, count)
 
 
 def seconds_shown(proposals: Proposals) -> NDArray[np.float64]:
-    """(K,) how long each proposal stands for: samples do not lie equally close where a look is thin."""
+    """(K,) how many seconds each proposal stands for, by the samples of its cluster.
+
+    Samples do not lie equally close where a long video is sampled thinly, so each counts for half of the way
+    to its neighbours.
+    """
     times = proposals.sampled_seconds
     middles = (times[1:] + times[:-1]) / 2
     if len(middles) == 0:

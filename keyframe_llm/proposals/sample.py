@@ -1,125 +1,135 @@
-"""Pass 1: stream a video once; keep the colour histograms and, where asked, small pictures.
+"""Pass 1: stream a video once; keep colour histograms and, where they are wanted, small pictures.
 
-Memory is bounded by the number of samples, not by the length of the video: when there are too many, every
-second one is dropped and the stride doubles; or, of a thin look, those most like another one.
+Memory is bounded by the number of samples, not by the length of the video. When there are too many samples,
+every second one is dropped and the stride doubles. A sparse sampling drops those most like another one
+instead.
 """
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.data import VideoInfo
+from keyframe_llm.data import Progress, VideoInfo
 from keyframe_llm.errors import OptionsError, VideoError
-from keyframe_llm.options import SelectOptions
-from keyframe_llm.proposals.stacfp import color_histogram
+from keyframe_llm.jpeg import encode_jpeg
+from keyframe_llm.options import DecodeOptions
+from keyframe_llm.proposals.color_histogram import color_histogram, spacetime
 from keyframe_llm.video import Decoder
 
-__all__ = ["Progress", "Sampled", "most_samples", "sample_video", "unpacked"]
-
-Progress = Callable[[str, float], None]
-"""Called with the stage's name and how much of it is done, 0–1."""
+__all__ = ["Samples", "most_samples", "sample_video", "sharpness"]
 
 HISTOGRAM_SIDE = 90
 """Pixels on the shorter side of a picture whose colours are counted; more changes the histogram little."""
-_FEWEST = 16  # a clip of a second or two is looked at this often, where it has the frames
+_FEWEST = 16  # a clip of a second or two is sampled this often, where it has the frames
 _QUALITY = 92
 _GAMMA_TIME = 5.0  # STACFP's own default
 _ROWS = 128
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sampled:
-    """N sampled frames: times, colours and, where they were asked for, small pictures."""
+class Samples(NamedTuple):
+    """What pass 1 hands on: N sampled frames, in time order."""
 
     seconds: NDArray[np.float64]
     """(N,) presentation times, ascending."""
     histograms: NDArray[np.float32]
-    """(N, d) as `stacfp.color_histogram` makes them."""
+    """(N, d) as `color_histogram` makes them."""
     pictures: tuple[bytes, ...]
-    """N JPEG pictures, or none; packed because a long video's would not fit in memory."""
+    """N JPEG pictures, or none; a long video's would not fit in memory as arrays."""
+    sharpness: NDArray[np.float64] | None
+    """(N,) as `sharpness` measures it, where it was wanted."""
     span_seconds: float
-    """How much of the video was looked at."""
+    """How much of the video was sampled."""
     decode_seconds: float
     """Time spent on decoding."""
     plan: str
+    """How the frames were decoded, and why."""
 
-    def images(self, indices: NDArray[np.intp]) -> list[NDArray[np.uint8]]:
-        """Unpack the small pictures of these samples, each (h, w, 3) RGB uint8."""
-        return [unpacked(self.pictures[i]) for i in indices]
-
-    def only(self, indices: NDArray[np.intp]) -> Sampled:
+    def only(self, indices: NDArray[np.intp]) -> Samples:
         """These samples alone."""
-        pictures = tuple(self.pictures[i] for i in indices) if self.pictures else ()
-        return replace(
-            self, seconds=self.seconds[indices], histograms=self.histograms[indices], pictures=pictures
+        return self._replace(
+            seconds=self.seconds[indices],
+            histograms=self.histograms[indices],
+            pictures=tuple(self.pictures[i] for i in indices) if self.pictures else (),
+            sharpness=None if self.sharpness is None else self.sharpness[indices],
         )
 
 
 def sample_video(
     decoder: Decoder,
-    options: SelectOptions,
+    options: DecodeOptions,
     *,
-    picture_side: int | None,
+    picture_side: int | None = None,
+    with_sharpness: bool = False,
     progress: Progress,
-    told: Callable[[float, bytes | None], None] | None = None,
-) -> Sampled:
-    """Look at the video about `options.fps` times a second; `picture_side` None keeps no pictures.
+    on_sample: Callable[[float, bytes | None], None] | None = None,
+) -> Samples:
+    """Sample a video about `options.fps` times a second.
 
-    `told` is given every sample at once: its seconds and its JPEG picture. Raises `VideoError` where nothing
-    can be decoded, `OptionsError` where the window lies past the end.
+    `picture_side` is the shorter side, in pixels, of the pictures to keep; None keeps none. `on_sample` gets
+    each sample at once: its seconds and its JPEG picture. Raises `VideoError` where nothing can be decoded,
+    `OptionsError` where the window lies past the end.
     """
     window = _window(decoder.info, options)
     stride = _stride(window, options)
-    look: dict[str, Any] = {
+    wanted: dict[str, Any] = {
         "start_seconds": window[0],
         "end_seconds": window[1],
-        "busy_stride_seconds": None if options.exhaustive else min(stride, 1 / options.fps),
+        "sparse_stride_seconds": None if options.exhaustive else min(stride, 1 / options.fps),
     }
     began = time.perf_counter()
-    plan = decoder.plan(stride, **look)
-    thinner = _Thinner(options.max_samples, evenly=plan.mode != "busy")
+    plan = decoder.plan(stride, **wanted)
+    thinner = _Thinner(options.max_samples, evenly=plan.mode != "sparse")
     spent = 0.0
-    with closing(decoder.sample(stride, short_side=max(picture_side or 0, HISTOGRAM_SIDE), **look)) as frames:
+    side = max(picture_side or 0, HISTOGRAM_SIDE)
+    with closing(decoder.sample(stride, short_side=side, **wanted)) as frames:
         for second, image in frames:
             decoded = time.perf_counter()
             if thinner.wants():
-                picture = _packed(image) if picture_side else None
-                thinner.keep(second, _colours(image), picture)
-                if told is not None:
-                    told(second, picture)
+                picture = encode_jpeg(image, quality=_QUALITY, full_colour=True) if picture_side else None
+                sharp = sharpness(image) if with_sharpness else 0.0
+                thinner.keep(_Sample(second, _colours(image), picture, sharp))
+                if on_sample is not None:
+                    on_sample(second, picture)
             if window[1]:
                 progress("decode", min(1.0, (second - window[0]) / (window[1] - window[0])))
             spent += time.perf_counter() - decoded
     progress("decode", 1.0)
-    if not thinner.seconds:
+    kept = thinner.kept
+    if not kept:
         raise VideoError(
             f"{decoder.info.path}: no frame could be decoded; check the file with a video player"
         )
-    return Sampled(
-        seconds=np.array(thinner.seconds),
-        histograms=np.concatenate(thinner.histograms),
-        pictures=tuple(p for p in thinner.pictures if p is not None),
-        span_seconds=float((window[1] or thinner.seconds[-1] + stride) - window[0]),
+    return Samples(
+        seconds=np.array([one.second for one in kept]),
+        histograms=np.concatenate([one.histogram for one in kept]),
+        pictures=tuple(one.picture for one in kept if one.picture is not None),
+        sharpness=np.array([one.sharpness for one in kept]) if with_sharpness else None,
+        span_seconds=float((window[1] or kept[-1].second + stride) - window[0]),
         decode_seconds=time.perf_counter() - began - spent,
         plan=f"{plan.mode}: {plan.reason}",
     )
 
 
-def most_samples(info: VideoInfo, options: SelectOptions) -> int | None:
-    """How many samples a look at a stride gives at most; None where the video's length is not known."""
+def sharpness(image: NDArray[np.uint8]) -> float:
+    """Variance of the Laplacian of a grey (H, W, 3) RGB uint8 picture; higher is sharper."""
+    grey = np.asarray(image) @ np.array([0.299, 0.587, 0.114])
+    sides = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
+    return float((sides - 4 * grey[1:-1, 1:-1]).var())
+
+
+def most_samples(info: VideoInfo, options: DecodeOptions) -> int | None:
+    """How many samples a video gives at most; None where its length is not known."""
     start, end = _window(info, options)
     return None if end is None else int((end - start) / _stride((start, end), options)) + 1
 
 
-def _window(info: VideoInfo, options: SelectOptions) -> tuple[float, float | None]:
+def _window(info: VideoInfo, options: DecodeOptions) -> tuple[float, float | None]:
     start, end = options.start_seconds or 0.0, options.end_seconds
     if info.duration_seconds is not None:
         if start >= info.duration_seconds:
@@ -131,7 +141,7 @@ def _window(info: VideoInfo, options: SelectOptions) -> tuple[float, float | Non
     return start, end
 
 
-def _stride(window: tuple[float, float | None], options: SelectOptions) -> float:
+def _stride(window: tuple[float, float | None], options: DecodeOptions) -> float:
     stride = 1.0 / options.fps
     if window[1] is None:
         return stride
@@ -144,19 +154,11 @@ def _colours(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return color_histogram(image[::step, ::step])
 
 
-def _packed(image: NDArray[np.uint8]) -> bytes:
-    from PIL import Image
-
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, "JPEG", quality=_QUALITY, subsampling=0)
-    return out.getvalue()
-
-
-def unpacked(picture: bytes) -> NDArray[np.uint8]:
-    """The (h, w, 3) RGB uint8 of a JPEG picture."""
-    from PIL import Image
-
-    return np.array(Image.open(io.BytesIO(picture)))  # a copy, for torch warns of arrays it may not write to
+class _Sample(NamedTuple):
+    second: float
+    histogram: NDArray[np.float32]
+    picture: bytes | None
+    sharpness: float
 
 
 class _Thinner:
@@ -164,36 +166,34 @@ class _Thinner:
 
     def __init__(self, limit: int, *, evenly: bool = True) -> None:
         self.limit, self.evenly, self.every, self.seen = limit, evenly, 1, 0
-        self.seconds: list[float] = []
-        self.histograms: list[NDArray[np.float32]] = []
-        self.pictures: list[bytes | None] = []
+        self.kept: list[_Sample] = []
 
     def wants(self) -> bool:
         """Whether the next frame is kept."""
         self.seen += 1
         return (self.seen - 1) % self.every == 0
 
-    def keep(self, second: float, histogram: NDArray[np.float32], picture: bytes | None) -> None:
-        if len(self.seconds) == self.limit:
+    def keep(self, sample: _Sample) -> None:
+        if len(self.kept) == self.limit:
             self._drop(range(1, self.limit, 2) if self.evenly else self._repeats())
             self.every *= 2 if self.evenly else 1
             if (self.seen - 1) % self.every:
                 return
-        self.seconds.append(second)
-        self.histograms.append(histogram)
-        self.pictures.append(picture)
+        self.kept.append(sample)
 
     def _drop(self, indices: Sequence[int]) -> None:
         for i in sorted(indices, reverse=True):
-            del self.seconds[i], self.histograms[i], self.pictures[i]
+            del self.kept[i]
 
     def _repeats(self) -> list[int]:
-        """Up to a quarter of the samples: those most like any other that stays, no two in a row.
+        """Up to a quarter of the samples: those most like another one that stays, no two neighbours.
 
-        Like in STACFP's space of colour and time: a look that returns for hours is seen less often, one that
-        is seen once for a second stays.
+        Likeness is distance in STACFP's space of colour and time. So a picture that returns for hours is kept
+        less often, and one that is shown for a single second stays.
         """
-        away, nearest = _nearest(np.concatenate(self.histograms), np.array(self.seconds))
+        away, nearest = _nearest(
+            np.concatenate([one.histogram for one in self.kept]), np.array([one.second for one in self.kept])
+        )
         dropped: set[int] = set()
         for i in np.argsort(away, kind="stable").tolist():
             if len(dropped) >= max(1, self.limit // 4):
@@ -207,8 +207,7 @@ def _nearest(
     histograms: NDArray[np.float32], seconds: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
     """How far each sample is from the one most like it, and which that is; the earlier of equals."""
-    span = float(seconds[-1] - seconds[0]) or 1.0
-    space = np.column_stack([histograms, _GAMMA_TIME * (seconds - seconds[0]) / span]).astype(np.float32)
+    space = spacetime(histograms, seconds, _GAMMA_TIME).astype(np.float32)
     square = np.einsum("ij,ij->i", space, space)
     least, nearest = np.empty(len(space), np.float32), np.empty(len(space), np.intp)
     for first in range(0, len(space), _ROWS):  # a few rows at a time, for a whole matrix takes 16 MB

@@ -20,7 +20,6 @@ representative, and one centroid can stand for minutes of an unbroken shot. Such
 from __future__ import annotations
 
 import math
-from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -29,14 +28,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from keyframe_llm.data import Proposals
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.proposals.kmeans import best_clustering, representatives, silhouette
+from keyframe_llm.proposals.color_histogram import spacetime
+from keyframe_llm.proposals.kmeans import best_clustering, representatives
 
-__all__ = ["color_histogram", "scfp", "silhouette", "stacfp", "ufp", "usual_k_max"]
+__all__ = ["scfp", "stacfp", "ufp", "usual_k_max"]
 
 Array = NDArray[np.floating]
 Labels = NDArray[np.intp]
 
-HUES, SATURATIONS, VALUES = 16, 4, 4
 # More proposals than this would cost more to embed than the frames they save.
 MOST_PROPOSALS = 400
 # Camera noise of σ = 8 levels spreads a still picture's histogram by 0.04–0.05 (root mean square), and its
@@ -50,38 +49,6 @@ _STRETCH_SECONDS, _STRETCHES_PER_VIDEO = 10.0, 60
 # A shorter shot counts as shown by a representative of its look nearby, so that two faces in dialogue do not
 # ask for a proposal at every change.
 _BRIEF_SECONDS, _NEARBY_SECONDS = 5.0, 10.0
-
-
-def color_histogram(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """HSV histograms, 16 × 4 × 4 = 256 bins, rows of length 1 (L2): (N, H, W, 3) RGB uint8 → (N, 256).
-
-    One picture (H, W, 3) gives (1, 256). Bins are looked up by the upper 6 bits of each channel, 5 times as
-    fast as converting every pixel. Raises `OptionsError` on any other shape or type.
-    """
-    pictures = np.asarray(images)
-    if pictures.ndim == 3:
-        pictures = pictures[None]
-    if pictures.ndim != 4 or pictures.shape[3] != 3 or pictures.dtype != np.uint8 or 0 in pictures.shape[1:3]:
-        raise OptionsError(f"images are {pictures.shape} {pictures.dtype}; give (N, H, W, 3) uint8 RGB")
-    table = _bin_of_color()
-    rows = np.empty((len(pictures), HUES * SATURATIONS * VALUES), np.float32)
-    for row, picture in zip(rows, pictures, strict=True):
-        level = (picture >> 2).astype(np.int32)
-        color = (level[..., 0] << 12) | (level[..., 1] << 6) | level[..., 2]
-        counts = np.bincount(table[color.ravel()], minlength=len(row))
-        row[:] = counts / np.linalg.norm(counts)
-    return rows
-
-
-@cache
-def _bin_of_color() -> NDArray[np.uint8]:
-    from PIL import Image
-
-    levels = np.arange(64, dtype=np.uint8) * 4 + 2
-    colors = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1)
-    hsv = np.asarray(Image.fromarray(colors.reshape(512, 512, 3)).convert("HSV"))
-    hue, saturation, value = (hsv[..., i].ravel() for i in range(3))
-    return np.asarray((hue >> 4 << 4) | (saturation >> 6 << 2) | (value >> 6), np.uint8)
 
 
 def stacfp(
@@ -108,7 +75,7 @@ def stacfp(
     shots = _shots(rows)
     moving = [not _still(rows[shot]) for shot in shots]
     active = sum(_length(times, shot) for shot, moves in zip(shots, moving, strict=True) if moves)
-    x = np.column_stack([rows, gamma_time * (times - times[0]) / (span or 1.0)])
+    x = spacetime(rows, times, gamma_time)
     labels, tried = _clustered(x, rows, max(2, math.ceil(math.sqrt(active))), limit, seed)
     if tried:
         labels = _show_all(x, rows, times, labels, _stretches(rows, times, shots, moving), limit)

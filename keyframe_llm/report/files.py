@@ -1,17 +1,19 @@
-"""What stays of a selection: `select --json`, and a folder with its key frames and the two pictures of it."""
+"""A selection as JSON, and as a folder: its key frames, `selection.json` and two pictures of it."""
 
 from __future__ import annotations
 
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from keyframe_llm.data import Selection
 from keyframe_llm.errors import OptionsError
+
+if TYPE_CHECKING:
+    from keyframe_llm.selection import Selection
 
 __all__ = ["save_selection", "selection_dict"]
 
@@ -19,10 +21,11 @@ __all__ = ["save_selection", "selection_dict"]
 def selection_dict(selection: Selection) -> dict[str, Any]:
     """Return what `select --json` prints: plain numbers, texts and lists, all of them valid JSON.
 
-    `proposals` and `keyframes[].seconds` are in seconds; `score`, `semantic`, `temporal` and `drop` are 0–1,
-    None where there was no text to score with; `image` is None until the selection is saved;
-    `frame_reduction` is the share of frames saved; `timings` are in seconds. `question` is there only if
-    there was one.
+    `proposals` and `keyframes[].seconds` are in seconds. `score` is what chose the frame, 0–1, and
+    `score_name` says what it is: `KeyScore`, `similarity`, or with no text the `share of the video` that the
+    frame stands for. `semantic`, `temporal` and `drop` are 0–1, None with no text. `image` is None until the
+    selection is saved; `frame_reduction` is the share of frames saved; `timings` are in seconds. `question`
+    is there only if there was one.
     """
     video, scores = selection.video, selection.scores
     keyframes = [
@@ -49,6 +52,8 @@ def selection_dict(selection: Selection) -> dict[str, Any]:
         "caption": selection.caption,
         "caption_source": selection.caption_source,
         **question,
+        "method": selection.method,
+        "score_name": scores.name,
         "sampled_frames": selection.sampled_frames,
         "proposals": [_number(second) for second in selection.proposals.seconds],
         "keyframes": keyframes,
@@ -67,7 +72,8 @@ def save_selection(selection: Selection, folder: str | Path) -> dict[str, Path]:
     A selection saved there before is replaced; nothing is deleted. Raises `OptionsError` where the folder
     cannot be written, or holds files of these names that no earlier selection wrote.
     """
-    from keyframe_llm.report.figures import contact_sheet, score_plot
+    from keyframe_llm.report.contact_sheet import contact_sheet
+    from keyframe_llm.report.score_plot import score_plot
 
     target = Path(folder)
     images = [f"{i + 1:02d}_{second:.2f}s.jpg" for i, second in enumerate(selection.seconds)]

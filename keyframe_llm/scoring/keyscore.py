@@ -1,4 +1,4 @@
-"""KeyScore (equations 1–4): how much each proposed frame matters to a text, and to the video itself."""
+"""KeyScore (equations 1–4): how much each candidate frame matters to a text, and to the video itself."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keyframe_llm.arrays import min_max, unit_rows
 from keyframe_llm.data import Components, Scores
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.options import Pooling
+from keyframe_llm.options import Pooling, ScoreOptions
 
-__all__ = ["appearance_score", "keyscore"]
+__all__ = ["keyscore"]
 
 Array = NDArray[np.float64]
 
 # A softmax over cosines: 0.07 is the temperature CLIP starts its training from; at 1 a cosine's narrow range
 # would leave the pooling all but uniform.
 TEMPERATURE = 0.07
-# What a part that is the same for every frame becomes: it tells them apart no more than a coin would.
+# What a part that is the same for every frame becomes: it prefers none of them.
 _UNDECIDED = 0.5
-# Differences below this are rounding of float32 embeddings, not a ranking.
-_FLAT = 1e-6
 
 
 def keyscore(
@@ -32,7 +31,7 @@ def keyscore(
     weights: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3),
     pooling: Pooling = "mean",
     temperature: float = TEMPERATURE,
-    plain: ArrayLike | None = None,
+    baseline: ArrayLike | None = None,
 ) -> Scores:
     """Score K frames against a text: α·S_sem + β·S_temp + γ·S_drop, each min–max normalised (equation 1).
 
@@ -41,12 +40,12 @@ def keyscore(
     S_drop(i) = cos(v, t) − cos(v without i, t) (equation 4). `pooling="mean"` averages the frames;
     `"text"` weighs them by softmax(cos(f_i, t) / temperature), and by the same weights with i left out.
 
-    With `plain` (D,), the mean embedding of texts that say little (`plain_embedding`), every cosine with t is
-    less the one with `plain`: S_sem(i) = cos(f_i, t) − f_i · plain, and S_drop alike. The paper has no such
-    term. A frame that fits every text then fits none.
+    With `baseline` b (D,), the mean embedding of neutral texts (`text_baseline`), f_i · b is taken off every
+    cosine with t: S_sem(i) = cos(f_i, t) − f_i · b, and S_drop alike. The paper has no such term. A frame
+    that fits every text then fits none.
 
     `text` (P, D) is several texts: each is scored alone, and a frame has the score for the one it fits best.
-    So every text's best frame scores near 1, and none is forgotten for another. The paper has one text.
+    So the best frame of every text scores near 1. The paper has one text.
 
     Defined ends: a part with one value for all frames is 0.5 throughout. A cosine with a zero vector is 0,
     so for a text an encoder knows no word of (an all-zero embedding) S_sem and S_drop are 0 raw. Leaving out
@@ -58,14 +57,16 @@ def keyscore(
     if np.ndim(text) == 2 and len(np.asarray(text)):
         return _best_of(
             [
-                keyscore(frames, one, weights=weights, pooling=pooling, temperature=temperature, plain=plain)
+                keyscore(
+                    frames, one, weights=weights, pooling=pooling, temperature=temperature, baseline=baseline
+                )
                 for one in np.asarray(text)
             ]
         )
     rows, query = _embeddings(frames, text)
-    if plain is not None and query.any():
-        query = query - _vector("plain embedding", plain, rows.shape[1])
-    _check_weights(weights)
+    if baseline is not None and query.any():
+        query = query - _vector("text baseline", baseline, rows.shape[1])
+    weights = ScoreOptions(weights=weights).weights
     if pooling not in ("mean", "text"):
         raise OptionsError(f"pooling is {pooling!r}; choose one of mean, text")
     if not (np.isfinite(temperature) and temperature > 0):
@@ -73,36 +74,11 @@ def keyscore(
     semantic = rows @ query
     logits = semantic / temperature if pooling == "text" else np.zeros(len(rows))
     attention = np.exp(logits - logits.max())
-    video = _unit(attention @ rows)
+    video = unit_rows(attention @ rows)
     # Frame i left out: the attention of the others only changes by a common factor, which a cosine ignores.
     others = _without_each(rows, attention)
     raw = Components(semantic, rows @ video, video @ query - others @ query)
     return _weigh(raw, weights)
-
-
-def appearance_score(histograms: ArrayLike, sizes: ArrayLike | None = None) -> Scores:
-    """Score K frames with no text: how well the colours of each stand for those of the whole video.
-
-    `histograms` is (K, d), one row per proposal; `sizes` (K,) is how many sampled frames each proposal
-    stands for (`numpy.bincount(proposals.labels)`), all alike where None. The temporal part (equation 3) is
-    the cosine to the size-weighted mean histogram; `semantic` and `drop` are NaN, the weights (0, 1, 0), and
-    `total`, which is finite, the temporal part alone.
-
-    Raises `OptionsError` on shapes that do not match or values that are not finite.
-    """
-    rows = _rows("histograms", histograms)
-    share = np.ones(len(rows)) if sizes is None else np.asarray(sizes, np.float64)
-    if share.shape != (len(rows),) or not np.all(np.isfinite(share)) or np.any(share < 0) or not share.sum():
-        raise OptionsError(f"sizes are {sizes!r}; give {len(rows)} numbers of frames, not all 0")
-    absent = np.full(len(rows), np.nan)
-    temporal = rows @ _unit(share @ rows)
-    scaled = _min_max(temporal)
-    return Scores(
-        total=scaled,
-        normalised=Components(absent, scaled, absent),
-        raw=Components(absent, temporal, absent),
-        weights=(0.0, 1.0, 0.0),
-    )
 
 
 def _best_of(scores: Sequence[Scores]) -> Scores:
@@ -123,7 +99,7 @@ def _best_of(scores: Sequence[Scores]) -> Scores:
 
 
 def _weigh(raw: Components, weights: tuple[float, float, float]) -> Scores:
-    parts = [_min_max(part) for part in (raw.semantic, raw.temporal, raw.drop)]
+    parts = [min_max(part, flat=_UNDECIDED) for part in (raw.semantic, raw.temporal, raw.drop)]
     total = np.clip(sum(w * part for w, part in zip(weights, parts, strict=True)), 0.0, 1.0)
     return Scores(total=total, normalised=Components(*parts), raw=raw, weights=weights)
 
@@ -134,21 +110,7 @@ def _without_each(rows: Array, attention: Array) -> Array:
     before = np.vstack([np.zeros_like(rows[:1]), np.cumsum(weighted, axis=0)[:-1]])
     after = np.vstack([np.cumsum(weighted[::-1], axis=0)[::-1][1:], np.zeros_like(rows[:1])])
     # Summing from both sides instead of subtracting i keeps full precision when i holds nearly all attention.
-    return _unit(before + after)
-
-
-def _min_max(values: Array) -> Array:
-    low, high = values.min(), values.max()
-    if high - low < _FLAT:
-        return np.full_like(values, _UNDECIDED)
-    return np.asarray((values - low) / (high - low))
-
-
-def _unit(values: Array) -> Array:
-    """Rows of length 1; a zero row stays zero, so that its cosine with anything is 0."""
-    length = np.linalg.norm(values, axis=-1, keepdims=True)
-    unit: Array = np.divide(values, length, out=np.zeros_like(values), where=length > 0)
-    return unit
+    return unit_rows(before + after)
 
 
 def _rows(name: str, values: Any) -> Array:
@@ -157,12 +119,12 @@ def _rows(name: str, values: Any) -> Array:
         raise OptionsError(f"{name} are {rows.shape}; give (K, D) with at least one row and one column")
     if not np.all(np.isfinite(rows)):
         raise OptionsError(f"{name} hold NaN or infinity; give finite numbers")
-    return _unit(rows)
+    return unit_rows(rows)
 
 
 def _embeddings(frames: ArrayLike, text: ArrayLike) -> tuple[Array, Array]:
     rows = _rows("frame embeddings", frames)
-    return rows, _unit(_vector("text embedding", text, rows.shape[1]))
+    return rows, unit_rows(_vector("text embedding", text, rows.shape[1]))
 
 
 def _vector(name: str, values: ArrayLike, size: int) -> Array:
@@ -172,12 +134,3 @@ def _vector(name: str, values: ArrayLike, size: int) -> Array:
     if not np.all(np.isfinite(vector)):
         raise OptionsError(f"the {name} holds NaN or infinity; give finite numbers")
     return vector
-
-
-def _check_weights(weights: tuple[float, float, float]) -> None:
-    if (
-        len(weights) != 3
-        or any(not 0 <= w <= 1 for w in weights)
-        or not np.isclose(sum(weights), 1.0, atol=1e-6)
-    ):
-        raise OptionsError(f"weights are {weights!r}; give three numbers from 0 to 1 that sum to 1")

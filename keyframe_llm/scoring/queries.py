@@ -1,4 +1,4 @@
-"""The texts that guide a selection. One that tells or asks of several things is taken apart.
+"""The texts that score the frames of a video. A text about several things is taken apart.
 
 One embedding of "a man cooks. He feeds the dog." lies between both and fits best what comes close to either;
 the frames chosen by it often show one of the two and never the other. So does that of "who comes first, the
@@ -8,54 +8,92 @@ man or the dog?", which needs a frame of each.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from keyframe_llm.arrays import unit_rows
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.options import SelectOptions
+from keyframe_llm.options import Guide, Task
 
-__all__ = ["asked_parts", "given_text", "guiding_texts", "told_parts"]
+__all__ = ["Query", "caption_parts", "checked_text", "query_kind", "query_texts", "question_parts"]
 
-_MOST_TOLD, _MOST_ASKED = 16, 3
+_MOST_CAPTION_PARTS, _MOST_QUESTION_PARTS = 16, 3
 _SENTENCES = r"(?<=[.!?])\s+|(?<=[。！？])"
-_TOLD = re.compile(rf"{_SENTENCES}|[,;]?\s+(?:and\s+)?then\b,?\s+|;\s+", re.IGNORECASE)
-_ASKED = re.compile(rf"{_SENTENCES}|,?\s+or\s+", re.IGNORECASE)
+_CAPTION = re.compile(rf"{_SENTENCES}|[,;]?\s+(?:and\s+)?then\b,?\s+|;\s+", re.IGNORECASE)
+_QUESTION = re.compile(rf"{_SENTENCES}|,?\s+or\s+", re.IGNORECASE)
+_QUESTION_MARKS = ("?", "？", "؟", "⁇", "՞")
 
 
-def given_text(name: str, value: str | None) -> str | None:
-    """The text without the space around it; raises `OptionsError` on an empty one."""
-    if value is not None and not value.strip():
+@dataclass(frozen=True, slots=True, eq=False)
+class Query:
+    """What a video is searched for: the texts' embeddings and what they are compared with."""
+
+    parts: NDArray[np.floating]
+    """(P, D) one row a text, or a part of one; every part finds frames of its own."""
+    baseline: NDArray[np.float64] | None = None
+    """(D,) the text baseline that is taken off (see `text_baseline`); None takes nothing off."""
+    task: Task = "retrieval"
+    """Whose adaptive threshold holds."""
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """(D,) the unit-length mean of the parts."""
+        return np.asarray(unit_rows(unit_rows(self.parts).mean(axis=0)), np.float64)
+
+
+def checked_text(name: str, value: str | None) -> str | None:
+    """The text without the space around it; raises `OptionsError` on an empty one or none at all."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise OptionsError(f"the {name} is a {type(value).__name__}; give a text")
+    if not value.strip():
         raise OptionsError(f"the {name} is empty; give a text or leave it out")
-    return value.strip() if value else None
+    return value.strip()
 
 
-def guiding_texts(caption: str | None, question: str | None, options: SelectOptions) -> list[str]:
-    """Return the texts that score the frames, in parts where they have some; none where no text is given."""
-    told = [] if caption is None or options.guide == "question" else [caption]
-    asked = [] if question is None or options.guide == "caption" else [question]
-    if options.method == "moments":
-        told = [part for text in told for part in told_parts(text)]
-        asked = [part for text in asked for part in asked_parts(text)]
-    texts = [*told, *asked]
+def query_kind(text: str) -> Literal["caption", "question"]:
+    """What a text of unknown kind is: a question where it ends with a question mark, else a caption."""
+    return "question" if text.rstrip(" \"'»”’)").endswith(_QUESTION_MARKS) else "caption"
+
+
+def query_texts(
+    caption: str | None, question: str | None, guide: Guide = "auto", *, split: bool = True
+) -> list[str]:
+    """The texts that score the frames, in parts where they have some; none where no text is given.
+
+    `guide` "auto" takes the question, and the caption where there is none. Raises `OptionsError` where the
+    guide that is wanted is missing.
+    """
+    wants_caption = guide in ("caption", "both") or (guide == "auto" and question is None)
+    wants_question = guide in ("question", "both", "auto")
+    texts: list[str] = []
+    if caption is not None and wants_caption:
+        texts += caption_parts(caption) if split else [caption]
+    if question is not None and wants_question:
+        texts += question_parts(question) if split else [question]
     if not texts and (caption or question):
-        raise OptionsError(
-            f"guide is {options.guide!r} but there is no {options.guide}; give one or use 'auto'"
-        )
+        raise OptionsError(f"guide is {guide!r} but there is no {guide}; give one or use 'auto'")
     return texts
 
 
-def told_parts(caption: str) -> list[str]:
+def caption_parts(caption: str) -> list[str]:
     """The sentences of a caption, and what it joins by "then" or a semicolon; most captions stay whole.
 
     A single word goes with its neighbour. A text of more than 16 parts stays in one piece.
     """
-    return _parts(_TOLD, caption, _MOST_TOLD)
+    return _parts(_CAPTION, caption, _MOST_CAPTION_PARTS)
 
 
-def asked_parts(question: str) -> list[str]:
+def question_parts(question: str) -> list[str]:
     """The sentences of a question, and what it joins by "or"; most questions stay whole.
 
     A single word goes with its neighbour. One of more than three parts, a list to choose from, stays whole.
     """
-    return _parts(_ASKED, question, _MOST_ASKED)
+    return _parts(_QUESTION, question, _MOST_QUESTION_PARTS)
 
 
 def _parts(between: re.Pattern[str], text: str, most: int) -> list[str]:

@@ -6,14 +6,12 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from keyframe_llm.errors import ModelError, OptionsError
+from keyframe_llm.errors import ModelError, check_number, check_whole
 from keyframe_llm.hub import one_line
-from keyframe_llm.messages.formats import to_format
-
-if TYPE_CHECKING:
-    from keyframe_llm.vlm.transformers import Messages, Normalise
+from keyframe_llm.messages import to_format
+from keyframe_llm.vlm.protocol import Messages, Normalise
 
 __all__ = ["OpenAIVLM"]
 
@@ -37,11 +35,9 @@ class OpenAIVLM:
         0.5 s, 1 s, 2 s … or what the server asks for. Raises `ModelError` where the `openai` package is
         missing, the server does not answer, or a name is needed; `OptionsError` on a number out of range.
         """
-        for option, value, least in (("retries", retries, 0), ("concurrency", concurrency, 1)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise OptionsError(f"{option} is {value!r}; give a whole number of at least {least}")
-        if not timeout_seconds > 0:
-            raise OptionsError(f"timeout_seconds is {timeout_seconds!r}; give a number of seconds above 0")
+        retries = check_whole("retries", retries, 0)
+        concurrency = check_whole("concurrency", concurrency, 1)
+        timeout_seconds = check_number("timeout_seconds", timeout_seconds, 0, above=True)
         try:
             import openai
         except ImportError as error:
@@ -108,15 +104,22 @@ class OpenAIVLM:
             "or classify by what it answers (`--by answer`) or by the encoder (`--by encoder`)"
         )
 
-    def count_tokens(self, messages: Messages) -> tuple[int, int]:
+    def count_tokens(self, messages: Messages) -> tuple[int, int] | None:
         """The prompt's tokens by the server's count, and how many fewer they are without the pictures.
 
-        Asks twice for an answer of one token. Markers around a picture count as part of it.
+        Asks twice for an answer of one token. Markers around a picture count as part of it. None where the
+        server does not count.
         """
         whole = to_format(messages, "openai")
         bare = [{**m, "content": [p for p in m["content"] if p["type"] == "text"]} for m in whole]
-        counts = [self._ask(asked, 1).usage.prompt_tokens for asked in (whole, bare)]
+        counts = [self._prompt_tokens(prompt) for prompt in (whole, bare)]
+        if counts[0] is None or counts[1] is None:
+            return None
         return counts[0], counts[0] - counts[1]
+
+    def _prompt_tokens(self, messages: Messages) -> int | None:
+        usage = getattr(self._ask(messages, 1), "usage", None)
+        return None if usage is None else usage.prompt_tokens
 
     def _ask(self, messages: Messages, max_new_tokens: int, **options: Any) -> Any:
         with self._errors():

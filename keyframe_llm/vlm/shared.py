@@ -70,7 +70,7 @@ class SharedVLM(SharedModel[VLM]):
         with self._acquired() as model:
             return model.label_log_likelihoods(messages, labels, normalise=normalise)
 
-    def count_tokens(self, messages: Messages) -> tuple[int, int]:
+    def count_tokens(self, messages: Messages) -> tuple[int, int] | None:
         """See `VLM.count_tokens`."""
         with self._acquired() as model:
             return model.count_tokens(messages)

@@ -1,8 +1,4 @@
-"""Video-LLMs: chat messages with pictures in, text or label likelihoods out.
-
-`TransformersVLM` runs Qwen2.5-VL, or any other model of transformers' image-text-to-text kind, on this
-machine. Messages are in Hugging Face's chat format, as `prompting.frame_messages` makes them.
-"""
+"""Video-LLMs on this machine through transformers: Qwen2.5-VL and others of its image-text-to-text kind."""
 
 from __future__ import annotations
 
@@ -10,80 +6,24 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.errors import ModelError, OptionsError
+from keyframe_llm.encoders.base import checked_device
+from keyframe_llm.errors import ModelError, OptionsError, check_whole
 from keyframe_llm.hub import check_tokenizer, load_local_first, load_weights, one_line
+from keyframe_llm.vlm.protocol import Messages, Normalise
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["VLM", "Messages", "Normalise", "TransformersVLM", "load_vlm"]
+__all__ = ["TransformersVLM"]
 
 _WAYS_OUT = (
     "give the path of a local folder, the URL of a server (http://host:port/v1#name), or `--model cartoon`"
 )
-
-Messages = list[dict[str, Any]]
-Normalise = Literal["sum", "mean"]
-
-
-class VLM(Protocol):
-    """A model that is shown pictures and text and answers in text."""
-
-    def generate(self, messages: Messages, *, max_new_tokens: int = 128) -> str:
-        """Answer one conversation, at most `max_new_tokens` long, without leading or trailing blanks."""
-        ...
-
-    def stream(self, messages: Messages, *, max_new_tokens: int = 128) -> Iterator[str]:
-        """Yield the answer piece by piece; closing the iterator stops the model."""
-        ...
-
-    def generate_batch(self, conversations: Sequence[Messages], *, max_new_tokens: int = 128) -> list[str]:
-        """Answer several conversations, in order."""
-        ...
-
-    def label_log_likelihoods(
-        self, messages: Messages, labels: Sequence[str], *, normalise: Normalise = "mean"
-    ) -> NDArray[np.float64]:
-        """(L,) natural log-likelihood of each label as the answer: summed over its tokens, or their mean."""
-        ...
-
-    def count_tokens(self, messages: Messages) -> tuple[int, int]:
-        """How many tokens the prompt has, and how many of them stand for pictures."""
-        ...
-
-
-def load_vlm(name: str | VLM, **options: Any) -> VLM:
-    """The Video-LLM of that name; an object with the five methods is passed through.
-
-    `name` is a hub id or local folder, `http://host:port/v1#served-name`, or `cartoon`, the small one inside
-    the package. `options` go to `TransformersVLM` or `OpenAIVLM`. Raises `OptionsError` for an object that
-    is no Video-LLM, or that is given options, and `ModelError` for a model that cannot be had.
-    """
-    if not isinstance(name, str):
-        methods = ("generate", "stream", "generate_batch", "label_log_likelihoods", "count_tokens")
-        missing = [method for method in methods if not callable(getattr(name, method, None))]
-        if missing:
-            raise OptionsError(
-                f"model is a {type(name).__name__} without {', '.join(missing)}; give a name, or an object "
-                "with the methods of keyframe_llm.vlm.transformers.VLM"
-            )
-        if options:
-            raise OptionsError(f"{', '.join(options)} cannot be given with a model that is already an object")
-        return name
-    if name == "cartoon":
-        from keyframe_llm.cartoon import vlm_path
-
-        return TransformersVLM(str(vlm_path()), **options)
-    if name.startswith(("http://", "https://")):
-        from keyframe_llm.vlm.openai_server import OpenAIVLM
-
-        return OpenAIVLM(name, **options)
-    return TransformersVLM(name, **options)
 
 
 class TransformersVLM:
@@ -96,6 +36,7 @@ class TransformersVLM:
         max_image_tokens: int = 768,
         batch_size: int = 8,
         processor_kwargs: Mapping[str, Any] | None = None,
+        device: str | None = None,
         **model_options: Any,
     ) -> None:
         """Load from a local folder, the local cache or the hub, in that order.
@@ -103,14 +44,15 @@ class TransformersVLM:
         `max_image_tokens` bounds what one picture costs (768 is 28 × 28 pixels each: 1036 × 560 or so) in
         models whose processor resizes to an area; others take their own fixed number, which
         `processor_kwargs` (given to the processor at every call) may change. `batch_size` conversations, and
-        twice as many labels, are worked on at once. `model_options` (`device_map`, `dtype`,
-        `attn_implementation`, `quantization_config`, …) go to `from_pretrained`; by default the model goes
-        where accelerate finds room, in the precision it was saved in. Raises `ModelError` where the model
-        cannot be had or takes no pictures.
+        twice as many labels, are worked on at once. `device` is a torch device. `model_options`
+        (`device_map`, `dtype`, `attn_implementation`, `quantization_config`, …) go to `from_pretrained`; by
+        default the model goes where accelerate finds room, in the precision it was saved in. Raises
+        `ModelError` where the model cannot be had or takes no pictures.
         """
-        for option, value in (("max_image_tokens", max_image_tokens), ("batch_size", batch_size)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise OptionsError(f"{option} is {value!r}; give a whole number of at least 1")
+        max_image_tokens = check_whole("max_image_tokens", max_image_tokens, 1)
+        batch_size = check_whole("batch_size", batch_size, 1)
+        if device is not None:
+            model_options.setdefault("device_map", str(checked_device(device)))
         options = {"device_map": "auto", "dtype": "auto", **model_options}
         self.name = name
         self._model, self._processor = load_local_first(

@@ -1,56 +1,65 @@
-"""Published selectors guided by the similarity of frames and text, mended where 2–3 frames break them."""
+"""Published selectors guided by the similarity of frames and text, adapted where 2–3 frames break them."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from keyframe_llm.evaluation.footage import Array, Footage, Picks, min_max
+from keyframe_llm.arrays import min_max, unit_rows
+
+if TYPE_CHECKING:
+    from keyframe_llm.index import VideoIndex
 
 __all__ = ["aks", "bolt", "focus", "mdp3", "mmr", "q_frame", "top_k", "top_k_with_gap"]
+
+Array = NDArray[np.float64]
+Picks = NDArray[np.intp]
 
 GAP_SECONDS = 4.0
 
 
-def top_k(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
+def top_k(index: VideoIndex, text: ArrayLike | None, k: int, seed: int) -> Picks:
     """The k frames most like the text (KeyVideoLLM); ties go to the earlier frame."""
-    return np.argsort(-footage.similarity(text), kind="stable")[:k]
+    return np.argsort(-index.similarity(text), kind="stable")[:k]
 
 
-def top_k_with_gap(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
+def top_k_with_gap(index: VideoIndex, text: ArrayLike | None, k: int, seed: int) -> Picks:
     """The frames most like the text, best first, each at least 4 s from all kept ones.
 
     A video shorter than 4 (k - 1) seconds gives fewer than k.
     """
     kept: list[int] = []
-    for i in np.argsort(-footage.similarity(text), kind="stable"):
-        if len(kept) < k and np.all(np.abs(footage.seconds[kept] - footage.seconds[i]) >= GAP_SECONDS):
+    for i in np.argsort(-index.similarity(text), kind="stable"):
+        if len(kept) < k and np.all(
+            np.abs(index.candidates.seconds[kept] - index.candidates.seconds[i]) >= GAP_SECONDS
+        ):
             kept.append(int(i))
     return np.array(kept, np.intp)
 
 
-def mmr(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
+def mmr(index: VideoIndex, text: ArrayLike | None, k: int, seed: int) -> Picks:
     """Maximal marginal relevance, λ = ½: next the frame with most of cos(f, t) - max cos(f, kept)."""
-    relevance = footage.similarity(text)
+    rows, relevance = index.unit_embeddings, index.similarity(text)
     kept = [int(np.argmax(relevance))]
     while len(kept) < k:
-        worth = 0.5 * relevance - 0.5 * (footage.embeddings @ footage.embeddings[kept].T).max(axis=1)
+        worth = 0.5 * relevance - 0.5 * (rows @ rows[kept].T).max(axis=1)
         worth[kept] = -np.inf
         kept.append(int(np.argmax(worth)))
     return np.array(kept, np.intp)
 
 
-def aks(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
+def aks(index: VideoIndex, text: ArrayLike | None, k: int, seed: int) -> Picks:
     """Adaptive keyframe sampling: halve a segment unless its best frames stand out, then the best of each.
 
     Similarities are spread over 0–1; a segment is kept whole where the mean of its k best exceeds its mean
     by more than 0.8, and a segment at depth d gets k / 2^d frames. As published, depth goes to 5 and the
-    share is rounded down: no frame at all for k = 2, 3, 4, 8 once everything is halved. Mended: depth goes
+    share is rounded down: no frame at all for k = 2, 3, 4, 8 once everything is halved. Adapted: depth goes
     to ⌊log₂ k⌋, and what rounding leaves goes to the segments with the best peaks among those cut short most.
     """
-    scores = min_max(footage.similarity(text))
+    scores = min_max(index.similarity(text), flat=0.0)
     leaves = _halved(scores, np.arange(len(scores)), k, 0, int(math.log2(k)))
     shares = np.array([k / 2**depth for _, depth in leaves])
     counts = np.floor(shares).astype(int)
@@ -64,29 +73,29 @@ def aks(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
     return np.concatenate(chosen)
 
 
-def bolt(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
+def bolt(index: VideoIndex, text: ArrayLike | None, k: int, seed: int) -> Picks:
     """BOLT: inverse transform sampling of p ∝ (similarity spread over 0–1)³.
 
     As published the quantiles are `linspace(1/k, 1 - 1/k, k)`: both ½ for k = 2, so one frame comes twice,
-    and past the last frame for k = 1. Mended: (i + ½) / k. A frame met twice counts once, so a single sharp
+    and past the last frame for k = 1. Adapted: (i + ½) / k. A frame met twice counts once, so a single sharp
     peak gives fewer than k.
     """
-    mass = min_max(footage.similarity(text)) ** 3
+    mass = min_max(index.similarity(text), flat=0.0) ** 3
     if not mass.any():  # nothing tells the frames apart: all alike
-        mass = np.ones(len(footage))
+        mass = np.ones(len(index.candidates))
     reached = np.cumsum(mass) / mass.sum()
     return np.unique(np.searchsorted(reached, (np.arange(k) + 0.5) / k))
 
 
-def mdp3(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
+def mdp3(index: VideoIndex, text: ArrayLike | None, k: int, seed: int) -> Picks:
     """MDP3's objective, greedily: (2 / 0.2) Σ log K(t, f) + log det K over the chosen frames.
 
     K is a sum of Gaussians of variance 2⁻³ … 2¹. As published, a dynamic programme splits the budget over
     segments of 32 frames; with 2–3 frames there is nothing to split, and the greedy choice inside one segment
     is the whole method. Equal frames get a jitter of 1e-6, or the determinant would be 0.
     """
-    frames = footage.embeddings
-    relevance = np.log(_gaussians(frames, footage.query(text)[None])[:, 0])
+    frames, query = index.unit_embeddings, unit_rows(np.asarray(text, np.float64))
+    relevance = np.log(_gaussians(frames, query[None])[:, 0])
     left = _gaussians(frames[:1], frames[:1])[0, 0] + 1e-6 - np.zeros(len(frames))
     factors = np.zeros((len(frames), k))
     kept: list[int] = []
@@ -102,25 +111,25 @@ def mdp3(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
     return np.array(kept, np.intp)
 
 
-def q_frame(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
+def q_frame(index: VideoIndex, text: ArrayLike | None, k: int, seed: int) -> Picks:
     """Q-Frame: the k greatest of log softmax(similarity / 0.8) + Gumbel noise, a draw without replacement.
 
     Cosines span a tenth or two, so at this temperature it hardly differs from chance: report ten seeds.
     """
-    noise = np.random.default_rng(seed).gumbel(size=len(footage))
-    return np.argsort(-(footage.similarity(text) / 0.8 + noise), kind="stable")[:k]
+    noise = np.random.default_rng(seed).gumbel(size=len(index.candidates))
+    return np.argsort(-(index.similarity(text) / 0.8 + noise), kind="stable")[:k]
 
 
-def focus(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
+def focus(index: VideoIndex, text: ArrayLike | None, k: int, seed: int) -> Picks:
     """FOCUS: arms of 16 s, three looks at each, then all frames of the arms that may be best.
 
     An arm's bound is mean + √(2 ln n · var / m) + 3 ln n / m (empirical Bernstein; m of n looks); the best
     quarter, at least 4, is looked at throughout. A fifth of the budget goes to the best frames seen; the
     rest is drawn from those arms in turn, one each, by softmax(score / 0.06). As published that fifth is no
-    frame for k = 2; mended to at least one. Similarities are spread over 0–1, as its constants expect.
+    frame for k = 2; adapted to at least one. Similarities are spread over 0–1, as its constants expect.
     """
-    rng, scores = np.random.default_rng(seed), min_max(footage.similarity(text))
-    count = max(1, int((footage.seconds[-1] - footage.seconds[0]) // 16))
+    rng, scores = np.random.default_rng(seed), min_max(index.similarity(text), flat=0.0)
+    count = max(1, int((index.candidates.seconds[-1] - index.candidates.seconds[0]) // 16))
     arms = [part for part in np.array_split(np.arange(len(scores)), count) if len(part)]
     looks = [_coarse(part, rng) for part in arms]
     best = _by_bound(scores, looks)[: max(4, math.ceil(len(arms) / 4))]

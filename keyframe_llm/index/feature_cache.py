@@ -1,0 +1,85 @@
+"""What earlier runs left on disk of videos, encoders and captions, under keys of all they were made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyframe_llm.index.store import Store, content_digest, make_key, model_identity
+
+__all__ = ["FeatureCache"]
+
+
+class FeatureCache:
+    """Indexes, embeddings, text baselines and captions in a store; without one it keeps and finds nothing."""
+
+    def __init__(self, store: Store | None) -> None:
+        self._store = store
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One line where nothing could be written."""
+        return (self._store.problem,) if self._store and self._store.problem else ()
+
+    def key(self, kind: str, path: str, *made_of: object) -> str | None:
+        """The key of what is made of a video's content, this version, and objects told apart by their `repr`.
+
+        None where nothing is kept.
+        """
+        from keyframe_llm import __version__
+
+        if self._store is None:
+            return None
+        return make_key(kind, content_digest(path, self._store), __version__, *made_of)
+
+    def arrays(self, key: str | None) -> dict[str, Any] | None:
+        """Arrays and texts that were kept under this key."""
+        return None if self._store is None or key is None else self._store.get(key)
+
+    def keep_arrays(self, key: str | None, values: Mapping[str, Any]) -> None:
+        """Keep arrays and texts."""
+        if self._store is not None and key is not None:
+            self._store.put(key, values)
+
+    def embeddings(
+        self, index_key: str | None, encoder: object, indices: NDArray[np.intp]
+    ) -> NDArray[np.float32] | None:
+        """(K, D) of these K samples of an index; None too for an encoder without an identity."""
+        values = self.arrays(_embeddings_key(index_key, encoder, indices))
+        return None if values is None else np.asarray(values["rows"], np.float32)
+
+    def keep_embeddings(
+        self, index_key: str | None, encoder: object, indices: NDArray[np.intp], rows: NDArray[Any]
+    ) -> None:
+        """Keep embeddings, where the encoder has an identity."""
+        self.keep_arrays(_embeddings_key(index_key, encoder, indices), {"rows": rows})
+
+    def baseline(self, encoder: object, texts: Sequence[str]) -> NDArray[np.float64] | None:
+        """(D,) the text baseline of these neutral texts; None too for an encoder without an identity."""
+        values = self.arrays(self._baseline_key(encoder, texts))
+        return None if values is None else np.asarray(values["mean"], np.float64)
+
+    def keep_baseline(self, encoder: object, texts: Sequence[str], mean: NDArray[np.float64]) -> None:
+        """Keep a text baseline, where the encoder has an identity."""
+        self.keep_arrays(self._baseline_key(encoder, texts), {"mean": mean})
+
+    def text(self, key: str | None) -> str | None:
+        """A text that was kept under this key."""
+        values = self.arrays(key)
+        return None if values is None else str(values["text"])
+
+    def keep_text(self, key: str | None, text: str) -> None:
+        """Keep a text."""
+        self.keep_arrays(key, {"text": text})
+
+    def _baseline_key(self, encoder: object, texts: Sequence[str]) -> str | None:
+        identity = None if self._store is None else model_identity(encoder)
+        return None if identity is None else make_key("baseline", identity, list(texts))
+
+
+def _embeddings_key(index_key: str | None, encoder: object, indices: NDArray[np.intp]) -> str | None:
+    identity = None if index_key is None else model_identity(encoder)
+    return None if identity is None else make_key("embeddings", index_key, identity, indices.tolist())

@@ -1,0 +1,297 @@
+"""Indexing videos with one encoder: what was learnt of a video is kept for the next text about it.
+
+The second question about a video costs only its text. `index_video` and `select_keyframes` are the two ways
+in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from os import PathLike, fspath
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from keyframe_llm.data import CaptionSource, Progress
+from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder
+from keyframe_llm.index.embedder import Embedder
+from keyframe_llm.index.feature_cache import FeatureCache
+from keyframe_llm.index.saved import from_arrays, to_arrays
+from keyframe_llm.index.store import Store
+from keyframe_llm.index.video_index import VideoIndex, build_index, silent, texts_of
+from keyframe_llm.options import SelectOptions
+from keyframe_llm.prompts import Prompts
+from keyframe_llm.scoring.queries import checked_text
+from keyframe_llm.scoring.selectors import needs_sharpness, propose_options
+from keyframe_llm.selection import Selection
+from keyframe_llm.video import Decoder, open_video
+
+__all__ = [
+    "Indexer",
+    "VideoPath",
+    "index_video",
+    "opened_prompts",
+    "opened_store",
+    "select_keyframes",
+    "video_key",
+]
+
+VideoPath = str | PathLike[str]
+
+_REMEMBERED_VIDEOS = 4
+
+
+class Indexer:
+    """Indexes videos and chooses from them with one encoder, which is loaded when the first text comes.
+
+    Several threads may share one: each video is indexed once, and the models are loaded once.
+    """
+
+    def __init__(
+        self,
+        encoder: str | Encoder = DEFAULT_ENCODER,
+        *,
+        device: str | None = None,
+        progress: Progress | None = None,
+        store: Store | None = None,
+        prompts: Prompts | None = None,
+    ) -> None:
+        """`store` keeps on disk what a next run can use; None keeps nothing there."""
+        self.cache = FeatureCache(store)
+        self.embedder = Embedder(encoder, device=device, cache=self.cache, prompts=prompts)
+        self.progress = progress or silent
+        self._remembered: dict[tuple[Any, ...], VideoIndex] = {}
+        self._in_work: dict[tuple[Any, ...], _Turn] = {}
+        self._lock = Lock()
+
+    def index(self, video: VideoPath, options: SelectOptions, *, embed: bool = False) -> VideoIndex:
+        """The video's index; `embed` has the encoder embed its candidates.
+
+        Raises `VideoError`, `ModelError`, `OptionsError`.
+        """
+        with _opened(video, options) as decoder:
+            index, spent = self._indexed(decoder, options, (), pictures=embed, embed=embed)
+        return replace(index, timings=spent or index.timings)
+
+    def select(
+        self,
+        video: VideoPath,
+        options: SelectOptions,
+        *,
+        caption: str | None = None,
+        caption_source: CaptionSource = "given",
+        question: str | None = None,
+        expect_text: bool = False,
+    ) -> Selection:
+        """Choose at most `options.max_frames` key frames, guided by the texts there are.
+
+        `expect_text` keeps what a later text about this video will need. Raises `VideoError`, `ModelError`,
+        `OptionsError`.
+        """
+        began = time.perf_counter()
+        caption, question = checked_text("caption", caption), checked_text("question", question)
+        texts = texts_of(caption, question, options)
+        with _opened(video, options) as decoder:
+            pictures = bool(texts) or expect_text
+            index, spent = self._indexed(decoder, options, texts, pictures=pictures, embed=bool(texts))
+            selection = index.select_with(
+                decoder,
+                caption,
+                question,
+                options=options,
+                caption_source=caption_source,
+                timings=spent,
+                progress=self.progress,
+            )
+        timings = {**selection.timings, "total": time.perf_counter() - began}
+        warnings = tuple(dict.fromkeys([*selection.warnings, *self.cache.warnings]))
+        return replace(selection, timings=timings, warnings=warnings)
+
+    def _indexed(
+        self,
+        decoder: Decoder,
+        options: SelectOptions,
+        texts: Sequence[str],
+        *,
+        pictures: bool,
+        embed: bool,
+    ) -> tuple[VideoIndex, dict[str, float]]:
+        """Build, remember or recall an index; also returns the seconds that were spent on it now."""
+        key = video_key(decoder.info.path, options)
+        with self._turn(key):
+            index = self._remembered.get(key)
+            spent: dict[str, float] = {}
+            if index is None or (pictures and index.embeddings is None and not index.pictures):
+                index = self._recalled_or_built(decoder, options, texts, index, pictures=pictures)
+                spent = dict(index.timings)
+            if embed and index.embeddings is None:
+                index = self._embedded(index, options, spent)
+            index = replace(index, options=options, embedder=self.embedder if pictures else index.embedder)
+            self._remember(key, index)
+        return index, spent
+
+    def _recalled_or_built(
+        self,
+        decoder: Decoder,
+        options: SelectOptions,
+        texts: Sequence[str],
+        known: VideoIndex | None,
+        *,
+        pictures: bool,
+    ) -> VideoIndex:
+        path = decoder.info.path
+        embedder = self.embedder if pictures else None
+        key = self._index_key(path, options, pictures=pictures)
+        values = self.cache.arrays(key)
+        if values is not None:
+            index = from_arrays(values, path, options, embedder)
+            rows = (
+                self.cache.embeddings(key, self.embedder.source, index.candidates.indices)
+                if pictures
+                else None
+            )
+            if rows is not None or not pictures:
+                return replace(index, embeddings=rows)
+        proposals = known.proposals if known is not None else None
+        index = build_index(
+            decoder, options, embedder, texts=texts, proposals=proposals, progress=self.progress
+        )
+        self.cache.keep_arrays(key, to_arrays(index))
+        if index.embeddings is not None:
+            self._keep_embeddings(index, key)
+        return index
+
+    def _embedded(self, index: VideoIndex, options: SelectOptions, spent: dict[str, float]) -> VideoIndex:
+        self.progress("embed", 0.0)
+        began = time.perf_counter()
+        index = index.embed(self.embedder)
+        spent["embed"] = spent.get("embed", 0.0) + time.perf_counter() - began
+        self._keep_embeddings(index, self._index_key(index.video.path, options, pictures=True))
+        return index
+
+    def _keep_embeddings(self, index: VideoIndex, key: str | None) -> None:
+        rows = index.embedded()
+        self.cache.keep_embeddings(key, self.embedder.source, index.candidates.indices, rows)
+
+    def _index_key(self, path: str, options: SelectOptions, *, pictures: bool) -> str | None:
+        side = self.embedder.picture_side() if pictures else None
+        return self.cache.key("index", path, side, *_made_of(options))
+
+    def _remember(self, key: tuple[Any, ...], index: VideoIndex) -> None:
+        with self._lock:
+            self._remembered.pop(key, None)
+            self._remembered[key] = index
+            while len(self._remembered) > _REMEMBERED_VIDEOS:
+                self._remembered.pop(next(iter(self._remembered)))
+
+    @contextmanager
+    def _turn(self, key: tuple[Any, ...]) -> Iterator[None]:
+        """One thread at a time works on one video; others with the same one wait for its result."""
+        with self._lock:
+            turn = self._in_work.setdefault(key, _Turn())
+            turn.waiting += 1
+        try:
+            with turn.lock:
+                yield
+        finally:
+            with self._lock:
+                turn.waiting -= 1
+                if not turn.waiting:
+                    self._in_work.pop(key, None)
+
+
+class _Turn:
+    """A lock, and how many threads want it."""
+
+    def __init__(self) -> None:
+        self.lock, self.waiting = Lock(), 0
+
+
+def index_video(
+    video: VideoPath,
+    *,
+    encoder: str | Encoder | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+    cache: bool | Store = True,
+    prompts: str | PathLike[str] | Prompts | None = None,
+    **options: Any,
+) -> VideoIndex:
+    """Decode a video once and learn what can be known of it without any question.
+
+    With an `encoder`, a name or any object with `embed_images(images) -> (N, D)` and `embed_texts(texts) ->
+    (N, D)`, its candidates are embedded and `VideoIndex.select` takes texts; without one it takes none.
+    `options` are the fields of `SelectOptions`. `cache` keeps what was learnt on disk for the next call (a
+    `Store` of one's own, or False for none). `prompts` is a folder of prompts of one's own. Raises
+    `VideoError`, `ModelError`, `OptionsError`.
+    """
+    indexer = Indexer(
+        encoder if encoder is not None else DEFAULT_ENCODER,
+        device=device,
+        progress=progress,
+        store=opened_store(cache),
+        prompts=opened_prompts(prompts),
+    )
+    return indexer.index(video, SelectOptions(**options), embed=encoder is not None)
+
+
+def select_keyframes(
+    video: VideoPath,
+    *,
+    caption: str | None = None,
+    question: str | None = None,
+    encoder: str | Encoder = DEFAULT_ENCODER,
+    device: str | None = None,
+    progress: Progress | None = None,
+    cache: bool | Store = True,
+    prompts: str | PathLike[str] | Prompts | None = None,
+    **options: Any,
+) -> Selection:
+    """Choose the two or three frames of a video that matter to a text, or to the video itself.
+
+    `encoder` is used only where there is a caption or a question: a name, or any object with
+    `embed_images(images) -> (N, D)` and `embed_texts(texts) -> (N, D)`. With neither text, the frames that
+    represent the video best by their colours are taken. `options`, `cache` and `prompts` are as for
+    `index_video`. Raises `VideoError`, `ModelError`, `OptionsError`.
+    """
+    indexer = Indexer(
+        encoder,
+        device=device,
+        progress=progress,
+        store=opened_store(cache),
+        prompts=opened_prompts(prompts),
+    )
+    return indexer.select(video, SelectOptions(**options), caption=caption, question=question)
+
+
+def opened_store(cache: bool | Store) -> Store | None:
+    """The store on disk that `cache` asks for."""
+    if isinstance(cache, Store):
+        return cache
+    return Store() if cache else None
+
+
+def opened_prompts(prompts: str | PathLike[str] | Prompts | None) -> Prompts | None:
+    """The prompts that were asked for; None for those of the package."""
+    return prompts if prompts is None or isinstance(prompts, Prompts) else Prompts(fspath(prompts))
+
+
+def video_key(video: VideoPath, options: SelectOptions) -> tuple[Any, ...]:
+    """What tells one index from another: the file as it is now, and the options of its stages."""
+    path = Path(fspath(video)).resolve()
+    stat = path.stat() if path.exists() else None
+    seen = (stat.st_mtime_ns, stat.st_size) if stat else ()
+    return (str(path), *seen, *_made_of(options))
+
+
+def _made_of(options: SelectOptions) -> tuple[Any, ...]:
+    """The very objects that the stages of an index are given."""
+    return options.decode, propose_options(options), needs_sharpness(options.choose.method)
+
+
+def _opened(video: VideoPath, options: SelectOptions) -> Decoder:
+    decode = options.decode
+    return open_video(video, decode.backend, decode.max_picture_pixels, decode.hardware)

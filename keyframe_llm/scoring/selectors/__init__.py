@@ -1,0 +1,216 @@
+"""Every way to choose key frames: the default, the paper's, published ones by name, one's own function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from keyframe_llm.data import Proposals, Scores
+from keyframe_llm.errors import OptionsError, shortened
+from keyframe_llm.options import Candidates, ProposeOptions, SelectOptions
+from keyframe_llm.proposals.propose import seconds_shown
+from keyframe_llm.proposals.spacing import gap_of
+from keyframe_llm.scoring.choose import checked_unseen
+from keyframe_llm.scoring.cover import cover, share_scores
+from keyframe_llm.scoring.keyscore import keyscore
+from keyframe_llm.scoring.queries import Query
+from keyframe_llm.scoring.selectors import query_agnostic, query_aware
+from keyframe_llm.scoring.selectors.moments import by_moments, by_paper
+
+if TYPE_CHECKING:
+    from keyframe_llm.index import VideoIndex
+
+__all__ = [
+    "QUERY_AGNOSTIC",
+    "QUERY_AWARE",
+    "STOCHASTIC",
+    "Choice",
+    "Selector",
+    "choose_frames",
+    "method_name",
+    "needs_sharpness",
+    "propose_options",
+    "selector_names",
+    "splits_texts",
+    "uses_text",
+]
+
+Selector = Callable[["VideoIndex", "NDArray[np.floating] | None", int], ArrayLike]
+"""One's own selector: (index, texts (P, D) or None, budget k) → at most k indices into `index.candidates`."""
+
+Published = Callable[["VideoIndex", "ArrayLike | None", int, int], "NDArray[np.intp]"]
+"""A published one: (index, text (D,) or None, k, seed) → at most k indices into `index.candidates`."""
+
+
+class Choice(NamedTuple):
+    """What a selector chose, and from what."""
+
+    candidates: Proposals
+    """The K frames there were to choose from."""
+    chosen: NDArray[np.intp]
+    """(k,) indices into `candidates`, ascending."""
+    scores: Scores
+    """What chose: KeyScores, similarities to the text, or shares of the video."""
+
+
+_KEYSCORE: Mapping[str, Callable[[VideoIndex, Query, SelectOptions], tuple[NDArray[np.intp], Scores]]] = {
+    "moments": by_moments,
+    "paper": by_paper,
+}
+QUERY_AGNOSTIC: Mapping[str, Published] = {
+    "uniform": query_agnostic.uniform,
+    "uniform-centres": query_agnostic.uniform_centres,
+    "random": query_agnostic.random_frames,
+    "scfp": query_agnostic.colour_clusters,
+    "katna": query_agnostic.katna,
+    "stacfp": query_agnostic.spacetime_clusters,
+    "histogram-difference": query_agnostic.histogram_difference,
+    "vsumm": query_agnostic.vsumm,
+}
+"""Published selectors that see no text."""
+QUERY_AWARE: Mapping[str, Published] = {
+    "top-k": query_aware.top_k,
+    "top-k-gap": query_aware.top_k_with_gap,
+    "mmr": query_aware.mmr,
+    "aks": query_aware.aks,
+    "bolt": query_aware.bolt,
+    "mdp3": query_aware.mdp3,
+    "q-frame": query_aware.q_frame,
+    "focus": query_aware.focus,
+}
+"""Published selectors guided by the similarity of frames and text."""
+STOCHASTIC = frozenset({"random", "q-frame", "focus"})
+"""Those that draw at random: report them as the mean of ten seeds or more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Traits:
+    """What a method asks of the stages before it."""
+
+    candidates: Candidates
+    uses_text: bool = True
+
+
+def selector_names() -> tuple[str, ...]:
+    """The names that `method` takes."""
+    return (*_KEYSCORE, *QUERY_AGNOSTIC, *QUERY_AWARE)
+
+
+def method_name(method: str | Callable[..., Any]) -> str:
+    """What a method is called: its name, or that of the function."""
+    return method if isinstance(method, str) else getattr(method, "__name__", type(method).__name__)
+
+
+def uses_text(method: str | Callable[..., Any]) -> bool:
+    """Whether a text moves the choice; where it does not, no encoder is needed."""
+    return _traits(method).uses_text
+
+
+def splits_texts(method: str | Callable[..., Any]) -> bool:
+    """Whether the parts of a text score by themselves, less the text baseline."""
+    return method == "moments"
+
+
+def needs_sharpness(method: str | Callable[..., Any]) -> bool:
+    """Whether the sharpness of the samples has to be measured."""
+    return method == "katna"
+
+
+def propose_options(options: SelectOptions) -> ProposeOptions:
+    """What the stage of proposals is given: its options, with the candidates that the method asks for."""
+    propose = options.propose
+    if propose.candidates is not None:
+        return propose
+    wanted = _traits(options.choose.method).candidates
+    if wanted == "diverse" and propose.proposer != "stacfp":
+        wanted = "representatives"
+    return replace(propose, candidates=wanted)
+
+
+def choose_frames(index: VideoIndex, query: Query | None, options: SelectOptions) -> Choice:
+    """Choose among an index's candidates; with no text, or a method that uses none, `query` is None.
+
+    With no text the methods of this package choose among `index.proposals` instead. Raises `OptionsError` on
+    a method that is unknown, that needs a text and has none, or on a function that returns anything but such
+    indices.
+    """
+    method = options.choose.method
+    traits = _traits(method)
+    if isinstance(method, str) and method in _KEYSCORE:
+        if query is not None:
+            return Choice(index.candidates, *_KEYSCORE[method](index, query, options))
+        return _covering(index, options)
+    if query is None and method in QUERY_AWARE:
+        raise OptionsError(
+            f"method {method_name(method)!r} is guided by a text; give a caption or a question"
+        )
+    return _by_rule(index, query if traits.uses_text else None, options)
+
+
+def _traits(method: str | Callable[..., Any]) -> _Traits:
+    if not isinstance(method, str) or method == "moments":
+        return _Traits("diverse")
+    if method == "paper":
+        return _Traits("representatives")
+    if method in QUERY_AGNOSTIC or method in QUERY_AWARE:
+        return _Traits("even", method in QUERY_AWARE)
+    raise OptionsError(
+        f"method is {method!r}; choose one of {', '.join(selector_names())}, or give a function"
+    )
+
+
+def _covering(index: VideoIndex, options: SelectOptions) -> Choice:
+    """With no text: the proposals that together stand for the whole video."""
+    found, choose = index.proposals, options.choose
+    chosen, scores = cover(
+        found.seconds,
+        index.histograms[found.indices],
+        seconds_shown(found),
+        max_frames=choose.max_frames,
+        gap_seconds=gap_of(choose, index.span_seconds),
+        least_share=choose.threshold,
+        exclude_seconds=choose.exclude_seconds,
+    )
+    return Choice(found, chosen, scores)
+
+
+def _by_rule(index: VideoIndex, query: Query | None, options: SelectOptions) -> Choice:
+    """A published rule or one's own, among the candidates that were not excluded."""
+    choose = options.choose
+    for name in ("threshold", "min_gap_seconds"):
+        if getattr(choose, name) is not None:
+            raise OptionsError(
+                f"method {method_name(choose.method)!r} has a rule of its own; leave out {name}"
+            )
+    gap = gap_of(choose, index.span_seconds)
+    allowed = np.flatnonzero(checked_unseen(index.candidates.seconds, choose.exclude_seconds, gap))
+    left = index if len(allowed) == len(index.candidates) else index.only(allowed)
+    picks = allowed[_picks(left, query, options)]
+    if query is not None:
+        scores = keyscore(index.embedded(), query.mean, weights=(1.0, 0.0, 0.0))
+        return Choice(index.candidates, picks, scores)
+    found = index.candidates
+    sizes, histograms = seconds_shown(found), index.candidate_histograms
+    return Choice(found, picks, share_scores(picks.tolist(), found.seconds, histograms, sizes))
+
+
+def _picks(index: VideoIndex, query: Query | None, options: SelectOptions) -> NDArray[np.intp]:
+    method, count = options.choose.method, len(index.candidates)
+    k = min(options.choose.max_frames, count)
+    if isinstance(method, str):
+        rule = (QUERY_AGNOSTIC | QUERY_AWARE)[method]  # type: ignore[operator]
+        picks = rule(index, None if query is None else query.mean, k, options.propose.seed)
+    else:
+        picks = np.asarray(list(method(index, None if query is None else query.parts, k)))
+    chosen = np.unique(picks)
+    whole = chosen.ndim == 1 and 0 < len(chosen) <= k and np.issubdtype(chosen.dtype, np.integer)
+    if not whole or chosen[0] < 0 or chosen[-1] >= count:
+        raise OptionsError(
+            f"the selector {method_name(method)!r} returned {shortened(np.asarray(picks).tolist())}; return "
+            f"1 to {k} indices from 0 to {count - 1} into index.candidates"
+        )
+    return chosen.astype(np.intp)

@@ -1,0 +1,100 @@
+"""The result of a selection: the key frames of a video, how they were chosen, and what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyframe_llm.data import CaptionSource, Frames, Proposals, Scores, VideoInfo
+
+if TYPE_CHECKING:
+    from keyframe_llm.messages import Format
+
+__all__ = ["Selection"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """The key frames of a video, and how they came to be chosen."""
+
+    video: VideoInfo
+    frames: Frames
+    """The k key frames, full size, upright, in time order."""
+    proposals: Proposals
+    """The candidates that the key frames were chosen from."""
+    scores: Scores
+    """What chose among them: KeyScore of every candidate; with no text, shares of the video."""
+    chosen: NDArray[np.intp]
+    """(k,) the key frames as indices into `proposals`, ascending."""
+    method: str = "moments"
+    """The selector that chose."""
+    caption: str | None = None
+    """The caption that was given or generated."""
+    caption_source: CaptionSource = "none"
+    question: str | None = None
+    """The question that was asked. It alone guides the choice, unless the option `guide` says else."""
+    timings: Mapping[str, float] = field(default_factory=dict)
+    """Seconds spent in `decode`, `propose`, `caption`, `embed`, `score` and in `total`.
+
+    The encoder works while the video is decoded: `embed` is only the time that was spent waiting for it."""
+    plan: str = ""
+    """How the sampled frames were decoded, and why."""
+    warnings: tuple[str, ...] = ()
+    """What the caller should know: a damaged file, a model used outside its world."""
+
+    @property
+    def seconds(self) -> NDArray[np.float64]:
+        """(k,) times of the key frames, ascending."""
+        return self.frames.seconds
+
+    @property
+    def sampled_frames(self) -> int:
+        """How many frames the proposals were drawn from."""
+        return len(self.proposals.sampled_seconds)
+
+    def frame_reduction(self) -> dict[str, float | None]:
+        """FRR = 1 − selected / baseline: against 8 uniform frames (FRR-UFP) and against every frame.
+
+        Below 0 where more frames were chosen; None where the video does not state its length or rate.
+        """
+        total = None
+        if self.video.duration_seconds and self.video.average_fps:
+            total = max(1, round(self.video.duration_seconds * self.video.average_fps))
+        return {
+            "versus_uniform8": 1.0 - len(self.frames) / 8,
+            "versus_all": None if total is None else 1.0 - len(self.frames) / total,
+        }
+
+    def to_messages(
+        self,
+        question: str | None = None,
+        format: Format = "hf",
+        *,
+        max_image_bytes: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Chat messages: `[12.3s]`, picture, `[15.0s]`, picture, …, then the question.
+
+        `format`: `hf` for `processor.apply_chat_template`, with PIL images; `openai` for chat completions,
+        `openai-responses`, `anthropic`, with JPEG of at most `max_image_bytes` (a million by default) each.
+        """
+        from keyframe_llm.messages import MAX_IMAGE_BYTES, frame_messages, to_format
+
+        messages = frame_messages(self.frames, question or self.question)
+        return to_format(messages, format, max_image_bytes=max_image_bytes or MAX_IMAGE_BYTES)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `select --json` prints: plain numbers, texts and lists."""
+        from keyframe_llm.report import selection_dict
+
+        return selection_dict(self)
+
+    def save(self, folder: str | Path) -> dict[str, Path]:
+        """Write the key frames, `selection.json`, contact sheet and score plot; return their paths."""
+        from keyframe_llm.report import save_selection
+
+        return save_selection(self, folder)

@@ -1,0 +1,44 @@
+"""A Video-LLM by its name, or made of one's own object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keyframe_llm.errors import OptionsError
+from keyframe_llm.vlm.protocol import VLM, CompletedVLM
+
+__all__ = ["DEFAULT_MODEL", "load_vlm"]
+
+DEFAULT_MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"
+_METHODS = ("generate", "stream", "generate_batch", "label_log_likelihoods", "count_tokens")
+
+
+def load_vlm(model: str | Any, *, device: str | None = None, **options: Any) -> VLM:
+    """The Video-LLM of that name; an object with `generate` is completed with what it lacks.
+
+    `model` is a hub id or local folder, `http://host:port/v1#served-name`, or `cartoon`, the small one inside
+    the package. `device` is a torch device for a model that runs here; None takes the best there is.
+    `options` go to `TransformersVLM` or `OpenAIVLM`. Raises `OptionsError` for an object that is no
+    Video-LLM, or that is given options, and `ModelError` for a model that cannot be had.
+    """
+    if not isinstance(model, str):
+        if not callable(getattr(model, "generate", None)):
+            raise OptionsError(
+                f"model is a {type(model).__name__} without generate; give a name, or an object with "
+                "generate(messages)"
+            )
+        if options:
+            raise OptionsError(f"{', '.join(options)} cannot be given with a model that is already an object")
+        complete = all(callable(getattr(model, method, None)) for method in _METHODS)
+        return model if complete else CompletedVLM(model)
+    if model.startswith(("http://", "https://")):
+        from keyframe_llm.vlm.openai_server import OpenAIVLM
+
+        return OpenAIVLM(model, **options)
+    from keyframe_llm.vlm.transformers import TransformersVLM
+
+    if model == "cartoon":
+        from keyframe_llm.cartoon import vlm_path
+
+        model = str(vlm_path())
+    return TransformersVLM(model, device=device, **options)
