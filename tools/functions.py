@@ -15,6 +15,7 @@ from typing import Any
 
 from keyframe_llm.classification import By
 from keyframe_llm.data import Progress
+from keyframe_llm.scoring.queries import query_kind
 from keyframe_llm.tools.jobs import Job
 from keyframe_llm.tools.limits import ToolError
 from keyframe_llm.tools.results import (
@@ -80,7 +81,7 @@ class Toolbox(ToolRuntime):
 
         def work(opened: OpenedVideo) -> Description:
             caption = opened.llm.caption(opened.path, **_window(start_seconds, end_seconds, exclude_seconds))
-            result = opened.result(caption.selection, include_images=include_images, models=(self.model,))
+            result = opened.result(caption.selection, include_images=include_images)
             proposals = caption.selection.proposals
             step = math.ceil(len(proposals) / _MOST_CHANGES)
             changes = [round(float(second), 3) for second in proposals.seconds[::step]]
@@ -115,16 +116,15 @@ class Toolbox(ToolRuntime):
 
         def work(opened: OpenedVideo) -> Keyframes:
             window = _window(start_seconds, end_seconds, exclude_seconds)
-            question = query if query and "?" in query else None
+            is_question = query is not None and query_kind(query) == "question"
             selection = opened.llm.select(
                 opened.path,
-                question=question,
-                caption=None if question else query,
+                question=query if is_question else None,
+                caption=None if is_question else query,
                 max_frames=self.check_budget(max_frames),
                 **window,
             )
-            models = (self.encoder,) if query else ()
-            return opened.result(selection, include_images=include_images, models=models)
+            return opened.result(selection, include_images=include_images)
 
         return self.run(video, work)
 
@@ -151,8 +151,7 @@ class Toolbox(ToolRuntime):
             window = _window(start_seconds, end_seconds, exclude_seconds)
             budget = self.check_budget(max_frames)
             answer = opened.llm.ask(opened.path, question, max_frames=budget, **window)
-            models = (self.model, self.encoder)
-            result = opened.result(answer.selection, include_images=include_images, models=models)
+            result = opened.result(answer.selection, include_images=include_images)
             return {**result, "answer": printable_lines(answer.text), "model": self.model}
 
         return self.run(video, work)
@@ -178,8 +177,7 @@ class Toolbox(ToolRuntime):
             window = _window(start_seconds, end_seconds, exclude_seconds)
             by: By = "answer" if self.served else "model"  # a server gives no likelihoods of labels
             found = opened.llm.classify(opened.path, labels, by=by, **window)
-            models = (self.model, self.encoder)
-            result = opened.result(found.selection, include_images=include_images, models=models)
+            result = opened.result(found.selection, include_images=include_images)
             probabilities = {label: round(value, 4) for label, value in found.probabilities.items()}
             return {**result, "label": found.label, "probabilities": probabilities, "model": self.model}
 

@@ -11,8 +11,8 @@ from keyframe_llm.tools.limits import Limits, ToolError
 __all__ = ["check_header"]
 
 
-def check_header(path: Path, limits: Limits, check: Callable[[], None] = lambda: None) -> str | None:
-    """Check length and size before anything is decoded; returns the comment in the file's header.
+def check_header(path: Path, limits: Limits, check: Callable[[], None] = lambda: None) -> None:
+    """Check length and size before anything is decoded.
 
     If the header states no length the packets are read, and `check` is called between them; it raises to
     stop. Raises `ToolError` for a video that is too long or too large, `VideoError` for a file that is no
@@ -46,8 +46,6 @@ def check_header(path: Path, limits: Limits, check: Callable[[], None] = lambda:
                 f"{name} is {max(seconds):,.0f} s long, and at most {limits.max_duration_seconds:,.0f} s are "
                 "allowed; use a shorter cut of it"
             )
-        comment: str | None = container.metadata.get("comment")
-        return comment
 
 
 def _measured_seconds(container: Any, stream: Any, enough: float, check: Callable[[], None]) -> float:

@@ -1,7 +1,6 @@
 """Calls of tools as jobs: bounded in number and in time, and stopped when nobody waits for them any more.
 
-Each job runs in a thread of its own with a `KeyframeLLM` that no other job uses meanwhile; the models are
-shared. A job stops at the next frame it decodes or the next token it writes.
+Each job runs in a thread of its own. It stops at the next frame it decodes or the next token it writes.
 """
 
 from __future__ import annotations
@@ -10,12 +9,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
-from queue import LifoQueue
 from threading import Condition, Event
 from typing import TypeVar
 
-from keyframe_llm.pipeline import KeyframeLLM
-from keyframe_llm.proposals.sample import Progress
+from keyframe_llm.data import Progress
 from keyframe_llm.tools.limits import Limits, ToolError
 
 __all__ = ["Job", "JobPool", "check_current_job", "current_job", "report_progress"]
@@ -62,37 +59,33 @@ class Job:
             self._progress(stage, share)
 
 
-_current: ContextVar[tuple[Job, KeyframeLLM] | None] = ContextVar("keyframe_llm_job", default=None)
+_current: ContextVar[Job | None] = ContextVar("keyframe_llm_job", default=None)
 
 
-def current_job() -> tuple[Job, KeyframeLLM] | None:
-    """The job that this thread runs and its `KeyframeLLM`; None outside the threads of a `JobPool`."""
+def current_job() -> Job | None:
+    """The job that this thread runs; None outside the threads of a `JobPool`."""
     return _current.get()
 
 
 def report_progress(stage: str, share: float) -> None:
-    """The progress callback of every `KeyframeLLM` in a `JobPool`: reports to the job of this thread."""
-    current = _current.get()
-    if current is not None:
-        current[0].report(stage, share)
+    """A progress callback for all jobs: reports to the job of this thread."""
+    job = _current.get()
+    if job is not None:
+        job.report(stage, share)
 
 
 def check_current_job() -> None:
-    """The checkpoint of the shared models: raise `ToolError` if the job of this thread is to end."""
-    current = _current.get()
-    if current is not None:
-        current[0].check()
+    """A checkpoint for all jobs: raise `ToolError` if the job of this thread is to end."""
+    job = _current.get()
+    if job is not None:
+        job.check()
 
 
 class JobPool:
-    """Threads that run jobs, each with a `KeyframeLLM` that remembers the videos it has indexed."""
+    """Threads that run jobs."""
 
-    def __init__(self, make_llm: Callable[[], KeyframeLLM], limits: Limits) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._threads = ThreadPoolExecutor(limits.concurrent_calls, thread_name_prefix="keyframe-llm-job")
-        # Last in, first out: the next job finds what the job before it has indexed.
-        self._idle: LifoQueue[KeyframeLLM] = LifoQueue()
-        for _ in range(limits.concurrent_calls):
-            self._idle.put(make_llm())
         self._most = limits.concurrent_calls + limits.waiting_calls
         self._jobs: set[Job] = set()
         self._changed = Condition()
@@ -130,11 +123,9 @@ class JobPool:
             self._changed.notify_all()
 
     def _run(self, job: Job, work: Callable[[], T]) -> T:
-        llm = self._idle.get()
-        token = _current.set((job, llm))
+        token = _current.set(job)
         try:
             job.check()
             return work()
         finally:
             _current.reset(token)
-            self._idle.put(llm)

@@ -15,13 +15,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.cartoon import DRAWN, OUTSIDE_WORLD
-from keyframe_llm.encoders import Encoder
+from keyframe_llm.encoders import Encoder, default_encoder
 from keyframe_llm.encoders.shared import SharedEncoder
 from keyframe_llm.errors import KeyframeError, ModelError
 from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.options import SelectOptions
-from keyframe_llm.pipeline import DEFAULT_ENCODER, DEFAULT_MODEL, KeyframeLLM
+from keyframe_llm.pipeline import DEFAULT_MODEL, KeyframeLLM
 from keyframe_llm.selection import Selection
 from keyframe_llm.tools.headers import check_header
 from keyframe_llm.tools.jobs import Job, JobPool, check_current_job, current_job, report_progress
@@ -47,15 +46,14 @@ _logger = logging.getLogger(__name__)
 class OpenedVideo:
     """A video that may be read, a `KeyframeLLM` to read it with, and how its results are written."""
 
-    def __init__(self, runtime: ToolRuntime, llm: KeyframeLLM, file: AllowedFile, *, drawn: bool) -> None:
-        self._runtime, self.llm, self._file, self._drawn = runtime, llm, file, drawn
+    def __init__(self, runtime: ToolRuntime, llm: KeyframeLLM, file: AllowedFile) -> None:
+        self._runtime, self.llm, self._file = runtime, llm, file
         self.path = str(file.path)
 
-    def result(self, selection: Selection, *, include_images: bool, models: tuple[str, ...]) -> Keyframes:
-        """What the results of all tools have in common; `models` are the models that were used."""
+    def result(self, selection: Selection, *, include_images: bool) -> Keyframes:
+        """What the results of all tools have in common."""
         images = selection.frames.images if include_images else [None] * len(selection.frames)
         scores = selection.scores.total[selection.chosen]
-        outside = [OUTSIDE_WORLD] if "cartoon" in models and not self._drawn else []
         duration = selection.video.duration_seconds
         return {
             "video": {
@@ -72,9 +70,7 @@ class OpenedVideo:
                 }
                 for second, score, image in zip(selection.seconds, scores, images, strict=True)
             ],
-            "warnings": [
-                self._runtime.public_text(text, self._file) for text in (*selection.warnings, *outside)
-            ],
+            "warnings": [self._runtime.public_text(text, self._file) for text in selection.warnings],
         }
 
 
@@ -99,7 +95,7 @@ class ToolRuntime:
         `name` or `name:port`, that videos may be fetched from, by default none. `pictures` keeps the key
         frames that results refer to; the default is a private folder that is deleted when Python ends.
         """
-        encoder = encoder or ("cartoon" if model == "cartoon" else DEFAULT_ENCODER)
+        encoder = encoder if encoder is not None else default_encoder(model)
         self.model, self.encoder = _public_name(model), _public_name(encoder)
         self.served = isinstance(model, str) and model.startswith(("http://", "https://"))
         self.limits, self.url_hosts = limits or Limits(), tuple(host.lower() for host in url_hosts)
@@ -110,9 +106,8 @@ class ToolRuntime:
         vlm = SharedVLM(model, device=device, checkpoint=check_current_job, **model_options)
         shared_encoder = SharedEncoder(encoder, device=device, checkpoint=check_current_job)
         options = SelectOptions(max_picture_pixels=self.limits.max_pixels)
-        self._pool = JobPool(
-            lambda: KeyframeLLM(vlm, shared_encoder, options=options, progress=report_progress), self.limits
-        )
+        self._llm = KeyframeLLM(vlm, shared_encoder, options=options, progress=report_progress)
+        self._pool = JobPool(self.limits)
 
     @property
     def active_calls(self) -> int:
@@ -150,14 +145,13 @@ class ToolRuntime:
 
         Raises `ToolError`, with a message that an agent may read.
         """
-        current = current_job()
-        if current is None:
+        job = current_job()
+        if job is None:
             job = Job(self.limits.timeout_seconds)
             return self.wait(job, self.submit(job, lambda: self.run(video, work)))
-        job, llm = current
         with self._open(video, job) as file, self._public_errors(file):
-            drawn = check_header(file.path, self.limits, job.check) == DRAWN
-            return work(OpenedVideo(self, llm, file, drawn=drawn))
+            check_header(file.path, self.limits, job.check)
+            return work(OpenedVideo(self, self._llm, file))
 
     def submit(self, job: Job, work: Callable[[], T]) -> Future[T]:
         """Run `work` when a thread is free; raises `ToolError` where too many calls are waiting."""

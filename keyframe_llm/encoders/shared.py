@@ -33,10 +33,22 @@ class SharedModel(Generic[T]):
 
     def __init__(self, model: str | T, load: Callable[[], T], checkpoint: Checkpoint | None = None) -> None:
         self.name = model if isinstance(model, str) else _name_of(model)
+        self._named = isinstance(model, str)
         self._load, self._checkpoint = load, checkpoint
         self._lock = Lock()
         # Nothing is loaded for an object: what is wrong with it shows now.
         self._model: T | None = None if isinstance(model, str) else load()
+
+    @property
+    def identity(self) -> str | None:
+        """What tells this model from every other, to keep its results by; None where nothing does.
+
+        For a model given by name it is that name, for an object its own `identity`.
+        """
+        if self._named:
+            return self.name
+        identity = getattr(self._model, "identity", None)
+        return identity if isinstance(identity, str) else None
 
     @contextmanager
     def _acquired(self) -> Iterator[T]:
@@ -70,18 +82,6 @@ class SharedEncoder(SharedModel[Encoder]):
         `OptionsError` for an object that is no encoder.
         """
         super().__init__(encoder, lambda: load_encoder(encoder, device), checkpoint)
-        self._named = isinstance(encoder, str)
-
-    @property
-    def identity(self) -> str | None:
-        """What tells this encoder from every other, to keep its embeddings by; None where nothing does.
-
-        For an encoder given by name it is that name, for an object its own `identity`.
-        """
-        if self._named:
-            return self.name
-        identity = getattr(self._model, "identity", None)
-        return identity if isinstance(identity, str) else None
 
     @property
     def image_size(self) -> int:
