@@ -3,23 +3,28 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types tests install format train evaluate clean
+.PHONY: demo test lint types tree tests install format train evaluate clean
 
 demo: $(VENV)/.installed  ## the whole job offline on a bundled video
 	$(BIN)/keyframe-llm demo --out demo-output
 
 test: lint types tests  ## everything that continuous integration runs
 
-lint: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev tree
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	cd build/tree && PYTHONPATH=. $(CURDIR)/$(BIN)/lint-imports --config $(CURDIR)/pyproject.toml
+	$(BIN)/deptry .
+	$(BIN)/vulture
 
-types: $(VENV)/.installed-dev  ## the package as users import it, and the training, which is not installed
+types: $(VENV)/.installed-dev tree
+	MYPYPATH=build/tree $(BIN)/mypy -p keyframe_llm
+	MYPYPATH=build/tree:benchmarks $(BIN)/mypy benchmarks/*.py
+
+tree: $(VENV)/.installed-dev  ## the package as users import it, and the training, which is not installed
 	rm -rf build
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target build/types .
-	cp -r keyframe_llm/cartoon/train build/types/keyframe_llm/cartoon/
-	MYPYPATH=build/types $(BIN)/mypy -p keyframe_llm
-	MYPYPATH=build/types:benchmarks $(BIN)/mypy benchmarks/*.py
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target build/tree .
+	cp -r keyframe_llm/cartoon/train build/tree/keyframe_llm/cartoon/
 
 tests: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest

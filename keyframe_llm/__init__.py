@@ -11,6 +11,7 @@ from keyframe_llm.index import VideoIndex, index_video, select_keyframes
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import Answer, Caption, Classification, KeyframeLLM
 from keyframe_llm.selection import Selection
+from keyframe_llm.version import __version__
 
 __all__ = [
     "Answer",
@@ -28,7 +29,7 @@ __all__ = [
     "VideoError",
     "VideoIndex",
     "VideoInfo",
+    "__version__",
     "index_video",
     "select_keyframes",
 ]
-__version__ = "0.1.0"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.index.store import Store, content_digest, make_key, model_identity
+from keyframe_llm.version import __version__
 
 __all__ = ["FeatureCache"]
 
@@ -29,8 +30,6 @@ class FeatureCache:
 
         None where nothing is kept.
         """
-        from keyframe_llm import __version__
-
         if self._store is None:
             return None
         return make_key(kind, content_digest(path, self._store), __version__, *made_of)

@@ -1,0 +1,47 @@
+"""The guide to parts of one's own: its code runs, and prints what it says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from keyframe_llm.scoring.selectors import selector_names
+
+GUIDE = Path(__file__).parent.parent / "docs" / "extend.md"
+
+
+def blocks() -> list[str]:
+    """The Python blocks of the guide, in order."""
+    return re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_the_code_in_the_guide_runs_and_each_part_is_about_ten_lines(tmp_path: Path) -> None:
+    parts = [
+        re.search(r"^(?:class|def) .*?(?=\n\n\n)", block, flags=re.DOTALL | re.MULTILINE)
+        for block in blocks()
+    ]
+    assert all(len(part[0].splitlines()) <= 11 for part in parts if part is not None)
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning:keyframe_llm", "-c", "\n".join(blocks())],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    printed = done.stdout.splitlines()
+    name, _, seconds = printed[0].partition(" ")
+    assert name == "most_alike"
+    assert np.all(
+        (np.fromstring(seconds.strip("[]"), sep=" ") >= 30)
+        & (np.fromstring(seconds.strip("[]"), sep=" ") <= 33)
+    )
+    assert printed[1] == ", ".join(selector_names())
+    assert printed[3] == "3 pictures" and printed[4] == "opening one_walk.mp4"
+    assert printed[-1].startswith("Who does what, and where? One sentence. ") and printed[-1].endswith(
+        "pictures"
+    )
