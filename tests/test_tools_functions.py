@@ -20,6 +20,7 @@ from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
 
 pytest.importorskip("pydantic", reason="pydantic is not installed (the `agents` extra)")
 
+from keyframe_llm.index.store import Store
 from keyframe_llm.tools import Limits, Toolbox, ToolError
 from keyframe_llm.tools.pictures import FolderPictures, MemoryPictures
 
@@ -288,3 +289,20 @@ def test_a_picture_handed_out_is_the_frame_of_its_time(toolbox: Toolbox) -> None
     for frame, image in zip(result["keyframes"], truth.images, strict=True):
         shown = Image.open(io.BytesIO(toolbox.pictures.read(str(frame["image"]))))
         assert np.abs(np.asarray(shown, float) - image).mean() < 4
+
+
+def test_embeddings_and_captions_of_named_models_are_kept_for_the_next_server(cache: Path) -> None:
+    with Toolbox("cartoon", roots=[CLIPS]) as tools:
+        first = tools.select_keyframes("one_walk.mp4", "a man walks")
+        caption = tools.describe_video("one_walk.mp4")["description"]
+    assert {"embeddings", "caption"} <= {entry.kind for entry in Store(cache).entries()}
+    with Toolbox(Talker(), "cartoon", roots=[CLIPS]) as tools:
+        stages: list[str] = []
+        arguments = {"video": "one_walk.mp4", "query": "a man walks", "include_images": False}
+        call = tools.start("select_keyframes", arguments, lambda stage, _: stages.append(stage))
+        assert [frame["seconds"] for frame in tools.wait(*call)["keyframes"]] == [
+            frame["seconds"] for frame in first["keyframes"]
+        ]
+    assert "decode" not in stages
+    with Toolbox("cartoon", roots=[CLIPS]) as tools:
+        assert tools.describe_video("one_walk.mp4")["description"] == caption
