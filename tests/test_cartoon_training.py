@@ -1,10 +1,11 @@
-"""How the embedded models are trained: the stock of frames, lessons made of it, processes side by side."""
+"""How the embedded models are trained: the pool of frames, packed batches, processes side by side."""
 
 from __future__ import annotations
 
 import copy
 import re
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -14,9 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keyframe_llm.cartoon.train.loop import Crew, learn
-from keyframe_llm.cartoon.train.samples import filmed
-from keyframe_llm.cartoon.train.stock import FRAME_SIZE, compose, draw_stock
+from keyframe_llm.cartoon.train.frame_pool import FRAME_SIZE, PATH_BINS, FramePool, compose_clip, draw_pool
+from keyframe_llm.cartoon.train.loop import train_module
+from keyframe_llm.cartoon.train.packed_batch import PackedBatch, pack_batch
+from keyframe_llm.cartoon.train.process_group import SINGLE_PROCESS, ProcessGroup
+from keyframe_llm.cartoon.train.samples import compressed_picture
 from keyframe_llm.cartoon.world.scenes import (
     ACTIONS,
     COLOURS,
@@ -27,45 +30,82 @@ from keyframe_llm.cartoon.world.scenes import (
     random_scene,
 )
 
+ROUNDINGS = 1000
+"""What bounds on float32 results allow, in units of the last bit: rounding costs tens, a fault a million."""
 
-def test_a_composed_clip_shows_the_stocks_frames_with_the_right_people() -> None:
-    rng = np.random.default_rng(6)
-    stock = draw_stock(rng, 60)
-    alike = 0
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Models this small are faster with one thread, and many times so where other programs use the cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def pool() -> FramePool:
+    return draw_pool(np.random.default_rng(6), 60)
+
+
+@pytest.fixture(scope="module")
+def processor() -> Any:
+    from keyframe_llm.cartoon.train.models import new_processor
+
+    return new_processor()
+
+
+@pytest.fixture
+def model(processor: Any) -> Any:
+    from keyframe_llm.cartoon.train.models import new_vlm
+
+    return new_vlm(processor.tokenizer).eval()
+
+
+def last_bits(values: Any) -> float:
+    """`ROUNDINGS` times the last bit of the largest of some float32 values."""
+    return ROUNDINGS * float(np.finfo(np.float32).eps) * float(abs(values).max())
+
+
+def test_a_composed_clip_shows_frames_of_the_pool_with_the_right_people(pool: FramePool) -> None:
+    rng, alike = np.random.default_rng(6), 0
     for _ in range(40):
-        shots, seen = compose(rng, stock, alone=0.0)
-        assert [shot.second for shot in shots] == sorted(shot.second for shot in shots)
-        people = {shot.scene.start: (shot.scene.subject, shot.scene.colour) for shot in shots}
+        frames, indices = compose_clip(rng, pool, single_scene=0.0)
+        assert [frame.second for frame in frames] == sorted(frame.second for frame in frames)
+        people = {frame.scene.start: (frame.scene.subject, frame.scene.colour) for frame in frames}
         assert len(set(people.values())) == len(people)
         first, *others = people.values()
         alike += all(other[0] == first[0] or other[1] == first[1] for other in others)
-        for shot, frame in zip(shots, seen, strict=True):
-            subject, colour, place, action, _, stretch = stock.traits[frame]
-            assert (SUBJECTS[subject], COLOURS[colour]) == people[shot.scene.start]
-            assert (PLACES[place], ACTIONS[action]) == (shot.scene.place, shot.scene.action)
-            assert (stretch < 5) == (shot.scene.action in MOVING)
+        for frame, index in zip(frames, indices, strict=True):
+            subject, colour, place, action, _, part = pool.traits[index]
+            assert (SUBJECTS[subject], COLOURS[colour]) == people[frame.scene.start]
+            assert (PLACES[place], ACTIONS[action]) == (frame.scene.place, frame.scene.action)
+            assert (part < PATH_BINS) == (frame.scene.action in MOVING)
     assert 0 < alike < 40
 
 
-def test_a_stocks_frame_is_what_the_processor_makes_of_the_picture() -> None:
-    from keyframe_llm.cartoon.train.models import new_processor
-
-    rng, processor = np.random.default_rng(7), new_processor().image_processor
+def test_a_picture_of_the_pool_is_what_the_processor_makes_of_the_frame(processor: Any) -> None:
+    rng = np.random.default_rng(7)
     for _ in range(6):
-        picture = np.array(filmed(rng, SceneFrame(random_scene(rng), 1.0)))
-        frame = np.array(Image.fromarray(picture).resize(FRAME_SIZE, Image.Resampling.BICUBIC))
-        once, again = (processor([image], return_tensors="pt") for image in (picture, frame))
+        picture = np.array(compressed_picture(rng, SceneFrame(random_scene(rng), 1.0)))
+        small = np.array(Image.fromarray(picture).resize(FRAME_SIZE, Image.Resampling.BICUBIC))
+        once, again = (processor.image_processor([image], return_tensors="pt") for image in (picture, small))
         assert once.image_grid_thw.tolist() == again.image_grid_thw.tolist() == [[1, 6, 8]]
         # A step of one in 255 is 0.015 after the processor's scaling.
         assert float((once.pixel_values - again.pixel_values).abs().max()) < 0.03
 
 
-def _messages(text: str) -> list[dict[str, Any]]:
+# Packed batches -----------------------------------------------------------------------------------------
+
+
+def chat_messages(text: str) -> list[dict[str, Any]]:
     """A conversation in chat format, from the text that the template made of it."""
     messages = []
     for turn in text.split("<|im_start|>")[1:]:
-        role, said = turn.strip().removesuffix("<|im_end|>").split(maxsplit=1)
-        parts = re.split(r"<\|vision_start\|>(?:<\|image_pad\|>)+<\|vision_end\|>", said)
+        role, words = turn.strip().removesuffix("<|im_end|>").split(maxsplit=1)
+        parts = re.split(r"<\|vision_start\|>(?:<\|image_pad\|>)+<\|vision_end\|>", words)
         content: list[dict[str, str]] = [{"type": "text", "text": parts[0]}]
         for part in parts[1:]:
             content += [{"type": "image"}, {"type": "text", "text": part}]
@@ -73,187 +113,246 @@ def _messages(text: str) -> list[dict[str, Any]]:
     return messages
 
 
-def test_what_is_rehearsed_side_by_side_is_seen_as_if_asked_alone() -> None:
-    """Oracle: every conversation on its own, through the processor and the model's usual way."""
+def test_a_branch_of_a_packed_batch_has_the_hidden_states_of_that_conversation_alone(
+    pool: FramePool, processor: Any, model: Any
+) -> None:
+    """Oracle: every conversation by itself, through the processor and the model's own forward pass."""
     import torch
 
-    from keyframe_llm.cartoon.train.models import new_processor, new_vlm
-    from keyframe_llm.cartoon.train.rehearsal import rehearsals
-    from keyframe_llm.cartoon.train.vlm import rehearsed
+    from keyframe_llm.cartoon.train.packed_forward import forward_packed
 
-    rng = np.random.default_rng(0)
-    processor = new_processor()
-    model = new_vlm(processor.tokenizer).eval()
-    stock = draw_stock(rng, 20)
-    shown = list(stock.frames)
+    clips, turns = 3, []
+    batch = pack_batch(np.random.default_rng(0), clips, pool, processor.tokenizer)
+    shown = list(pool.pictures[batch.frames])
     pixels = processor.image_processor(shown, return_tensors="pt")
-    drawn = rehearsals(rng, 3, stock, processor.tokenizer, 12)
-    turns = []
     with torch.inference_mode():
         tokens = model.model.visual(pixels.pixel_values, grid_thw=pixels.image_grid_thw).pooler_output
-        hidden, astray, deaf = rehearsed(model, drawn, tokens.view(len(shown), 12, -1)[drawn.seen])
-        seen = iter(drawn.seen)
-        for row in range(3):
-            mine = drawn.row == row
-            starts = drawn.ids[mine] == model.config.vision_start_token_id
-            images = [shown[next(seen)] for _ in range(starts.sum())]
-            for number in range(1, drawn.branch[mine].max() + 1):
-                branch = mine & (drawn.branch == number)
-                alone = drawn.ids[mine & (drawn.branch == 0) | branch]
-                messages = _messages(processor.tokenizer.decode(alone))
+        packed = forward_packed(model, batch, tokens.view(len(shown), 12, -1))
+        for clip in range(clips):
+            images = [shown.pop(0) for _ in range(frame_count(batch, clip, model))]
+            for number in range(1, batch.branch[batch.clip == clip].max() + 1):
+                branch = (batch.clip == clip) & (batch.branch == number)
+                alone = batch.ids[(batch.clip == clip) & (batch.branch == 0) | branch]
+                messages = chat_messages(processor.tokenizer.decode(alone))
                 turns.append(len(messages))
-                whole = processor.apply_chat_template(messages, tokenize=False)
-                inputs = processor(text=whole.rstrip("\n"), images=images, return_tensors="pt")
+                text = processor.apply_chat_template(messages, tokenize=False)
+                inputs = processor(text=text.rstrip("\n"), images=images, return_tensors="pt")
                 assert inputs["input_ids"][0].tolist() == alone.tolist()
-                out = model.model(**inputs, use_cache=False).last_hidden_state[0, -branch.sum() :]
-                assert torch.allclose(out, hidden[torch.from_numpy(branch)], atol=1e-4)
-                said = drawn.ids[branch][drawn.labels[branch] >= 0]
-                replies = [part["content"][0]["text"] for part in messages if part["role"] == "assistant"]
-                assert processor.tokenizer.decode(said, skip_special_tokens=True).split() == (
+                wanted = model.model(**inputs, use_cache=False).last_hidden_state[0, -branch.sum() :]
+                found = packed.hidden[torch.from_numpy(branch)]
+                assert float((found - wanted).abs().max()) < last_bits(wanted)
+                labelled = batch.ids[branch][batch.labels[branch] >= 0]
+                replies = [m["content"][0]["text"] for m in messages if m["role"] == "assistant"]
+                assert processor.tokenizer.decode(labelled, skip_special_tokens=True).split() == (
                     " ".join(replies).split()
                 )
-    assert next(seen, None) is None
+    assert not shown
     assert set(turns) > {2, 4}
-    assert float(astray) > 0 and float(deaf) > 0
+    assert float(packed.frame_loss) > 0 and float(packed.name_loss) > 0
 
 
-def test_a_caption_aims_from_every_comma_on_at_the_scene_it_then_tells_of() -> None:
-    from keyframe_llm.cartoon.train.models import new_processor
-    from keyframe_llm.cartoon.train.rehearsal import rehearsals
+def frame_count(batch: PackedBatch, clip: int, model: Any) -> int:
+    """The number of frames that a clip of a batch has."""
+    return int((batch.ids[batch.clip == clip] == model.config.vision_start_token_id).sum())
 
-    tokenizer, rng = new_processor().tokenizer, np.random.default_rng(3)
-    stock = draw_stock(rng, 60)
-    drawn = rehearsals(rng, 8, stock, tokenizer, 12)
-    clip_of_frame = drawn.row[drawn.ids == tokenizer.convert_tokens_to_ids("<|vision_start|>")]
-    told = 0
-    for part in np.unique(drawn.part):
-        reply = (drawn.part == part) & (drawn.labels >= 0)
-        words, aims = tokenizer.convert_ids_to_tokens(drawn.ids[reply]), drawn.aim[reply]
+
+def test_every_part_of_a_caption_is_about_the_frames_of_the_scene_it_describes(
+    pool: FramePool, processor: Any
+) -> None:
+    tokenizer = processor.tokenizer
+    batch = pack_batch(np.random.default_rng(3), 8, pool, tokenizer)
+    clip_of_frame = batch.clip[batch.ids == tokenizer.convert_tokens_to_ids("<|vision_start|>")]
+    captions = 0
+    for turn in np.unique(batch.turn):
+        reply = (batch.turn == turn) & (batch.labels >= 0)
+        words, targets = tokenizer.convert_ids_to_tokens(batch.ids[reply]), batch.target_frames[reply]
         commas = [i for i, word in enumerate(words) if word == ","]
         if not commas:
             continue
-        told += 1
-        frames = drawn.seen[clip_of_frame == drawn.row[reply][0]]
+        captions += 1
+        frames = batch.frames[clip_of_frame == batch.clip[reply][0]]
         for start, end in pairwise([0, *commas, len(words)]):
-            (aim,) = set(aims[start:end])
-            for frame in frames[[bool(aim >> i & 1) for i in range(len(frames))]]:
-                subject, colour = stock.traits[frame, :2]
+            (target,) = set(targets[start:end])
+            for frame in frames[[bool(target >> i & 1) for i in range(len(frames))]]:
+                subject, colour = pool.traits[frame, :2]
                 assert {"▁" + SUBJECTS[subject], "▁" + COLOURS[colour]} <= set(words[start:end])
-        assert np.bitwise_or.reduce(aims) == 2 ** len(frames) - 1
-    assert told > 2
+        assert np.bitwise_or.reduce(targets) == 2 ** len(frames) - 1
+    assert captions > 2
 
 
-def test_who_looks_everywhere_is_astray_by_the_log_of_the_frames() -> None:
-    """Whoever looks at all frames alike is astray by the logarithm of their number; so too with words.
+# Losses -------------------------------------------------------------------------------------------------
 
-    Questions that name nobody weigh as much as all that else is said.
+
+def test_uniform_attention_costs_the_logarithm_of_what_there_is_to_attend_to(
+    pool: FramePool, processor: Any, model: Any
+) -> None:
+    """A head that attends to all frames alike loses the logarithm of their number; with words it is the same.
+
+    Questions that name no person count as much as all others together.
     """
     import torch
 
-    from keyframe_llm.cartoon.train.models import new_processor, new_vlm
-    from keyframe_llm.cartoon.train.rehearsal import rehearsals
-    from keyframe_llm.cartoon.train.vlm import rehearsed
+    from keyframe_llm.cartoon.train.packed_forward import forward_packed
 
-    processor, rng = new_processor(), np.random.default_rng(2)
-    model = new_vlm(processor.tokenizer)
-    drawn = rehearsals(rng, 2, draw_stock(rng, 20), processor.tokenizer, 12)
+    batch = pack_batch(np.random.default_rng(2), 2, pool, processor.tokenizer)
     for layer in model.model.language_model.layers[1:3]:
         with torch.no_grad():
             for part in (layer.self_attn.q_proj, layer.self_attn.k_proj):
                 part.weight.zero_(), part.bias.zero_()
-    _, astray, deaf = rehearsed(model, drawn, torch.zeros(len(drawn.seen), 12, 128))
-    logs: dict[bool, list[float]] = {True: [], False: []}
-    for i in np.flatnonzero(drawn.aim > 0):
-        starts = drawn.ids[drawn.row == drawn.row[i]] == model.config.vision_start_token_id
-        said = processor.tokenizer.decode(drawn.ids[(drawn.part == drawn.part[i]) & (drawn.labels < 0)])
-        logs["who " in said and "seen first" not in said].append(np.log(starts.sum()))
-    assert np.isclose(astray.item(), np.mean([np.mean(kind) for kind in logs.values()]), atol=1e-4)
-    one_in = []
-    for i in np.flatnonzero(drawn.aim[1:] > 0):
-        names = (drawn.named[drawn.part == drawn.part[i]] > 0).sum()
-        same_talk = (drawn.row == drawn.row[i]) & (drawn.branch == drawn.branch[i])
-        one_in += [same_talk[: i + 1].sum() / names] if names else []
-    assert np.isclose(deaf.item(), np.log(one_in).mean(), atol=1e-4)
+    packed = forward_packed(model, batch, torch.zeros(len(batch.frames), 12, 128))
+    frame_logs: dict[bool, list[float]] = {True: [], False: []}
+    for i in np.flatnonzero(batch.target_frames > 0):
+        asked = batch.ids[(batch.turn == batch.turn[i]) & (batch.labels < 0)]
+        text = processor.tokenizer.decode(asked)
+        names_no_person = "who " in text and "seen first" not in text
+        frame_logs[names_no_person].append(np.log(frame_count(batch, batch.clip[i], model)))
+    wanted = np.mean([np.mean(kind) for kind in frame_logs.values()])
+    assert packed.frame_loss.item() == pytest.approx(wanted, abs=last_bits(wanted))
+    name_logs = []
+    for i in np.flatnonzero(batch.target_frames[1:] > 0):
+        names = (batch.naming[batch.turn == batch.turn[i]] > 0).sum()
+        conversation = (batch.clip == batch.clip[i]) & (batch.branch == batch.branch[i])
+        name_logs += [np.log(conversation[: i + 1].sum() / names)] if names else []
+    wanted = np.mean(name_logs)
+    assert packed.name_loss.item() == pytest.approx(wanted, abs=last_bits(wanted))
 
 
-def test_a_visual_token_that_is_the_sum_of_its_words_is_told_apart_and_no_other() -> None:
+def test_a_visual_token_that_is_the_sum_of_its_words_shows_its_traits_and_no_others(
+    processor: Any, model: Any
+) -> None:
     import torch
 
-    from keyframe_llm.cartoon.train.models import new_processor, new_vlm
-    from keyframe_llm.cartoon.train.vlm import _told_apart, _trait_ids
+    from keyframe_llm.cartoon.train.losses import path_probe, trait_ids, trait_loss
 
-    processor = new_processor()
-    model = new_vlm(processor.tokenizer)
-    words = _trait_ids(processor)
-    every = [word for ids in words for word in ids]
-    assert None not in every
+    ids = trait_ids(processor.tokenizer)
+    every = [word for of_trait in ids for word in of_trait]
     assert processor.tokenizer.unk_token_id not in every
     assert len(set(every)) == 4 + 8 + 6 + 11 + 9
-    shown = torch.stack([torch.randint(len(ids), (16,)) for ids in words] + [torch.zeros(16, dtype=int)], 1)
-    embedded = torch.nn.functional.normalize(model.model.language_model.embed_tokens.weight.detach(), dim=-1)
-    sums = sum(embedded[torch.tensor(ids)[shown[:, i]]] for i, ids in enumerate(words))
-    stretch = torch.nn.Linear(128, 6)
-    _, told = _told_apart(model, words, stretch, sums.repeat_interleave(12, 0), shown)
-    assert all(float(share) > 0.8 for share in told.split()[2:7])
-    _, told = _told_apart(model, words, stretch, sums.flip(0).repeat_interleave(12, 0), shown)
-    assert all(float(share) < 0.8 for share in told.split()[2:7])
+    rng = np.random.default_rng(0)
+    traits = torch.from_numpy(np.stack([*(rng.integers(len(i), size=16) for i in ids), np.zeros(16, int)], 1))
+    words = model.model.language_model.embed_tokens.weight.detach()
+    words = torch.nn.functional.normalize(words, dim=-1)
+    sums = sum(words[torch.tensor(of_trait)[traits[:, i]]] for i, of_trait in enumerate(ids))
+
+    def shares(tokens: Any) -> list[float]:
+        details = trait_loss(model, ids, path_probe(model), tokens.repeat_interleave(12, 0), traits)[1]
+        return [float(share) for share in details.split()[2:7]]
+
+    assert min(shares(sums)) > 0.8
+    assert max(shares(sums.flip(0))) < 0.8
 
 
-def test_processes_that_train_together_share_the_mean() -> None:
-    """Threads stand in for the processes: what they share is memory and a barrier either way."""
+# Processes ----------------------------------------------------------------------------------------------
+
+
+def in_parallel(work: Callable[[ProcessGroup], Any], processes: int, numbers: int, dtype: Any) -> list[Any]:
+    """What `work` returns in every process. Threads take their place: both share memory and a barrier."""
     import torch
 
-    board, barrier = torch.zeros(3, 5), threading.Barrier(3)
-    crews = [Crew(rank, 3, board, barrier) for rank in range(3)]
-
-    def twice(crew: Crew) -> list[float]:
-        once = crew.mean(torch.full((4,), float(crew.rank)))
-        return (once + crew.mean(torch.full((4,), 10.0 * crew.rank))).tolist()
-
-    with ThreadPoolExecutor(3) as pool:
-        assert list(pool.map(twice, crews)) == [[11.0] * 4] * 3
+    buffer, barrier = torch.zeros(processes, numbers, dtype=dtype), threading.Barrier(processes)
+    groups = [ProcessGroup(rank, processes, buffer, barrier) for rank in range(processes)]
+    with ThreadPoolExecutor(processes) as threads:
+        return list(threads.map(work, groups))
 
 
-def test_two_processes_learn_what_one_does_from_their_batches_together() -> None:
+def test_every_process_gets_the_mean_of_all() -> None:
+    import torch
+
+    def twice(group: ProcessGroup) -> list[float]:
+        first = group.mean(torch.full((4,), float(group.rank)))
+        return (first + group.mean(torch.full((4,), 10.0 * group.rank))).tolist()
+
+    assert in_parallel(twice, 3, 5, torch.float32) == [[11.0] * 4] * 3
+
+
+def test_averaged_gradients_are_those_of_all_batches_together() -> None:
+    """Whole numbers in double precision, so that no sum is rounded and the order of additions is nothing."""
+    import torch
+
+    rng = np.random.default_rng(0)
+    rows, wanted = (torch.from_numpy(rng.integers(-3, 4, (8, 64)).astype(float)) for _ in range(2))
+    start = torch.nn.Sequential(*(torch.nn.Linear(64, 64, dtype=torch.float64) for _ in range(2)))
+    with torch.no_grad():
+        for weights in start.parameters():
+            weights.copy_(torch.from_numpy(rng.integers(-2, 3, weights.shape)))
+
+    def gradients(group: ProcessGroup) -> list[Any]:
+        module, own = copy.deepcopy(start), slice(4 * group.rank, 4 * group.rank + 8 // group.size)
+        ((module(rows[own]) - wanted[own]) ** 2).mean().backward()
+        group.average_gradients(list(module.parameters()))
+        return [weights.grad for weights in module.parameters()]
+
+    together = gradients(SINGLE_PROCESS)
+    assert all(bool(gradient.any()) for gradient in together)
+    for found in in_parallel(gradients, 2, 10_000, torch.float64):
+        assert all(torch.equal(mine, theirs) for mine, theirs in zip(found, together, strict=True))
+
+
+def test_exchanged_tensors_are_those_of_the_process_that_updates_them() -> None:
+    import torch
+
+    def updated(group: ProcessGroup) -> list[Any]:
+        tensors = [torch.zeros(2, 3) for _ in range(5)]
+        for tensor in group.own_share(tensors):
+            tensor += group.rank + 1
+        group.exchange(tensors)
+        return [tensor.tolist() for tensor in tensors]
+
+    everyone = [[[float(i % 2 + 1)] * 3] * 2 for i in range(5)]
+    assert in_parallel(updated, 2, 100, torch.float32) == [everyone] * 2
+
+
+def test_two_processes_train_one_model_from_the_batches_of_both() -> None:
+    """They have the same weights, at every step but for rounding and in the end bit for bit.
+
+    Their batches differ, so that weights which did not come from both would be a whole step apart.
+    """
     import torch
 
     torch.manual_seed(0)
-    rows, wanted = torch.randn(8, 64), torch.randn(8, 64)
-    begun = torch.nn.Sequential(*(torch.nn.Linear(64, 64) for _ in range(3)))
+    rows, wanted = torch.randn(2, 4, 64), torch.randn(2, 4, 64)
+    start = torch.nn.Sequential(*(torch.nn.Linear(64, 64) for _ in range(3)))
+    learning_rate, steps = 1e-3, 5
 
-    def lesson(crew: Crew) -> Any:
-        module = copy.deepcopy(begun)
-        mine = slice(None) if crew.size == 1 else slice(4 * crew.rank, 4 * crew.rank + 4)
+    def trained(group: ProcessGroup, batch: tuple[Any, Any]) -> tuple[list[Any], Any]:
+        module, seen = copy.deepcopy(start), []
 
-        def loss_of(_: object, step: int) -> tuple[Any, str]:
-            return ((module(rows[mine]) - wanted[mine]) ** 2).mean(), ""
+        def loss_of(batch: tuple[Any, Any]) -> tuple[Any, str]:
+            seen.append(torch.nn.utils.parameters_to_vector(module.parameters()).detach().clone())
+            return ((module(batch[0]) - batch[1]) ** 2).mean(), ""
 
-        learn("lesson", module, 5, lambda step: None, loss_of, rate=1e-3, crew=crew, warmup=1)
-        return [weights.detach() for weights in module.parameters()]
+        options = {"learning_rate": learning_rate, "group": group, "warmup": 1}
+        train_module("test", module, steps, lambda: batch, loss_of, **options)
+        return seen, torch.nn.utils.parameters_to_vector(module.parameters()).detach()
 
-    board, barrier = torch.zeros(2, 13_000), threading.Barrier(2)
-    alone = lesson(Crew())
-    with ThreadPoolExecutor(2) as pool:
-        for together in pool.map(lesson, [Crew(rank, 2, board, barrier) for rank in range(2)]):
-            for mine, theirs, before in zip(alone, together, begun.parameters(), strict=True):
-                assert torch.allclose(mine, theirs, atol=1e-4)
-                assert not torch.allclose(mine, before, atol=1e-3)
+    batches = list(zip(rows, wanted, strict=True))
+    (seen, weights), (others_seen, others_weights) = in_parallel(
+        lambda group: trained(group, batches[group.rank]), 2, 13_000, torch.float32
+    )
+    assert torch.equal(weights, others_weights)
+    assert len(seen) == len(others_seen) == steps
+    for mine, theirs in zip(seen, others_seen, strict=True):
+        assert float((mine - theirs).abs().max()) < learning_rate / 10
+    assert all(float((after - before).abs().max()) > learning_rate / 2 for before, after in pairwise(seen))
+    alone = [trained(SINGLE_PROCESS, batch)[0][-1] for batch in batches]
+    assert float((alone[0] - alone[1]).abs().max()) > learning_rate
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--evaluate", "--out", "nowhere"], "nowhere/clip"),
         (["--evaluate", "--out", "nowhere", "--only", "vlm"], "nowhere/qwen2_5_vl"),
         (["--evaluate", "--clips", "0"], "--clips is 0; give 1 or more"),
         (["--out", "taken/weights"], "--out is 'taken/weights': Not a directory; give a folder"),
-        (["--look-steps", "-5"], "--look-steps is -5; give 0 or more"),
+        (["--joint-steps", "-5"], "--joint-steps is -5; give 0 or more"),
+        (["--look-steps", "-5"], "--joint-steps is -5; give 0 or more"),
         (["--processes", "0"], "--processes is 0; give 1 or more"),
     ],
 )
 def test_a_mistake_costs_one_line(
     arguments: list[str],
-    says: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -267,4 +366,4 @@ def test_a_mistake_costs_one_line(
     except SystemExit as end:  # argparse's way
         status = int(end.code or 0)
     assert status == 2
-    assert says in capsys.readouterr().err.splitlines()[-1]
+    assert message in capsys.readouterr().err.splitlines()[-1]

@@ -1,3 +1,3 @@
-"""Training of the two embedded models; not in the wheel, for a checkout has all that it needs."""
+"""Training of the two embedded models; the wheel does not hold this package, the repository does."""
 
 __all__: list[str] = []

@@ -1,7 +1,7 @@
-"""The two embedded models as Hugging Face checkpoints: a small CLIP and a small Qwen2.5-VL.
+"""The two embedded models before training: a small CLIP and a small Qwen2.5-VL.
 
-They are the real architectures at a small size, with the tokenizer, processor and file formats of the real
-ones, so that the code which loads the real ones loads these.
+They have the architectures, tokenizers, processors and file formats of the real models, so that the code
+which loads the real ones loads these too.
 """
 
 from __future__ import annotations
@@ -10,17 +10,28 @@ import json
 from pathlib import Path
 from typing import Any
 
-from keyframe_llm.cartoon.train.vocabulary import vocabulary
+from keyframe_llm.cartoon.train.tokenization import CHAT_TOKENS, chat_tokenizer, clip_tokenizer
 
-__all__ = ["CLIP_SIDE", "FRAME_PIXELS", "new_clip", "new_processor", "new_vlm", "save_clip", "save_vlm"]
+__all__ = [
+    "CLIP_SIDE",
+    "FRAME_PIXELS",
+    "VISUAL_TOKENS",
+    "new_clip",
+    "new_processor",
+    "new_vlm",
+    "save_clip",
+    "save_vlm",
+]
 
 CLIP_SIDE = 64
-"""Pixels of CLIP's square input; the 4:3 picture is squeezed into it."""
+"""Side in pixels of CLIP's square input; the 4:3 picture is squeezed into it."""
 PATCH = 10
 FRAME_PIXELS = (8 * PATCH) * (6 * PATCH)
-"""Pixels of a frame as Qwen2.5-VL sees it, 80×60: 12 visual tokens after merging 2×2 patches.
+"""Pixels of a frame as Qwen2.5-VL sees it: 80×60.
 
-A patch of 10 pixels is 300 numbers for 128 channels; with the usual 14 too much of a limb would be lost."""
+A patch of 10 pixels is 300 numbers for 128 channels; the usual 14 would lose too much of a limb."""
+VISUAL_TOKENS = 12
+"""Visual tokens of a frame: 8 × 6 patches, merged two by two."""
 
 _CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -31,88 +42,18 @@ _CHAT_TEMPLATE = (
     "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-_CHAT_TOKENS = [
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-]
-_CLIP_TOKENS = ["<pad>", "<start>", "<unused>", "<end>"]
-
-
-def _word_tokenizer(special: list[str], *, frame_text: tuple[str, str] | None = None) -> Any:
-    """Whole words of the drawn world, and bytes for everything else; case does not matter."""
-    from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
-    from tokenizers.models import Unigram
-
-    words = vocabulary()
-    pieces = [
-        *special,
-        *(f"<0x{byte:02X}>" for byte in range(256)),
-        "▁",
-        *(word for word in words if not word.isalpha()),
-        "s",
-        *("▁" + word for word in [*words, "user", "assistant", "system"] if word.isalpha()),
-    ]
-    # Unigram takes the likeliest cut: a whole word must beat the bytes of its letters.
-    scores = [(piece, 0.0 if piece.startswith("<") else -1.0) for piece in pieces]
-    tokenizer = Tokenizer(Unigram(scores, unk_id=0, byte_fallback=True))
-    one_space = normalizers.Replace(Regex(r"\s+"), " ")
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.NFKC(), normalizers.Lowercase(), one_space, normalizers.Strip()]
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Metaspace(prepend_scheme="always"),
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.Punctuation(),
-        ]
-    )
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    )
-    if frame_text:
-        start, end = frame_text
-        tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"{start} $A {end}",
-            special_tokens=[(start, pieces.index(start)), (end, pieces.index(end))],
-        )
-    return tokenizer
-
-
-def _fast_tokenizer(special: list[str], pad: str, end: str, **options: Any) -> Any:
-    from transformers import PreTrainedTokenizerFast
-
-    frame_text = ("<start>", "<end>") if "<start>" in special else None
-    return PreTrainedTokenizerFast(
-        tokenizer_object=_word_tokenizer(special, frame_text=frame_text),
-        pad_token=pad,
-        eos_token=end,
-        unk_token=pad,
-        extra_special_tokens=[token for token in special if token not in (pad, end)],
-        **options,
-    )
 
 
 def new_processor() -> Any:
-    """The Qwen2.5-VL processor of the embedded model: 4:3 frames of 80×60 pixels, whole words."""
+    """The Qwen2.5-VL processor of the embedded model, for 4:3 frames of 80×60 pixels."""
     from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
 
-    tokenizer = _fast_tokenizer(
-        _CHAT_TOKENS, "<|endoftext|>", "<|im_end|>", padding_side="left", model_max_length=2048
-    )
     size = {"shortest_edge": FRAME_PIXELS, "longest_edge": FRAME_PIXELS}
+    options = {"patch_size": PATCH, "merge_size": 2, "temporal_patch_size": 2, "size": size}
     return Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(
-            patch_size=PATCH, merge_size=2, temporal_patch_size=2, size=size
-        ),
-        tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor(
-            patch_size=PATCH, merge_size=2, temporal_patch_size=2, size=size
-        ),
+        image_processor=Qwen2VLImageProcessor(**options),
+        tokenizer=chat_tokenizer(),
+        video_processor=Qwen2VLVideoProcessor(**options),
         chat_template=_CHAT_TEMPLATE,
     )
 
@@ -123,7 +64,7 @@ def new_vlm(tokenizer: Any, seed: int = 0) -> Any:
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     torch.manual_seed(seed)
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in _CHAT_TOKENS}
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in CHAT_TOKENS}
     config = Qwen2_5_VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
@@ -167,9 +108,9 @@ def new_vlm(tokenizer: Any, seed: int = 0) -> Any:
 
 
 def _match_and_copy(language: Any) -> None:
-    """Begin every head of attention as one that looks for its like and copies it: K = Q, and O = Vᵀ.
+    """Let every attention head begin by copying tokens that are like its own: K = Q, and O = Vᵀ.
 
-    Looking up is matching and copying; from random weights, a small model is slow to find even that.
+    Answering is mostly such copying, and a small model takes long to find it from random weights.
     """
     import torch
 
@@ -186,10 +127,9 @@ def new_clip(seed: int = 0) -> tuple[Any, Any, Any]:
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
     torch.manual_seed(seed)
-    tokenizer = _fast_tokenizer(_CLIP_TOKENS, "<pad>", "<end>", model_max_length=48)
-    end = tokenizer.convert_tokens_to_ids("<end>")
-    # With eos_token_id 2 transformers would pool the token of the highest id (a legacy rule), not the end:
-    # `<unused>` keeps the end token off that number.
+    tokenizer = clip_tokenizer()
+    # With eos_token_id 2, transformers would pool the token of the highest id (an old rule) and not the end:
+    # `<unused>` keeps that number away from the end token.
     config = CLIPConfig(
         text_config={
             "vocab_size": len(tokenizer),
@@ -198,7 +138,7 @@ def new_clip(seed: int = 0) -> tuple[Any, Any, Any]:
             "num_hidden_layers": 2,
             "num_attention_heads": 4,
             "max_position_embeddings": 48,
-            "eos_token_id": end,
+            "eos_token_id": tokenizer.convert_tokens_to_ids("<end>"),
             "bos_token_id": 1,
             "pad_token_id": 0,
         },
@@ -218,24 +158,24 @@ def new_clip(seed: int = 0) -> tuple[Any, Any, Any]:
 
 
 def _save_half(model: Any, folder: Path) -> None:
-    """Write the weights in half precision, which halves the file; loading widens them again where asked."""
+    """Write the weights in half precision, which halves the file; `from_pretrained` loads them as float32."""
     import torch
 
     model.to(torch.float16).save_pretrained(folder)
     config = folder / "config.json"
     settings = json.loads(config.read_text())
-    settings["dtype"] = "float32"  # arithmetic on the CPU is in single precision
+    settings["dtype"] = "float32"  # CPUs are slow in half precision
     config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
 def save_vlm(model: Any, processor: Any, folder: Path) -> None:
-    """Write the Qwen2.5-VL checkpoint the way the hub stores one."""
+    """Write the Qwen2.5-VL checkpoint in the format of the hub."""
     _save_half(model, folder)
     processor.save_pretrained(folder)
 
 
 def save_clip(model: Any, images: Any, tokenizer: Any, folder: Path) -> None:
-    """Write the CLIP checkpoint the way the hub stores one."""
+    """Write the CLIP checkpoint in the format of the hub."""
     _save_half(model, folder)
     images.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
