@@ -10,11 +10,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import Any, TypeVar
 
 from keyframe_llm.errors import ModelError
 
 __all__ = [
+    "LOADING",
     "cached_folder",
     "check_tokenizer",
     "fetch_folder",
@@ -27,6 +29,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+LOADING = RLock()
+"""Held while a model is loaded: transformers imports its parts lazily, which two threads at once break."""
 _HUB_TIMEOUT_SECONDS = 10.0
 _MESSAGE_LENGTH = 240
 
@@ -44,6 +48,11 @@ def load_local_first(name: str, load: Callable[[str, bool], T], *, ways_out: str
     `name` is a local folder with a `config.json`, or a hub id. `ways_out` ends every error message.
     Raises `ModelError` where the model is nowhere to be had or the files cannot be loaded.
     """
+    with LOADING:
+        return _load_local_first(name, load, ways_out)
+
+
+def _load_local_first(name: str, load: Callable[[str, bool], T], ways_out: str) -> T:
     folder = Path(name).expanduser()
     if folder.exists() or not _is_hub_id(name):
         _check_folder(name, "config.json", ways_out)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keyframe_llm.encoders.base import WAYS_OUT, TorchEncoder, placement
 from keyframe_llm.errors import ModelError
-from keyframe_llm.hub import cached_folder, fetch_folder, has_weights, one_line, stated
+from keyframe_llm.hub import LOADING, cached_folder, fetch_folder, has_weights, one_line, stated
 
 if TYPE_CHECKING:
     import torch
@@ -43,8 +43,9 @@ class OpenClipEncoder(TorchEncoder):
         self._device, self._dtype = placement(device, dtype)
         source = f"{FOLDER_PREFIX}{_open_clip_folder(name)}"
         try:
-            self._model, _, self._transform = open_clip.create_model_and_transforms(source)
-            self._tokenizer = open_clip.get_tokenizer(source)
+            with LOADING:
+                self._model, _, self._transform = open_clip.create_model_and_transforms(source)
+                self._tokenizer = open_clip.get_tokenizer(source)
         except (OSError, ValueError, ImportError, RuntimeError) as error:
             raise ModelError(f"{name!r} cannot be loaded ({one_line(error)}); {WAYS_OUT}") from error
         self._model.to(self._device, self._dtype).eval()
