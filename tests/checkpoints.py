@@ -360,6 +360,7 @@ def internvl3(folder: Path) -> Path:
 
 def gemma3(folder: Path) -> Path:
     """Gemma 3: pictures squeezed to 56 × 56, four tokens each, bidirectional among themselves."""
+    import torch
     from transformers import (
         Gemma3Config,
         Gemma3ForConditionalGeneration,
@@ -381,7 +382,10 @@ def gemma3(folder: Path) -> Path:
         eoi_token_index=ids["<end_of_image>"],
         image_token_index=ids["<image_soft_token>"],
     )
-    _seeded(Gemma3ForConditionalGeneration, config).save_pretrained(folder)
+    model = _seeded(Gemma3ForConditionalGeneration, config)
+    # All zeros when it is new: no picture would change what it says.
+    torch.nn.init.eye_(model.model.multi_modal_projector.mm_input_projection_weight)
+    model.save_pretrained(folder)
     processor = Gemma3Processor(
         Gemma3ImageProcessor(size={"height": 56, "width": 56}),
         tokenizer,

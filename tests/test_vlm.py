@@ -74,7 +74,8 @@ def full_forwards(folder: Path, messages: Any, labels: list[str]) -> list[tuple[
             whole["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], zeros], 1)
         with torch.no_grad():
             logs = model(**whole).logits[0].log_softmax(-1)[-ids.shape[1] - 1 : -1]
-        found.append((logs.gather(1, ids[0][:, None]).sum().item(), ids.shape[1]))
+        # A sum in single precision would be rounded as much as all of the model's arithmetic.
+        found.append((logs.gather(1, ids[0][:, None]).double().sum().item(), ids.shape[1]))
     return found
 
 
@@ -95,7 +96,9 @@ def test_a_batch_answers_as_one_by_one(vlm: TransformersVLM) -> None:
     alone = [vlm.generate(messages, max_new_tokens=10) for messages in conversations]
     assert vlm.generate_batch(conversations, max_new_tokens=10) == alone
     one, other = (vlm.label_log_likelihoods(messages, LABELS) for messages in (THREE, ONE))
-    assert np.abs(one - other).max() > 1e-6  # untrained models may say the same, but not as surely
+    assert (
+        np.abs(one - other).max() > 1e-4
+    )  # untrained models may give the same text, with another likelihood
     assert vlm.generate_batch([]) == []
 
 
