@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from keyframe_llm.arrays import unit_rows
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.errors import VideoError
 from keyframe_llm.evaluation.datasets import Dataset, Sample
-from keyframe_llm.evaluation.footage import Footage
+from keyframe_llm.evaluation.dense import (
+    EmbeddedText,
+    baseline_of,
+    embed_caption,
+    embed_question,
+    index_densely,
+)
 from keyframe_llm.evaluation.keyframes import bgr_histogram, match_keyframes
-from keyframe_llm.evaluation.metrics import hit_at_k, question_accuracy, ranks
-from keyframe_llm.evaluation.page import film_of
+from keyframe_llm.evaluation.metrics import hit_at_k, macro_f1, question_accuracy
 from keyframe_llm.evaluation.results import Table
-from keyframe_llm.evaluation.selectors import BLIND, SELECTORS, choose
-from keyframe_llm.messages.prompts import frame_messages, prompt
-from keyframe_llm.options import SelectOptions
-from keyframe_llm.scoring.baseline import plain_embedding
+from keyframe_llm.evaluation.retrieval import pooled, rank_videos
+from keyframe_llm.evaluation.selectors import ROWS, TEXT_FREE, choose
+from keyframe_llm.index import VideoIndex
+from keyframe_llm.messages import frame_messages, prompt
 from keyframe_llm.video import open_video
+from keyframe_llm.vlm import VLM, load_vlm
 
 __all__ = ["measure_dataset"]
 
@@ -43,128 +49,125 @@ def measure_dataset(
     """
     chosen = dataset if limit is None else replace(dataset, samples=dataset.samples[:limit])
     chosen.require_videos()
-    tables: dict[str, Table] = {}
-    films: dict[Path, Footage] = {}
-    plain = plain_embedding(encoder)
+    run = _Run(dataset, encoder, model)
+    indexes: dict[Path, VideoIndex] = {}
     for video, group in groupby(chosen, key=lambda sample: sample.video):
         samples = list(group)
         try:
-            film, _ = film_of(video, encoder, SelectOptions(), plain)
+            index = index_densely(video, encoder)
         except VideoError as error:
             print(f"keyframe-llm eval: left out: {error}", file=sys.stderr)
             continue
-        films[video] = film
+        indexes[video] = index
         for sample in samples:
-            _measure(tables, dataset, sample, film, encoder, model)
-    captioned = [s for s in chosen if s.captions and not s.moments and s.video in films]
+            run.measure(sample, index)
+    run.note_f1()
+    captioned = [s for s in chosen if s.captions and not s.moments and s.video in indexes]
     if len({s.video for s in captioned}) > 1:
         for setting in ("per pair", "leak-free"):
-            tables[setting] = _retrieval(dataset.name, setting, captioned, films, encoder)
-    return list(tables.values())
+            run.tables[setting] = _retrieval(run, setting, captioned, indexes)
+    return list(run.tables.values())
 
 
-def _measure(
-    tables: dict[str, Table],
-    dataset: Dataset,
-    sample: Sample,
-    film: Footage,
-    encoder: Encoder,
-    model: str | None,
-) -> None:
-    text = sample.question or (sample.captions[0] if sample.captions else None)
-    if sample.moments and text:
-        table = tables.setdefault("moments", Table(dataset.name, f"hit@{_K}"))
-        for name, times in _times(film, _vector(encoder, text)):
-            hit = hit_at_k([times], [sample.moments], _K)[0]
-            table.row(name, _K).add(sample.id, str(sample.video), hit, times)
-    if sample.label is not None and len(dataset.labels) > 1:
-        table = tables.setdefault("labels", Table(dataset.name, "accuracy", "Judged by the encoder alone."))
-        labels = np.asarray(encoder.embed_texts([_LABEL_TEXT.format(x) for x in dataset.labels]), np.float64)
-        for name, times in _times(film, None):
-            best = int(np.argmax(labels @ _pooled(film, times)))
-            right = dataset.labels[best] == sample.label
-            table.row(name, _K).add(sample.id, str(sample.video), right, times)
-    if sample.keyframes:
-        table = tables.setdefault("keyframes", Table(dataset.name, "F1", "TVSum20's matching of colours."))
+@dataclass(slots=True)
+class _Run:
+    """What one run over a data set shares: models, label embeddings, tables."""
+
+    dataset: Dataset
+    encoder: Encoder
+    model: str | None
+    tables: dict[str, Table] = field(default_factory=dict)
+    predicted: dict[str, list[str]] = field(default_factory=dict)
+    truth: list[str] = field(default_factory=list)
+    baseline: NDArray[np.float64] = field(init=False)
+    labels: NDArray[np.float64] = field(init=False)
+    vlm: VLM | None = None
+
+    def __post_init__(self) -> None:
+        self.baseline = baseline_of(self.encoder)
+        texts = [_LABEL_TEXT.format(label) for label in self.dataset.labels]
+        self.labels = unit_rows(self.encoder.embed_texts(texts)) if texts else np.empty((0, 0))
+
+    def measure(self, sample: Sample, index: VideoIndex) -> None:
+        """Add one sample to every table it has something for."""
+        text = sample.question or (sample.captions[0] if sample.captions else None)
+        if sample.moments and text:
+            table = self._table("moments", f"hit@{_K}")
+            for name, times in _times(index, self._embedded(sample)):
+                hit = hit_at_k([times], [sample.moments], _K)[0]
+                table.row(name, _K).add(sample.id, str(sample.video), hit, times)
+        if sample.label is not None and len(self.dataset.labels) > 1:
+            self._classify(sample, sample.label, index)
+        if sample.keyframes:
+            self._match(sample, index, self._embedded(sample) if text else None)
+        if sample.question and sample.answer is not None and self.model is not None:
+            self._answer(sample, sample.question, index)
+
+    def note_f1(self) -> None:
+        """Write the macro-F1 of every row under the table of labels."""
+        if "labels" in self.tables:
+            figures = [f"{name} {macro_f1(self.truth, found):.3f}" for name, found in self.predicted.items()]
+            self.tables["labels"].note += f" Macro-F1: {', '.join(figures)}."
+
+    def _classify(self, sample: Sample, label: str, index: VideoIndex) -> None:
+        table = self._table("labels", "accuracy", "Judged by the encoder alone.")
+        self.truth.append(label)
+        for name, times in _times(index, None):
+            frames = pooled(index, np.searchsorted(index.seconds, times))
+            guess = self.dataset.labels[int(np.argmax(self.labels @ frames))]
+            self.predicted.setdefault(name, []).append(guess)
+            table.row(name, _K).add(sample.id, str(sample.video), guess == label, times)
+
+    def _match(self, sample: Sample, index: VideoIndex, text: EmbeddedText | None) -> None:
+        table = self._table("keyframes", "F1", "TVSum20's matching of colours.")
         truth = np.stack([bgr_histogram(_read(path)) for path in sample.keyframes])
-        for name, times in _times(film, _vector(encoder, text) if text else None):
+        for name, times in _times(index, text):
             with open_video(sample.video) as decoder:
                 frames = decoder.decode_at(times.tolist()).images
             match = match_keyframes(np.stack([bgr_histogram(image) for image in frames]), truth)
             table.row(name, _K).add(sample.id, str(sample.video), match.f1, times)
-    if sample.question and sample.answer is not None and model is not None:
-        _answer(tables, dataset, sample, film, encoder, model)
+
+    def _answer(self, sample: Sample, question: str, index: VideoIndex) -> None:
+        if self.vlm is None:
+            self.vlm = load_vlm(str(self.model))
+        table = self._table("questions", "answers right", f"Answered by {self.model}.")
+        options = "".join(f"\n{chr(ord('A') + i)}. {option}" for i, option in enumerate(sample.options))
+        text = prompt("question", question=question + options)
+        for name, times in _times(index, self._embedded(sample)):
+            with open_video(sample.video) as decoder:
+                frames = decoder.decode_at(times.tolist())
+            reply = self.vlm.generate(frame_messages(frames, text), max_new_tokens=64)
+            right = question_accuracy([reply], [sample.answer or ""], [sample.options])[0]
+            table.row(name, _K).add(sample.id, str(sample.video), right, times)
+
+    def _embedded(self, sample: Sample) -> EmbeddedText:
+        if sample.question:
+            return embed_question(self.encoder, sample.question, self.baseline)
+        return embed_caption(self.encoder, sample.captions[0], self.baseline)
+
+    def _table(self, kind: str, measure: str, note: str = "") -> Table:
+        return self.tables.setdefault(kind, Table(self.dataset.name, measure, note))
 
 
-def _answer(
-    tables: dict[str, Table],
-    dataset: Dataset,
-    sample: Sample,
-    film: Footage,
-    encoder: Encoder,
-    model: str,
-) -> None:
-    from keyframe_llm.vlm.transformers import load_vlm
-
-    vlm = _LOADED.setdefault(model, None) or load_vlm(model)
-    _LOADED[model] = vlm
-    table = tables.setdefault("questions", Table(dataset.name, "answers right", f"Answered by {model}."))
-    asked = sample.question or ""
-    for i, option in enumerate(sample.options):
-        asked += f"\n{chr(ord('A') + i)}. {option}"
-    for name, times in _times(film, _vector(encoder, sample.question or "")):
-        with open_video(sample.video) as decoder:
-            frames = decoder.decode_at(times.tolist())
-        said = vlm.generate(frame_messages(frames, prompt("question", question=asked)), max_new_tokens=64)
-        right = question_accuracy([said], [sample.answer or ""], [sample.options])[0]
-        table.row(name, _K).add(sample.id, str(sample.video), right, times)
-
-
-_LOADED: dict[str, Any] = {}
-
-
-def _retrieval(
-    name: str, setting: str, samples: list[Sample], films: dict[Path, Footage], encoder: Encoder
-) -> Table:
+def _retrieval(run: _Run, setting: str, samples: list[Sample], indexes: dict[Path, VideoIndex]) -> Table:
     videos = list(dict.fromkeys(sample.video for sample in samples))
-    texts = [(videos.index(s.video), text) for s in samples for text in s.captions]
-    owner = np.array([v for v, _ in texts])
-    queries = np.asarray(encoder.embed_texts([text for _, text in texts]), np.float64)
+    captions = [(videos.index(s.video), text) for s in samples for text in s.captions]
+    owner = np.array([v for v, _ in captions])
+    queries = [embed_caption(run.encoder, text, run.baseline) for _, text in captions]
     note = "Frames chosen with every text, for every video." if setting == "per pair" else "No text chooses."
-    table = Table(f"{name}, text-to-video retrieval, {setting}", "R@1", note)
-    rows = [(row, _K) for row in SELECTORS if (row in BLIND) == (setting == "leak-free")]
-    for row, budget in [*rows, *([("uniform", 8)] if setting == "leak-free" else [])]:
-        likeness = np.empty((len(queries), len(videos)))
-        times: list[list[NDArray[np.float64]]] = []
-        for v, video in enumerate(videos):
-            film = films[video]
-            guides = [None] if row in BLIND else list(queries)
-            found = [film.seconds[choose(row, film, guide, k=budget)] for guide in guides]
-            pooled = np.stack([_pooled(film, seconds) for seconds in found])
-            likeness[:, v] = (queries * pooled).sum(axis=1)
-            times.append(found)
-        places = ranks(likeness, owner[:, None] == np.arange(len(videos)))
-        for q, place in enumerate(places):
-            v = int(owner[q])
-            seconds = times[v][0 if row in BLIND else q]
-            table.row(row, budget).add(f"{videos[v].name}: {texts[q][1]}", str(v), place == 1, seconds)
+    table = Table(f"{run.dataset.name}, text-to-video retrieval, {setting}", "R@1", note)
+    names = [f"{videos[v].name}: {text}" for v, text in captions]
+    rows = [(row, _K) for row in ROWS if (row in TEXT_FREE) == (setting == "leak-free")]
+    for row in [*rows, *([("uniform", 8)] if setting == "leak-free" else [])]:
+        guides = [None] if row[0] in TEXT_FREE else queries
+        rank_videos(table, row, [indexes[v] for v in videos], queries, owner, [guides] * len(videos), names)
     return table
 
 
-def _times(film: Footage, query: NDArray[np.float64] | None) -> Iterable[tuple[str, NDArray[np.float64]]]:
-    for name in SELECTORS:
-        if query is not None or name in BLIND:
-            yield name, film.seconds[choose(name, film, query, k=_K)]
-
-
-def _vector(encoder: Encoder, text: str) -> NDArray[np.float64]:
-    rows: NDArray[np.float64] = np.asarray(encoder.embed_texts([text]), np.float64)
-    return rows.reshape(-1)
-
-
-def _pooled(film: Footage, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-    mean = film.embeddings[np.searchsorted(film.seconds, seconds)].mean(axis=0)
-    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12))
+def _times(index: VideoIndex, text: EmbeddedText | None) -> Iterable[tuple[str, NDArray[np.float64]]]:
+    for name in ROWS:
+        if text is not None or name in TEXT_FREE:
+            yield name, index.seconds[choose(name, index, text, k=_K)]
 
 
 def _read(path: Path) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from keyframe_llm.cartoon.world.drawing import draw_frame
 from keyframe_llm.cartoon.world.language import ACTION_LABELS, caption
@@ -33,25 +33,32 @@ from keyframe_llm.cartoon.world.scenes import (
 )
 from keyframe_llm.data import Frames
 from keyframe_llm.encoders import Encoder
-from keyframe_llm.evaluation.footage import Footage, Picks, Told, sharpness
-from keyframe_llm.evaluation.metrics import question_accuracy, ranks
+from keyframe_llm.evaluation.dense import (
+    EmbeddedText,
+    baseline_of,
+    dense_index,
+    embed_caption,
+    embed_question,
+)
+from keyframe_llm.evaluation.metrics import question_accuracy
 from keyframe_llm.evaluation.results import SHIPPED, Table
-from keyframe_llm.evaluation.selectors import BLIND, SELECTORS, choose
-from keyframe_llm.messages.prompts import frame_messages, prompt
-from keyframe_llm.proposals.stacfp import color_histogram
-from keyframe_llm.scoring.baseline import plain_embedding
-from keyframe_llm.scoring.queries import asked_parts, told_parts
-from keyframe_llm.vlm.transformers import VLM
+from keyframe_llm.evaluation.retrieval import rank_videos
+from keyframe_llm.evaluation.selectors import ROWS, TEXT_FREE, choose
+from keyframe_llm.index import VideoIndex
+from keyframe_llm.messages import frame_messages, prompt
+from keyframe_llm.proposals.color_histogram import color_histogram
+from keyframe_llm.proposals.sample import sharpness
+from keyframe_llm.vlm import VLM
 
 __all__ = [
     "Answerer",
-    "Asked",
-    "asked_clips",
+    "QuestionedClip",
     "drawn_clip",
+    "index_clip",
     "measure_actions",
     "measure_answers",
     "measure_retrieval",
-    "watched",
+    "questioned_clips",
 ]
 
 STRIDE_SECONDS = 0.5
@@ -61,13 +68,13 @@ _SIZE = {"width": 224, "height": 168}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
-    """A clip as it is sampled, and the question about its short event."""
+class QuestionedClip:
+    """A clip, its index, and the question about its short event."""
 
     clip: Clip
-    footage: Footage
+    index: VideoIndex
     question: Question
-    query: Told
+    text: EmbeddedText
 
 
 def drawn_clip(seed: int) -> tuple[Clip, Question]:
@@ -95,26 +102,26 @@ def drawn_clip(seed: int) -> tuple[Clip, Question]:
     return clip, order_question(rng, *pair)
 
 
-def watched(clip: Clip, encoder: Encoder, plain: NDArray[np.float64]) -> Footage:
-    """The clip sampled twice a second, as `keyframe-llm` samples a video file."""
+def index_clip(clip: Clip, encoder: Encoder) -> VideoIndex:
+    """The clip sampled twice a second, as `keyframe-llm` samples a video file; every frame is a candidate."""
     times = np.arange(0, clip.duration_seconds, STRIDE_SECONDS)
     images = _pictures(clip, times)
     rows = np.asarray(encoder.embed_images(images), np.float64)
-    return Footage(rows, times, color_histogram(images), sharpness(images), plain)
+    return dense_index(rows, times, color_histogram(images), [sharpness(image) for image in images])
 
 
-def asked_clips(encoder: Encoder, count: int) -> list[Asked]:
-    """The clips that questions and actions are measured on, watched once for both."""
-    plain, asked = plain_embedding(encoder), []
+def questioned_clips(encoder: Encoder, count: int) -> list[QuestionedClip]:
+    """The clips that questions and actions are measured on, indexed once for both."""
+    baseline, clips = baseline_of(encoder), []
     for seed in range(count):
         clip, question = drawn_clip(seed)
-        query = _told(encoder, question.text, asked_parts(question.text))
-        asked.append(Asked(clip, watched(clip, encoder, plain), question, query))
-    return asked
+        text = embed_question(encoder, question.text, baseline)
+        clips.append(QuestionedClip(clip, index_clip(clip, encoder), question, text))
+    return clips
 
 
 class Answerer:
-    """Asks the Video-LLM about chosen moments, each set of moments once."""
+    """Asks the Video-LLM about chosen frames, each set of frames once."""
 
     def __init__(self, model: VLM, clip: Clip) -> None:
         self.model, self.clip = model, clip
@@ -130,24 +137,22 @@ class Answerer:
         return [self._known[key] for key in keys]
 
 
-def measure_answers(clips: Sequence[Asked], model: VLM, *, budgets: Sequence[int]) -> list[Table]:
+def measure_answers(clips: Sequence[QuestionedClip], model: VLM, *, budgets: Sequence[int]) -> list[Table]:
     """Question accuracy and hit@k for every selector; budgets beyond 3 only for the rows people compare."""
     right = Table("Drawn world: questions about short events", "answers right", _about(len(clips)))
     found = Table("Drawn world: the answer can be seen", "hit@k", _about(len(clips)))
     kinds = [Table(f"Drawn world: {kind}, of those questions", "answers right") for kind in KINDS]
-    for seed, asked in enumerate(clips):
-        clip, question = asked.clip, asked.question
+    for seed, each in enumerate(clips):
+        clip, question = each.clip, each.question
         picks = {
-            (name, budget): asked.footage.seconds[
-                choose(name, asked.footage, asked.query, k=budget, seed=seed)
-            ]
-            for name in SELECTORS
+            (name, budget): each.index.seconds[choose(name, each.index, each.text, k=budget, seed=seed)]
+            for name in ROWS
             for budget in (budgets if name in COMPARED else [3])
         }
-        said = Answerer(model, clip).answers(
+        replies = Answerer(model, clip).answers(
             [(prompt("question", question=question.text), times.tolist()) for times in picks.values()]
         )
-        scored = question_accuracy(said, [question.answer] * len(said))
+        scored = question_accuracy(replies, [question.answer] * len(replies))
         for (name, budget), ok, times in zip(picks, scored, picks.values(), strict=True):
             shown = shows_answer(question, [clip.frame_at(float(second)) for second in times])
             sample = f"clip {seed}: {question.text}", str(seed)
@@ -161,55 +166,56 @@ def measure_answers(clips: Sequence[Asked], model: VLM, *, budgets: Sequence[int
 def measure_retrieval(encoder: Encoder, model: VLM, *, clips: int) -> list[Table]:
     """Text-to-video R@1 in the three settings; every clip has a caption for each of its three scenes.
 
-    Where every text meets every clip the cost grows with their square: there half of the clips are asked for.
+    Where every text meets every clip the cost grows with their square: there half of the clips take part.
     """
     made = [
         random_clip(np.random.default_rng([UNSEEN_SEED, 7, i]), scenes=3, seconds=45, event=True)
         for i in range(clips)
     ]
-    plain = plain_embedding(encoder)
-    films = [watched(clip, encoder, plain) for clip in made]
-    texts = [
+    baseline, indexes = baseline_of(encoder), [index_clip(clip, encoder) for clip in made]
+    captions = [
         (i, caption([SceneFrame(scene, (scene.start + scene.end) / 2)]))
         for i, clip in enumerate(made)
         for scene in clip.scenes
     ]
-    owner = np.array([i for i, _ in texts])
-    queries = np.asarray(encoder.embed_texts([text for _, text in texts]), np.float64)
-    written = _written(encoder, model, made, films)
+    rows = np.asarray(encoder.embed_texts([text for _, text in captions]), np.float64)
+    written = _written(encoder, model, made, indexes, baseline)
     tables = []
     for setting, note in _SETTINGS.items():
-        few = clips if setting == "leak-free" else max(2, clips // 2)
-        told = [text for i, text in texts if i < few]
-        table = Table(f"Drawn world: text-to-video retrieval, {setting}", "R@1", f"{few} clips. {note}")
-        for name, budget in _retrieval_rows():
-            if setting != "leak-free" and name in BLIND:
-                continue  # no text moves them: their row is the leak-free one
-            asked = owner[: len(told)], queries[: len(told)]
-            _rank(table, setting, name, budget, films[:few], *asked, written, told)
+        count = clips if setting == "leak-free" else max(2, clips // 2)
+        few = [(i, text) for i, text in captions if i < count]
+        owner = np.array([i for i, _ in few])
+        queries = [EmbeddedText.of(row, baseline) for row in rows[: len(few)]]
+        guides = _guides(setting, queries, owner, written, count)
+        samples = [f"clip {i}: {text}" for i, text in few]
+        table = Table(f"Drawn world: text-to-video retrieval, {setting}", "R@1", f"{count} clips. {note}")
+        for row in [("uniform", 8), *((name, 3) for name in ROWS)]:
+            if setting == "leak-free" or row[0] not in TEXT_FREE:  # no text moves those: one table has them
+                rank_videos(table, row, indexes[:count], queries, owner, guides, samples)
         tables.append(table)
     return tables
 
 
-def measure_actions(clips: Sequence[Asked], encoder: Encoder) -> list[Table]:
-    """Zero-shot action classification by the encoder: the action of the short event, told by who does it."""
+def measure_actions(clips: Sequence[QuestionedClip], encoder: Encoder) -> list[Table]:
+    """Zero-shot action classification by the encoder: the action of the short event, named by who does it."""
     names = list(ACTION_LABELS)
     labels = np.asarray(encoder.embed_texts([ACTION_LABELS[name] for name in names]), np.float64)
     table = Table("Drawn world: the action of the short event", "accuracy", _ACTIONS_NOTE)
     top5 = Table("Drawn world: the action of the short event, among the first five", "top-5", _ACTIONS_NOTE)
-    for seed, asked in enumerate(clips):
-        assert asked.clip.event is not None
-        event, film = asked.clip.scenes[asked.clip.event], asked.footage
+    for seed, each in enumerate(clips):
+        assert each.clip.event is not None
+        event, index = each.clip.scenes[each.clip.event], each.index
         who = f"a {event.subject} in {event.colour}"
-        query = np.asarray(encoder.embed_texts([who]), np.float64)[0]
-        for name in SELECTORS:
-            picks = choose(name, film, query, k=3, seed=seed)
+        text = EmbeddedText.of(encoder.embed_texts([who])[0], each.text.baseline)
+        fit, rows = index.similarity(text.whole), index.unit_embeddings
+        for name in ROWS:
+            picks = choose(name, index, text, k=3, seed=seed)
             # The frame that fits the person best is judged; which frames there are is the selector's part.
-            best = picks[int(np.argmax(film.embeddings[picks] @ query))]
-            order = np.argsort(-(labels @ film.embeddings[best]), kind="stable")
+            best = picks[int(np.argmax(fit[picks]))]
+            order = np.argsort(-(labels @ rows[best]), kind="stable")
             place = [names[i] for i in order].index(event.action)
             for into, most in ((table, 1), (top5, 5)):
-                into.row(name, 3).add(f"clip {seed}: {who}", str(seed), place < most, film.seconds[picks])
+                into.row(name, 3).add(f"clip {seed}: {who}", str(seed), place < most, index.seconds[picks])
     assert len(names) == len(ACTIONS)
     return [table, top5]
 
@@ -233,54 +239,35 @@ def _about(clips: int) -> str:
     )
 
 
-def _retrieval_rows() -> list[tuple[str, int]]:
-    return [("uniform", 8), *((name, 3) for name in SELECTORS)]
-
-
-def _written(encoder: Encoder, model: VLM, made: Sequence[Clip], films: Sequence[Footage]) -> list[Told]:
-    """Embeddings of the captions the Video-LLM writes from frames chosen with no text."""
+def _written(
+    encoder: Encoder,
+    model: VLM,
+    made: Sequence[Clip],
+    indexes: Sequence[VideoIndex],
+    baseline: NDArray[np.float64],
+) -> list[EmbeddedText]:
+    """The captions that the Video-LLM writes from frames chosen with no text, embedded."""
     texts = []
-    for clip, film in zip(made, films, strict=True):
-        seconds = film.seconds[choose("keyframe-llm no text", film, k=3)]
+    for clip, index in zip(made, indexes, strict=True):
+        seconds = index.seconds[choose("keyframe-llm no text", index, k=3)]
         texts += Answerer(model, clip).answers([(prompt("caption"), seconds.tolist())])
-    return [_told(encoder, text, told_parts(text)) for text in texts]
+    return [embed_caption(encoder, text, baseline) for text in texts]
 
 
-def _told(encoder: Encoder, text: str, parts: list[str]) -> Told:
-    rows = np.asarray(encoder.embed_texts([text, *parts]), np.float64)
-    return Told(rows[0], rows[1:])
-
-
-def _rank(
-    table: Table,
+def _guides(
     setting: str,
-    name: str,
-    budget: int,
-    films: Sequence[Footage],
+    queries: Sequence[EmbeddedText],
     owner: NDArray[np.intp],
-    queries: NDArray[np.float64],
-    written: Sequence[Told],
-    texts: Sequence[str],
-) -> None:
-    """Rank all videos for every text by its similarity with the mean of the chosen frames."""
-    likeness = np.empty((len(queries), len(films)))
-    shown: dict[int, list[Picks]] = {}
-    for v, film in enumerate(films):
-        # In the paper's setting a video with three captions is looked at once, through its first.
-        first = queries[[int(np.argmax(owner == v))]]
-        guides: Sequence[ArrayLike] = list(first)
-        if setting != "the paper's setting":
-            guides = list(queries) if setting == "per pair" else [written[v]]
-        picks = [choose(name, film, guide, k=budget, seed=v) for guide in guides]
-        shown[v] = picks if len(picks) == len(queries) else picks * len(queries)
-        pooled = np.stack([film.embeddings[frames].mean(axis=0) for frames in shown[v]])
-        pooled /= np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
-        likeness[:, v] = (queries * pooled).sum(axis=1)
-    places = ranks(likeness, owner[:, None] == np.arange(len(films)))
-    for q, place in enumerate(places):
-        v = int(owner[q])
-        times = films[v].seconds[shown[v][q]]
-        table.row(name, budget).add(f"clip {v}: {texts[q]}", str(v), place == 1, times)
+    written: Sequence[EmbeddedText],
+    count: int,
+) -> list[Sequence[EmbeddedText]]:
+    """For each of the first videos the texts that choose its frames in a setting."""
+    if setting == "per pair":
+        return [queries] * count
+    if setting == "leak-free":
+        return [[written[v]] for v in range(count)]
+    # In the paper's setting a video with three captions is indexed once, by its first.
+    return [[queries[int(np.argmax(owner == v))]] for v in range(count)]
 
 
 def _pictures(clip: Clip, times: NDArray[Any]) -> NDArray[np.uint8]:

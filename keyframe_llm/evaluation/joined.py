@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 
 from keyframe_llm.encoders import Encoder, preferred_image_size
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.evaluation.footage import Footage, sharpness
+from keyframe_llm.evaluation.dense import EmbeddedText, baseline_of, dense_index
 from keyframe_llm.evaluation.metrics import hit_at_k
 from keyframe_llm.evaluation.results import SHIPPED, Table
-from keyframe_llm.evaluation.selectors import DRAWN, SELECTORS, choose
-from keyframe_llm.proposals.stacfp import color_histogram
-from keyframe_llm.scoring.baseline import plain_embedding
+from keyframe_llm.evaluation.selectors import ROWS, STOCHASTIC, choose
+from keyframe_llm.index import VideoIndex
+from keyframe_llm.proposals.color_histogram import color_histogram
+from keyframe_llm.proposals.sample import sharpness
 from keyframe_llm.video import open_video
 
 __all__ = ["HALVES", "Joined", "Query", "join", "measure_joined", "real_encoder", "sampled_clips", "subjects"]
@@ -56,7 +57,7 @@ class Query:
 class Joined:
     """One joined video, as samples, and all that can be asked about it."""
 
-    footage: Footage
+    index: VideoIndex
     queries: tuple[Query, ...]
 
 
@@ -81,24 +82,24 @@ def real_encoder(root: Path) -> Encoder:
     return encoder
 
 
-def sampled_clips(root: Path, files: Iterable[str], encoder: Encoder) -> dict[str, Footage]:
+def sampled_clips(root: Path, files: Iterable[str], encoder: Encoder) -> dict[str, VideoIndex]:
     """Decode and embed every clip once, two frames a second."""
-    side, plain, clips = preferred_image_size(encoder), plain_embedding(encoder), {}
+    side, clips = preferred_image_size(encoder), {}
     for name in dict.fromkeys(files):
         with open_video(root / name) as decoder:
             frames = list(decoder.sample(STRIDE_SECONDS, short_side=side))
         images = [image for _, image in frames]
-        clips[name] = Footage(
-            np.asarray(encoder.embed_images(images), np.float64),
-            np.array([second for second, _ in frames]),
+        clips[name] = dense_index(
+            encoder.embed_images(images),
+            [second for second, _ in frames],
             np.concatenate([color_histogram(image[::2, ::2]) for image in images]),
-            np.array([sharpness(image[None])[0] for image in images]),
-            plain,
+            [sharpness(image) for image in images],
+            name=name,
         )
     return clips
 
 
-def join(clips: dict[str, Footage], half: str, seed: int) -> Joined:
+def join(clips: dict[str, VideoIndex], half: str, seed: int) -> Joined:
     """Join 40 cuts of 2–8 s: every subject of the half once, then some again and again, as footage does."""
     sealed = half == "sealed"
     rng = np.random.default_rng([7, seed + sealed * _SEALED_JOINS])
@@ -126,28 +127,29 @@ def measure_joined(
     listed = subjects()
     clips = sampled_clips(root, (moment[0] for s in listed for moment in s["moments"]), encoder)
     texts = [text for s in listed for text in [*s["captions"], *s.get("sealed", ())]]
-    vectors = dict(zip(texts, np.asarray(encoder.embed_texts(texts), np.float64), strict=True))
+    baseline, rows = baseline_of(encoder), np.asarray(encoder.embed_texts(texts), np.float64)
+    embedded = {text: EmbeddedText.of(row, baseline) for text, row in zip(texts, rows, strict=True)}
     tables = []
     for half in halves:
         title = "sealed captions" if half == "sealed" else f"{half} half"
         table = Table(f"Real footage, {title}", "hit@k", _note(half, joins))
         for seed in range(joins):
-            _measure_one(table, join(clips, half, seed), vectors, budgets, seed)
+            _measure_one(table, join(clips, half, seed), embedded, budgets, seed)
         tables.append(table)
     return tables
 
 
 def _measure_one(
-    table: Table, joined: Joined, vectors: dict[str, Any], budgets: Sequence[int], seed: int
+    table: Table, joined: Joined, embedded: dict[str, EmbeddedText], budgets: Sequence[int], seed: int
 ) -> None:
-    film = joined.footage
-    for name in SELECTORS:
+    index = joined.index
+    for name in ROWS:
         for budget in budgets if name in _COMPARED else [3]:
             row = table.row(name, budget)
             for query in joined.queries:
-                # Lots are drawn anew for every query; the mean over hundreds of them is the row's.
-                lot = seed * 1000 + len(row.values) if name in DRAWN else seed
-                found = film.seconds[choose(name, film, vectors[query.text], k=budget, seed=lot)]
+                # Stochastic rows draw anew for every query; the mean over hundreds of them is the row's.
+                drawn = seed * 1000 + len(row.values) if name in STOCHASTIC else seed
+                found = index.seconds[choose(name, index, embedded[query.text], k=budget, seed=drawn)]
                 hit = hit_at_k([found], [query.moments], budget)[0]
                 row.add(f"join {seed}: {query.text}", query.text, hit, found)
 
@@ -176,18 +178,13 @@ def _cut(
     return inside if len(inside) else np.array([int(np.abs(seconds - begin).argmin())], np.intp)
 
 
-def _put_together(clips: dict[str, Footage], parts: Sequence[tuple[str, NDArray[np.intp]]]) -> Footage:
+def _put_together(clips: dict[str, VideoIndex], parts: Sequence[tuple[str, NDArray[np.intp]]]) -> VideoIndex:
     def column(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(clips[clip], name)[cut] for clip, cut in parts])
 
     rows = column("embeddings")
-    return Footage(
-        rows,
-        STRIDE_SECONDS * np.arange(len(rows), dtype=np.float64),
-        column("histograms"),
-        column("sharpness"),
-        clips[parts[0][0]].plain,
-    )
+    times = STRIDE_SECONDS * np.arange(len(rows), dtype=np.float64)
+    return dense_index(rows, times, column("histograms"), column("sharpness"))
 
 
 def _module(source: Path) -> ModuleType:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from keyframe_llm.encoders import load_encoder, preferred_image_size
+from keyframe_llm.encoders import DEFAULT_ENCODER, load_encoder
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.evaluation.footage import Footage, sharpness
+from keyframe_llm.evaluation.dense import EmbeddedText, baseline_of, embed_caption, index_densely
 from keyframe_llm.evaluation.results import SHIPPED
-from keyframe_llm.evaluation.selectors import BLIND, SELECTORS, choose
-from keyframe_llm.index.selector import DEFAULT_ENCODER
-from keyframe_llm.options import SelectOptions
-from keyframe_llm.proposals.sample import sample_video
-from keyframe_llm.scoring.baseline import plain_embedding
+from keyframe_llm.evaluation.selectors import ROWS, TEXT_FREE, choose, describe
+from keyframe_llm.index import VideoIndex
+from keyframe_llm.jpeg import encode_jpeg, jpeg_data_url
 from keyframe_llm.video import open_video
 
-__all__ = ["film_of", "write_page"]
+__all__ = ["comparison", "write_page"]
 
+_THUMBNAIL = (320, 220)
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:1100px;padding:0 1rem;color:#111827}
 h1{font-size:1.3rem;margin:0}p{color:#4b5563;margin:.3rem 0 1.2rem}
@@ -34,22 +30,6 @@ h1{font-size:1.3rem;margin:0}p{color:#4b5563;margin:.3rem 0 1.2rem}
 img{height:110px;border-radius:4px;display:block}
 figcaption{font-size:.8rem;color:#374151}svg{width:100%;height:46px;display:block;margin-top:.4rem}
 """
-
-
-def film_of(
-    video: str | Path, encoder: Any, options: SelectOptions, plain: NDArray[np.float64]
-) -> tuple[Footage, list[NDArray[np.uint8]]]:
-    """All sampled frames of a video, embedded, and their small pictures; the selectors choose among them.
-
-    `plain` (D,) is the encoder's `plain_embedding`, which is the same for every video.
-    """
-    side = preferred_image_size(encoder)
-    with open_video(video, options.backend) as decoder:
-        sampled = sample_video(decoder, options, picture_side=side, progress=lambda stage, share: None)
-    images = sampled.images(np.arange(len(sampled.seconds)))
-    sharp = np.array([sharpness(image[None])[0] for image in images])
-    rows = np.asarray(encoder.embed_images(images), np.float64)
-    return Footage(rows, sampled.seconds, sampled.histograms, sharp, plain), images
 
 
 def write_page(
@@ -62,12 +42,13 @@ def write_page(
     if target.suffix.lower() not in (".html", ".htm"):
         raise OptionsError(f"--out is {str(target)!r}; with --video give a file such as comparison.html")
     loaded = load_encoder(encoder or DEFAULT_ENCODER, device)
-    film, images = film_of(video, loaded, SelectOptions(), plain_embedding(loaded))
-    query = np.asarray(loaded.embed_texts([text.strip()]), np.float64)[0]
+    index = index_densely(video, loaded)
+    query = embed_caption(loaded, text.strip(), baseline_of(loaded))
+    picks = {name: choose(name, index, query, k=k) for name in ROWS}
+    pictures = _pictures(video, index, np.unique(np.concatenate(list(picks.values()))))
+    page = comparison(Path(video).name, text.strip(), index, query, picks, pictures)
     try:
-        target.write_text(
-            comparison(Path(video).name, text.strip(), film, images, query, k), encoding="utf-8"
-        )
+        target.write_text(page, encoding="utf-8")
     except OSError as error:
         raise OptionsError(
             f"cannot write {str(target)!r} ({error.strerror}); give a file you may write"
@@ -78,56 +59,57 @@ def write_page(
 def comparison(
     title: str,
     text: str,
-    film: Footage,
-    images: list[NDArray[np.uint8]],
-    query: NDArray[np.float64],
-    k: int,
+    index: VideoIndex,
+    query: EmbeddedText,
+    picks: Mapping[str, NDArray[np.intp]],
+    pictures: Mapping[int, bytes],
 ) -> str:
-    """The page as HTML, pictures inside; at most k frames a selector."""
-    fit = film.similarity(query)
-    pictures: dict[int, str] = {}
-    rows = [_row(name, choose(name, film, query, k=k), film, fit, images, pictures) for name in SELECTORS]
+    """The page as HTML, pictures inside: for each row its name and the frames it picked.
+
+    `picks` are indices into the index's frames, `pictures` the JPEG of each picked frame.
+    """
+    fit = index.similarity(query.whole)
+    rows = "".join(_row(name, found, index, fit, pictures) for name, found in picks.items())
+    most = max(len(found) for found in picks.values())
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{_STYLE}</style><h1>{html.escape(text)}</h1>"
-        f"<p>{html.escape(title)}: at most {k} of {len(film)} sampled frames, by every selector, on the same "
-        "embeddings. The curve is the similarity of each frame with the text; lines mark what was chosen.</p>"
-        + "".join(rows)
-        + "</html>\n"
+        f"<p>{html.escape(title)}: at most {most} of {len(index.seconds)} sampled frames, by every selector, "
+        "on the same embeddings. The curve is the similarity of each frame with the text; lines mark what was "
+        f"chosen.</p>{rows}</html>\n"
     )
 
 
 def _row(
     name: str,
     picks: NDArray[np.intp],
-    film: Footage,
+    index: VideoIndex,
     fit: NDArray[np.float64],
-    images: list[NDArray[np.uint8]],
-    pictures: dict[int, str],
+    pictures: Mapping[int, bytes],
 ) -> str:
     figures = "".join(
-        f'<figure><img alt="frame at {film.seconds[i]:.1f} s" src="{_packed(int(i), images, pictures)}">'
-        f"<figcaption>{film.seconds[i]:.1f} s · {fit[i]:.3f}</figcaption></figure>"
+        f'<figure><img alt="frame at {index.seconds[i]:.1f} s" src="{jpeg_data_url(pictures[int(i)])}">'
+        f"<figcaption>{index.seconds[i]:.1f} s · {fit[i]:.3f}</figcaption></figure>"
         for i in picks
     )
-    told = (SELECTORS[name].__doc__ or "").split("\n")[0]
-    blind = " Sees no text." if name in BLIND else ""
+    text_free = " Sees no text." if name in TEXT_FREE else ""
     ours = " ours" if name.startswith(SHIPPED) else ""
     return (
         f'<section class="row{ours}"><div><div class="name">{html.escape(name)}</div>'
-        f'<div class="doc">{html.escape(told)}{blind}</div></div>'
-        f'<div><div class="frames">{figures}</div>{_curve(film.seconds, fit, picks)}</div></section>'
+        f'<div class="doc">{html.escape(describe(name))}{text_free}</div></div>'
+        f'<div><div class="frames">{figures}</div>{_curve(index.seconds, fit, picks)}</div></section>'
     )
 
 
-def _packed(i: int, images: list[NDArray[np.uint8]], pictures: dict[int, str]) -> str:
-    if i not in pictures:
-        out = io.BytesIO()
-        image = Image.fromarray(images[i])
-        image.thumbnail((320, 220))
-        image.save(out, "JPEG", quality=80)
-        pictures[i] = "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii")
-    return pictures[i]
+def _pictures(video: str, index: VideoIndex, wanted: NDArray[np.intp]) -> dict[int, bytes]:
+    """A small JPEG of every wanted frame; one full-size picture is in memory at a time."""
+    with open_video(video) as decoder:
+        return {
+            int(i): encode_jpeg(
+                decoder.decode_at([float(index.seconds[i])]).images[0], quality=80, max_size=_THUMBNAIL
+            )
+            for i in wanted
+        }
 
 
 def _curve(seconds: NDArray[np.float64], fit: NDArray[np.float64], picks: NDArray[np.intp]) -> str:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from keyframe_llm import __version__
-from keyframe_llm.encoders import Encoder, load_encoder
+from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.evaluation.results import Results, Table, markdown, plot, write_json
 
@@ -57,97 +57,89 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", help="where models run: cpu, cuda, mps (default: the best there is)")
 
 
-def run(asked: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Measure what was asked for; Markdown goes to stdout, progress to stderr."""
-    if asked.video:
+    if args.video:
         from keyframe_llm.evaluation.page import write_page
 
-        _told(
-            write_page(asked.video, asked.caption, asked.encoder, asked.out, asked.max_frames, asked.device)
-        )
+        _note(write_page(args.video, args.caption, args.encoder, args.out, args.max_frames, args.device))
         return
-    settings = {"version": __version__, "python": platform.python_version(), "encoder": asked.encoder}
-    settings |= {"clips": asked.clips, "joins": asked.joins, "bootstrap": "2000 resamples, seed 0, 95 %"}
+    settings = {"version": __version__, "python": platform.python_version(), "encoder": args.encoder}
+    settings |= {"clips": args.clips, "joins": args.joins, "bootstrap": "2000 resamples, seed 0, 95 %"}
     results = Results(settings)
-    for name, measure in _work(asked):
+    for name, measure in _work(args):
         began = time.perf_counter()
-        _told(f"measuring: {name} …")
+        _note(f"measuring: {name} …")
         tables = measure()
         for table in tables:
             print(markdown(table), flush=True)
         results.tables += tables
         settings[f"seconds on {name}"] = round(time.perf_counter() - began, 1)
-        _told(f"measured: {name}, {settings[f'seconds on {name}']:.0f} s")
-    if asked.out:
-        write_json(results, asked.out / "results.json")
-        plot(results.tables, asked.out / "quality.png")
-        _told(f"written to {asked.out}")
+        _note(f"measured: {name}, {settings[f'seconds on {name}']:.0f} s")
+    if args.out:
+        write_json(results, args.out / "results.json")
+        plot(results.tables, args.out / "quality.png")
+        _note(f"written to {args.out}")
 
 
-def _work(asked: argparse.Namespace) -> list[tuple[str, Callable[[], list[Table]]]]:
-    if asked.dataset:
-        return [(asked.dataset, lambda: _dataset(asked))]
-    data = asked.data or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
-    parts = asked.on or PARTS
+def _work(args: argparse.Namespace) -> list[tuple[str, Callable[[], list[Table]]]]:
+    if args.dataset:
+        return [(args.dataset, lambda: _dataset(args))]
+    data = args.data or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
+    parts = args.on or PARTS
     work: list[tuple[str, Callable[[], list[Table]]]] = []
     if "drawn" in parts:
-        work.append(("drawn", lambda: _drawn(asked)))
+        work.append(("drawn", lambda: _drawn(args)))
     for name, measure in (("joined", _joined), ("features", _features)):
         if name not in parts:
             continue
-        if data is None and asked.on:
+        if data is None and args.on:
             raise OptionsError(f"{name} needs real footage; give --data, or set {DATA_VARIABLE}")
         if data and not data.is_dir():
             raise OptionsError(f"{data} is not a folder; give --data the folder of the real footage")
         if data is None:
-            _told(f"left out: {name}; give --data with real footage, or set {DATA_VARIABLE}")
+            _note(f"left out: {name}; give --data with real footage, or set {DATA_VARIABLE}")
         else:
-            work.append((name, partial(measure, asked, data)))
+            work.append((name, partial(measure, args, data)))
     return work
 
 
-def _drawn(asked: argparse.Namespace) -> list[Table]:
+def _drawn(args: argparse.Namespace) -> list[Table]:
     from keyframe_llm.evaluation import drawn
-    from keyframe_llm.vlm.transformers import load_vlm
+    from keyframe_llm.vlm import load_vlm
 
-    encoder, model = load_encoder("cartoon", asked.device), load_vlm("cartoon")
-    clips = drawn.asked_clips(encoder, asked.clips)
+    encoder, model = load_encoder("cartoon", args.device), load_vlm("cartoon")
+    clips = drawn.questioned_clips(encoder, args.clips)
     return [
         *drawn.measure_answers(clips, model, budgets=_BUDGETS),
         *drawn.measure_actions(clips, encoder),
-        *drawn.measure_retrieval(encoder, model, clips=max(2, asked.clips)),
+        *drawn.measure_retrieval(encoder, model, clips=max(2, args.clips)),
     ]
 
 
-def _joined(asked: argparse.Namespace, data: Path) -> list[Table]:
+def _joined(args: argparse.Namespace, data: Path) -> list[Table]:
     from keyframe_llm.evaluation.joined import measure_joined, real_encoder
 
-    encoder = load_encoder(asked.encoder, asked.device) if asked.encoder else real_encoder(data)
-    return measure_joined(data, encoder, joins=asked.joins, budgets=_BUDGETS)
+    encoder = load_encoder(args.encoder, args.device) if args.encoder else real_encoder(data)
+    return measure_joined(data, encoder, joins=args.joins, budgets=_BUDGETS)
 
 
-def _features(asked: argparse.Namespace, data: Path) -> list[Table]:
+def _features(args: argparse.Namespace, data: Path) -> list[Table]:
     from keyframe_llm.evaluation.features import measure_features
 
     return measure_features(data / "embeddings")
 
 
-def _dataset(asked: argparse.Namespace) -> list[Table]:
+def _dataset(args: argparse.Namespace) -> list[Table]:
     from keyframe_llm.evaluation.benchmark import measure_dataset
     from keyframe_llm.evaluation.datasets import load_dataset
 
-    if asked.root is None:
-        raise OptionsError(f"{asked.dataset} needs --root, the folder where its files lie")
-    dataset = load_dataset(asked.dataset, asked.root, split=asked.split)
-    encoder: Encoder = load_encoder(asked.encoder or _default_encoder(), asked.device)
-    return measure_dataset(dataset, encoder, limit=asked.limit, model=asked.model)
+    if args.root is None:
+        raise OptionsError(f"{args.dataset} needs --root, the folder where its files lie")
+    dataset = load_dataset(args.dataset, args.root, split=args.split)
+    encoder: Encoder = load_encoder(args.encoder or DEFAULT_ENCODER, args.device)
+    return measure_dataset(dataset, encoder, limit=args.limit, model=args.model)
 
 
-def _default_encoder() -> str:
-    from keyframe_llm.index.selector import DEFAULT_ENCODER
-
-    return DEFAULT_ENCODER
-
-
-def _told(text: str) -> None:
+def _note(text: str) -> None:
     print(f"keyframe-llm eval: {text}", file=sys.stderr, flush=True)

@@ -1,33 +1,37 @@
-"""Every selector side by side: the same footage and text in, at most k frames out.
+"""The rows of every table: each selector by name, on the same index and text, at most k frames out.
 
-`SELECTORS[name](footage, text, k, seed)` returns indices in any order; `choose` checks what goes in and puts
-what comes out in time order. The KeyScore rows are those of the paper's Table 2, by its exact method.
+The rows of this package call its own stages. The KeyScore rows are those of the paper's Table 2, by its
+method.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from keyframe_llm.data import Proposals
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.evaluation import blind, guided
-from keyframe_llm.evaluation.footage import Footage, Picks, Told
-from keyframe_llm.options import SelectOptions, Task
-from keyframe_llm.proposals.densify import with_more_frames
-from keyframe_llm.proposals.stacfp import stacfp, usual_k_max
-from keyframe_llm.scoring.choose import select
-from keyframe_llm.scoring.keyscore import appearance_score, keyscore
+from keyframe_llm.evaluation.dense import EmbeddedText, Picks
+from keyframe_llm.index import VideoIndex
+from keyframe_llm.options import ProposeOptions, SelectOptions, Task
+from keyframe_llm.proposals.propose import candidates_of, propose
+from keyframe_llm.scoring.queries import Query
+from keyframe_llm.scoring.selectors import (
+    QUERY_AGNOSTIC,
+    QUERY_AWARE,
+    STOCHASTIC,
+    choose_frames,
+    propose_options,
+)
 
-__all__ = ["BLIND", "DRAWN", "KEYSCORE_WEIGHTS", "SELECTORS", "Footage", "Selector", "choose", "proposals"]
+__all__ = ["KEYSCORE_WEIGHTS", "ROWS", "STOCHASTIC", "TEXT_FREE", "choose", "describe", "proposed"]
 
-Selector = Callable[[Footage, ArrayLike | None, int, int], Picks]
-"""(footage, text embedding (D,) or None, k ≤ N, seed) → at most k different indices into the footage."""
+Row = Callable[[VideoIndex, EmbeddedText | None, int, int], Picks]
+"""(dense index, text or None, k ≤ N, seed) → at most k different indices into the sampled frames."""
 
-_KEPT = 256  # videos whose proposals are remembered: retrieval comes back to each for every row
+_REMEMBERED = 256  # videos whose proposals are remembered: retrieval comes back to each for every row
 _THIRD = 1 / 3
 KEYSCORE_WEIGHTS: Mapping[str, tuple[float, float, float]] = {
     "S": (1.0, 0.0, 0.0),
@@ -41,120 +45,103 @@ KEYSCORE_WEIGHTS: Mapping[str, tuple[float, float, float]] = {
 """α, β, γ of Table 2's rows; the paper does not state them, so the parts of a row weigh the same."""
 
 
-@lru_cache(maxsize=_KEPT)
-def proposals(footage: Footage, seed: int = 0) -> Proposals:
-    """STACFP's proposals with its defaults, made once for all texts and rows."""
-    return stacfp(footage.histograms, footage.seconds, seed=seed)
+@lru_cache(maxsize=_REMEMBERED)
+def proposed(index: VideoIndex, options: ProposeOptions) -> VideoIndex:
+    """A dense index with the proposals and candidates that the package would have, their embeddings kept."""
+    found = propose(index.histograms, index.seconds, options)
+    candidates = candidates_of(found, index.histograms, options)
+    rows = index.embedded()[candidates.indices]
+    return replace(index, proposals=found, candidates=candidates, embeddings=rows)
 
 
-def _keyscore_row(parts: str) -> Selector:
-    weights = KEYSCORE_WEIGHTS[parts]
-
-    def row(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
-        # T asks for no text: with a zero one the other parts are flat, and weigh nothing.
-        query = np.zeros(footage.embeddings.shape[1]) if parts == "T" else footage.query(text)
-        found = proposals(footage, seed)
-        scores = keyscore(footage.embeddings[found.indices], query, weights=weights)
-        best = select(
-            scores, found.seconds, max_frames=k, duration_seconds=None, threshold=0.0, min_gap_seconds=0.0
-        )
-        return found.indices[best]
-
-    row.__doc__ = f"The paper's KeyScore({parts}): the k best of STACFP's single representatives, no gap."
-    return row
-
-
-@lru_cache(maxsize=_KEPT)
-def _more_proposals(footage: Footage, seed: int) -> Proposals:
-    options = SelectOptions()
-    k_max = min(options.max_images, usual_k_max(footage.seconds))
-    found = stacfp(footage.histograms, footage.seconds, k_max=k_max, seed=seed)
-    return with_more_frames(found, footage.histograms, options.max_images)
+def _package(
+    index: VideoIndex,
+    text: EmbeddedText | None,
+    k: int,
+    seed: int,
+    *,
+    options: SelectOptions,
+    task: Task | None,
+) -> Picks:
+    """What the package chooses with these options; `task` None leaves the text out."""
+    options = options.replaced(max_frames=k, seed=seed)
+    query = None
+    if task is not None:
+        text = _needed(text)
+        parts = text.parts if options.choose.method == "moments" else text.whole[None]
+        query = Query(parts, text.baseline, task)
+    choice = choose_frames(proposed(index, propose_options(options)), query, options)
+    return choice.candidates.indices[choice.chosen]
 
 
-def shipped(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
-    """What this package does with a caption, by its defaults; it looks only at frames it would embed."""
-    return _shipped(footage, text, k, seed, "retrieval")
+def _temporal(index: VideoIndex, text: EmbeddedText | None, k: int, seed: int) -> Picks:
+    """The paper's KeyScore(T): the k most typical of STACFP's single representatives."""
+    options = _paper("T").replaced(max_frames=k, seed=seed)
+    narrowed = proposed(index, propose_options(options))
+    # T asks for no text: with a zero one the other parts are flat, and weigh nothing.
+    choice = choose_frames(narrowed, Query(np.zeros((1, index.embedded().shape[1]))), options)
+    return choice.candidates.indices[choice.chosen]
 
 
-def shipped_for_questions(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
-    """What this package does with a question: as with a caption, but a moment must stand out more."""
-    return _shipped(footage, text, k, seed, "question")
+def _paper(parts: str) -> SelectOptions:
+    return SelectOptions.paper(weights=KEYSCORE_WEIGHTS[parts], threshold=0.0)
 
 
-def _shipped(footage: Footage, text: ArrayLike | None, k: int, seed: int, task: Task) -> Picks:
-    guides = text.parts if isinstance(text, Told) else footage.query(text)
-    found, options = _more_proposals(footage, seed), SelectOptions()
-    rows = footage.embeddings[found.indices]
-    scores = keyscore(rows, guides, weights=options.weights, pooling=options.pooling, plain=footage.plain)
-    length = _span(footage)
-    best = select(scores, found.seconds, max_frames=k, duration_seconds=length, task=task, features=rows)
-    return found.indices[best]
+def _published(index: VideoIndex, text: EmbeddedText | None, k: int, seed: int, *, name: str) -> Picks:
+    if name in QUERY_AGNOSTIC:
+        return QUERY_AGNOSTIC[name](index, None, k, seed)
+    return QUERY_AWARE[name](index, _needed(text).whole, k, seed)
 
 
-def shipped_without_text(footage: Footage, text: ArrayLike | None, k: int, seed: int) -> Picks:
-    """What this package does with no text, by its defaults: the frames that cover the video best."""
-    found = proposals(footage, seed)
-    rows, sizes = footage.histograms[found.indices], np.bincount(found.labels)
-    scores = appearance_score(rows, sizes)
-    best = select(
-        scores,
-        found.seconds,
-        max_frames=k,
-        duration_seconds=_span(footage),
-        task="summary",
-        features=rows,
-        sizes=sizes,
-    )
-    return found.indices[best]
+def _needed(text: EmbeddedText | None) -> EmbeddedText:
+    if text is None:
+        raise OptionsError("this selector is guided by a text and got none; give the text's embedding")
+    return text
 
 
-def _span(footage: Footage) -> float:
-    """Length in seconds of what was sampled, the last frame included."""
-    first, last = footage.seconds[[0, -1]]
-    return float(last - first) * len(footage) / max(1, len(footage) - 1)
-
-
-SELECTORS: Mapping[str, Selector] = {
-    "keyframe-llm": shipped,
-    "keyframe-llm question": shipped_for_questions,
-    "keyframe-llm no text": shipped_without_text,
-    "uniform": blind.uniform,
-    "uniform-centres": blind.uniform_centres,
-    "random": blind.by_chance,
-    "scfp": blind.colour_clusters,
-    "katna": blind.katna,
-    "stacfp": blind.spacetime_clusters,
-    "histogram-difference": blind.histogram_difference,
-    "vsumm": blind.vsumm,
-    "top-k": guided.top_k,
-    "top-k-gap": guided.top_k_with_gap,
-    "mmr": guided.mmr,
-    "aks": guided.aks,
-    "bolt": guided.bolt,
-    "mdp3": guided.mdp3,
-    "q-frame": guided.q_frame,
-    "focus": guided.focus,
-    **{f"keyscore {parts}": _keyscore_row(parts) for parts in KEYSCORE_WEIGHTS},
+_DEFAULTS = SelectOptions()
+ROWS: Mapping[str, Row] = {
+    "keyframe-llm": partial(_package, options=_DEFAULTS, task="retrieval"),
+    "keyframe-llm question": partial(_package, options=_DEFAULTS, task="question"),
+    "keyframe-llm no text": partial(_package, options=_DEFAULTS, task=None),
+    **{name: partial(_published, name=name) for name in (*QUERY_AGNOSTIC, *QUERY_AWARE)},
+    **{
+        f"keyscore {parts}": _temporal
+        if parts == "T"
+        else partial(_package, options=_paper(parts), task="retrieval")
+        for parts in KEYSCORE_WEIGHTS
+    },
 }
+"""Every row by its name."""
 
-BLIND = frozenset(
-    {"uniform", "uniform-centres", "random", "scfp", "katna", "stacfp", "histogram-difference", "vsumm"}
-    | {"keyscore T", "keyframe-llm no text"}
-)
+TEXT_FREE = frozenset({*QUERY_AGNOSTIC, "keyscore T", "keyframe-llm no text"})
 """The rows that ask for no text: their frames are the same for every caption, so nothing can leak."""
 
-DRAWN = frozenset({"random", "q-frame", "focus"})
-"""The rows that draw lots: report them as the mean of ten seeds or more."""
+_DESCRIPTIONS = {
+    "keyframe-llm": "What this package does with a caption, by its defaults.",
+    "keyframe-llm question": "What this package does with a question: a moment must stand out more.",
+    "keyframe-llm no text": "What this package does with no text: the frames that cover the video best.",
+}
 
 
-def choose(name: str, footage: Footage, text: ArrayLike | None = None, *, k: int, seed: int = 0) -> Picks:
-    """Select at most k frames by name: indices into the footage, ascending, at least one.
+def describe(name: str) -> str:
+    """One line about a row."""
+    if name in _DESCRIPTIONS:
+        return _DESCRIPTIONS[name]
+    if name.startswith("keyscore "):
+        parts = name.removeprefix("keyscore ")
+        return f"The paper's KeyScore({parts}): the k best of STACFP's single representatives, no gap."
+    rule = (dict(QUERY_AGNOSTIC) | dict(QUERY_AWARE))[name]
+    return (rule.__doc__ or "").split("\n")[0]
 
-    Raises `OptionsError` on an unknown name, a k below 1, or no text where the selector is guided by one.
+
+def choose(name: str, index: VideoIndex, text: EmbeddedText | None = None, *, k: int, seed: int = 0) -> Picks:
+    """Select at most k frames of a dense index by a row's name: indices into its frames, ascending.
+
+    Raises `OptionsError` on an unknown name, a k below 1, or no text where the row is guided by one.
     """
-    if name not in SELECTORS:
-        raise OptionsError(f"selector is {name!r}; choose one of {', '.join(SELECTORS)}")
+    if name not in ROWS:
+        raise OptionsError(f"selector is {name!r}; choose one of {', '.join(ROWS)}")
     if k < 1:
         raise OptionsError(f"k is {k!r}; give a whole number from 1")
-    return np.sort(SELECTORS[name](footage, text, min(k, len(footage)), seed)).astype(np.intp)
+    return np.sort(ROWS[name](index, text, min(k, len(index.seconds)), seed)).astype(np.intp)
