@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from keyframe_llm.arrays import unit_rows
 from keyframe_llm.data import Frames
 from keyframe_llm.encoders import Encoder
-from keyframe_llm.errors import ModelError, OptionsError, shortened
+from keyframe_llm.errors import ModelError, OptionsError, shortened, user_path
 from keyframe_llm.messages import frame_messages
 from keyframe_llm.prompts import Prompts
 from keyframe_llm.selection import Selection
@@ -126,7 +126,7 @@ def read_labels(path: str | Path) -> list[str]:
     the file cannot be read or holds fewer than two labels.
     """
     try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
+        lines = user_path("labels", path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise OptionsError(
             f"the labels {str(path)!r} cannot be read ({error}); give a text file, a label a line"

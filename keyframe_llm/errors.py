@@ -1,4 +1,4 @@
-"""What can go wrong, as a tree, and the checks of numbers that raise it.
+"""What can go wrong, as a tree, and the checks of values that raise it.
 
 KeyframeError
 ├── VideoError      the video cannot be opened or holds no picture
@@ -11,6 +11,8 @@ exits with status 2.
 
 import math
 from numbers import Integral, Real
+from os import PathLike, fspath
+from pathlib import Path
 
 __all__ = [
     "KeyframeError",
@@ -20,6 +22,7 @@ __all__ = [
     "check_number",
     "check_whole",
     "shortened",
+    "user_path",
 ]
 
 
@@ -66,3 +69,13 @@ def shortened(value: object, letters: int = 80) -> str:
     """The value as an error message shows it."""
     text = repr(value)
     return text if len(text) <= letters else f"{text[:letters]}…"
+
+
+def user_path(name: str, value: str | PathLike[str]) -> Path:
+    """The path with a leading `~` expanded; raises `OptionsError` where that user or home is not known."""
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise OptionsError(
+            f"{name} is {shortened(fspath(value))}, and that home folder is not known; give a full path"
+        ) from error

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar
 
-from keyframe_llm.errors import ModelError
+from keyframe_llm.errors import ModelError, user_path
 
 __all__ = [
     "LOADING",
@@ -53,7 +53,7 @@ def load_local_first(name: str, load: Callable[[str, bool], T], *, ways_out: str
 
 
 def _load_local_first(name: str, load: Callable[[str, bool], T], ways_out: str) -> T:
-    folder = Path(name).expanduser()
+    folder = user_path("model", name)
     if folder.exists() or not _is_hub_id(name):
         _check_folder(name, "config.json", ways_out)
         with _one_line_errors(name, ways_out):
@@ -135,7 +135,7 @@ def _is_hub_id(name: str) -> bool:
 
 
 def _check_folder(name: str, config_file: str, ways_out: str) -> None:
-    folder = Path(name).expanduser()
+    folder = user_path("model", name)
     if not name or not folder.is_dir():
         raise ModelError(f"{name!r} is neither a folder nor the id of a repository on the hub; {ways_out}")
     if not (folder / config_file).is_file():

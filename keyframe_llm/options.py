@@ -119,7 +119,10 @@ def _documented(stage: type[T]) -> type[T]:
 @_documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeOptions:
-    """Which frames of a file are sampled, and how they are decoded. Raises `OptionsError` out of range."""
+    """Which frames of a file are sampled, and how they are decoded. Raises `OptionsError` out of range.
+
+    `backend` may also be a function that opens a path and returns a `Decoder`.
+    """
 
     fps: float = _option(
         2.0,
@@ -143,7 +146,7 @@ class DecodeOptions:
         high=1 << 31,
     )
     backend: Backend | Callable[..., Any] = _option(
-        "pyav", "The decoder: `pyav`, `decord` where it is installed, or a function that opens a path."
+        "pyav", "The decoder: `pyav`, or `decord` where it is installed."
     )
     hardware: str | None = _option(
         None,
@@ -175,7 +178,7 @@ class ProposeOptions:
     )
     gamma_time: float = _option(
         5.0,
-        "γ_time of STACFP: the weight of time against colour, 5–20 in the paper, 0–50 here.",
+        "γ_time of STACFP: the weight of time against colour; the paper takes 5–20.",
         low=0,
         high=50,
     )
@@ -207,7 +210,7 @@ class ScoreOptions:
 
     weights: tuple[float, float, float] = _option(
         (0.5, 0.0, 0.5),
-        "α, β, γ of equation 1 (semantic, temporal, drop), each 0–1, together 1.",
+        "α, β, γ of equation 1 (semantic, temporal, drop); together they are 1.",
         low=0,
         high=1,
         metavar="S,T,D",
@@ -232,11 +235,14 @@ class ScoreOptions:
 @_documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChooseOptions:
-    """Which of the scored candidates become key frames. Raises `OptionsError` out of range."""
+    """Which of the scored candidates become key frames. Raises `OptionsError` out of range.
+
+    `method` may also be a function of one's own (see `scoring.selectors.Selector`).
+    """
 
     method: str | Callable[..., Any] = _option(
         "moments",
-        "The selector: `moments`, `paper`, a published selector by its name, or a function of your own.",
+        "The selector: `moments`, the default; `paper`; or a published one by its name.",
         metavar="NAME",
     )
     max_frames: int = _option(3, "At most this many key frames.", low=1, high=64)
@@ -245,7 +251,7 @@ class ChooseOptions:
     )
     threshold: float | None = _option(
         None,
-        "Keep frames scoring at least this, 0–1; without it the task and the scores decide.",
+        "Keep frames scoring at least this; without it the task and the scores decide.",
         low=0,
         high=1,
     )

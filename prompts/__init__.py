@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from keyframe_llm.errors import OptionsError
+from keyframe_llm.errors import OptionsError, user_path
 
 __all__ = ["PromptName", "Prompts", "default_prompts"]
 
@@ -34,7 +34,7 @@ class Prompts:
 
     def __init__(self, folder: str | Path | None = None) -> None:
         """Raises `OptionsError` for a folder that is none, or a file that no prompt is read from."""
-        self.folder = None if folder is None else Path(folder).expanduser()
+        self.folder = None if folder is None else user_path("prompts", folder)
         self._texts: dict[str, str] = {}
         for name in _PLACEHOLDERS:
             self._texts[name] = self._read(name)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
+from keyframe_llm.errors import user_path
+
 __all__ = ["DRAWN", "OUTSIDE_WORLD", "encoder_path", "is_drawn", "is_embedded", "vlm_path", "world_warnings"]
 
 OUTSIDE_WORLD = (
@@ -55,7 +57,7 @@ def is_embedded(model: object) -> bool:
     if not isinstance(name, (str, PathLike)):
         return False
     folders = (encoder_path().resolve(), vlm_path().resolve())
-    return name == "cartoon" or Path(name).expanduser().resolve() in folders
+    return name == "cartoon" or user_path("model", name).resolve() in folders
 
 
 def _is_file(path: str) -> bool:

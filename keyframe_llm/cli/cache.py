@@ -34,6 +34,8 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Show the entries by kind, or clear them. Raises `OptionsError` where the folder forbids it."""
     store = Store()
+    if store.folder is None:
+        raise OptionsError(str(store.problem))
     try:
         cleared = store.clear() if args.clear else None
         entries = store.entries()

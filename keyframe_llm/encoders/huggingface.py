@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.encoders.base import DEFAULT_IMAGE_SIZE, WAYS_OUT, TorchEncoder, placement
+from keyframe_llm.errors import user_path
 from keyframe_llm.hub import (
     cached_folder,
     check_tokenizer,
@@ -103,7 +103,7 @@ def _pooled(output: Any) -> torch.Tensor:
 
 def stated_image_size(name: str) -> int | None:
     """What `image_size` will be, from the small files beside the weights; None where only loading tells."""
-    local = Path(name).expanduser()
+    local = user_path("encoder", name)
     folder = local if local.exists() else cached_folder(name, "config.json")
     if folder is None or not has_weights(folder):
         return None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.encoders.base import WAYS_OUT, TorchEncoder, placement
-from keyframe_llm.errors import ModelError
+from keyframe_llm.errors import ModelError, user_path
 from keyframe_llm.hub import LOADING, cached_folder, fetch_folder, has_weights, one_line, stated
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class OpenClipEncoder(TorchEncoder):
 
 def stated_image_size(name: str) -> int | None:
     """What `image_size` will be, from the small file beside the weights; None where only loading tells."""
-    folder: Path | None = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
+    folder: Path | None = user_path("encoder", name.removeprefix(FOLDER_PREFIX))
     if name.startswith(HUB_PREFIX):
         folder = cached_folder(name.removeprefix(HUB_PREFIX), "open_clip_config.json")
     if folder is None or not has_weights(folder):
@@ -91,7 +91,7 @@ def _open_clip_folder(name: str) -> Path:
     if name.startswith(HUB_PREFIX):
         folder = _open_clip_snapshot(name.removeprefix(HUB_PREFIX))
     else:
-        folder = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
+        folder = user_path("encoder", name.removeprefix(FOLDER_PREFIX))
         if not (folder / "open_clip_config.json").is_file():
             raise ModelError(f"the folder {str(folder)!r} holds no open_clip_config.json; {WAYS_OUT}")
     if not has_weights(folder):

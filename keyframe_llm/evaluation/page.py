@@ -75,8 +75,8 @@ def comparison(
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{_STYLE}</style><h1>{html.escape(text)}</h1>"
         f"<p>{html.escape(title)}: at most {most} of {len(index.seconds)} sampled frames, by every selector, "
-        "on the same embeddings. The curve is the similarity of each frame with the text; lines mark what was "
-        f"chosen.</p>{rows}</html>\n"
+        "on the same embeddings. The curve is the similarity of each frame with the text; lines mark what "
+        f"was chosen.</p>{rows}</html>\n"
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.errors import check_whole
+from keyframe_llm.errors import OptionsError, check_whole, user_path
 
 __all__ = ["Entry", "Store", "cache_folder", "content_digest", "make_key", "model_identity"]
 
@@ -51,24 +51,36 @@ class Entry:
 
 
 def cache_folder() -> Path:
-    """Where entries are kept: `$KEYFRAME_LLM_CACHE`, or `keyframe_llm` in the user's cache folder."""
+    """Where entries are kept: `$KEYFRAME_LLM_CACHE`, or `keyframe_llm` in the user's cache folder.
+
+    Raises `OptionsError` where the user has no home folder.
+    """
     if named := os.environ.get(FOLDER_VARIABLE):
-        return Path(named).expanduser()
+        return user_path(FOLDER_VARIABLE, named)
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "keyframe_llm"
+    return user_path(f"the cache folder (see {FOLDER_VARIABLE})", base) / "keyframe_llm"
 
 
 class Store:
     """Sets of arrays and texts on disk, at most `max_bytes` of them together."""
 
     def __init__(self, folder: Path | None = None, *, max_bytes: int = MAX_BYTES) -> None:
-        self.folder, self.max_bytes = folder or cache_folder(), check_whole("max_bytes", max_bytes, 1)
+        self.max_bytes = check_whole("max_bytes", max_bytes, 1)
         self.problem: str | None = None
         """Why nothing could be written, where that was so; the work goes on without."""
+        self.folder: Path | None = folder
+        """Where the entries lie; None where no folder is known, and nothing is kept."""
+        if folder is None:
+            try:
+                self.folder = cache_folder()
+            except OptionsError as error:
+                self.problem = f"nothing is kept on disk: {error}"
 
     def get(self, key: str) -> dict[str, Value] | None:
         """The values stored under a key, or None; a damaged entry is dropped and counts as none."""
-        path = self._path(key)
+        if self.folder is None:
+            return None
+        path = self._path(self.folder, key)
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 values = {name: stored[name] for name in stored.files}
@@ -83,20 +95,23 @@ class Store:
 
     def put(self, key: str, values: Mapping[str, Value]) -> None:
         """Store values under a key, then drop what was unused longest until the rest fits."""
+        folder = self.folder
+        if folder is None:
+            return
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, name = tempfile.mkstemp(suffix=_UNFINISHED, dir=self.folder)
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, name = tempfile.mkstemp(suffix=_UNFINISHED, dir=folder)
             try:
                 with os.fdopen(handle, "wb") as file:
                     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in values.items()}
                     np.savez_compressed(file, **arrays)
-                Path(name).replace(self._path(key))
+                Path(name).replace(self._path(folder, key))
             except BaseException:
                 Path(name).unlink(missing_ok=True)
                 raise
             self._make_room()
         except OSError as error:
-            self.problem = f"nothing is kept in {self.folder} ({error.strerror or error})"
+            self.problem = f"nothing is kept in {folder} ({error.strerror or error})"
 
     def entries(self) -> list[Entry]:
         """All entries, the longest unused first."""
@@ -110,11 +125,12 @@ class Store:
                 entry.path.unlink()
         return len(found)
 
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}{_SUFFIX}"
+    @staticmethod
+    def _path(folder: Path, key: str) -> Path:
+        return folder / f"{key}{_SUFFIX}"
 
     def _found(self, suffix: str) -> Iterator[Entry]:
-        if not self.folder.is_dir():
+        if self.folder is None or not self.folder.is_dir():
             return
         for path in self.folder.glob(f"*{suffix}"):
             with contextlib.suppress(FileNotFoundError):
@@ -169,7 +185,7 @@ def model_identity(name: object) -> str | None:
 
         folder = encoder_path().parent
     else:
-        folder = Path(plain).expanduser()
+        folder = user_path("model", plain)
     if folder.is_dir():
         files = sorted(file for file in folder.rglob("*") if file.is_file())
         states = [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from keyframe_llm.errors import OptionsError
+from keyframe_llm.errors import OptionsError, shortened
 
 if TYPE_CHECKING:
     from keyframe_llm.selection import Selection
@@ -81,7 +81,7 @@ def save_selection(selection: Selection, folder: str | Path) -> dict[str, Path]:
     result = selection_dict(selection)
     for keyframe, image in zip(result["keyframes"], images, strict=True):
         keyframe["image"] = image
-    text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
+    text = _json_text(result)
     paths = {f"keyframe_{i + 1}": target / name for i, name in enumerate(images)}
     paths |= {"json": target / "selection.json"}
     paths |= {"contact_sheet": target / "contact_sheet.png", "scores": target / "scores.png"}
@@ -99,9 +99,23 @@ def save_selection(selection: Selection, folder: str | Path) -> dict[str, Path]:
     return paths
 
 
+def _json_text(result: dict[str, Any]) -> str:
+    """Readable JSON; a name or caption that is not valid Unicode is written in escapes."""
+    text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(result, indent=2, allow_nan=False)
+    return text
+
+
 def _refuse_to_overwrite(target: Path, names: list[str]) -> None:
     try:
         held = [name for name in names if (target / name).exists()]
+    except (OSError, ValueError) as error:
+        name = shortened(str(target))
+        raise OptionsError(f"{name} cannot be a folder ({type(error).__name__}); give another one") from error
+    try:
         ours = not held or "keyframes" in json.loads((target / "selection.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         ours = False

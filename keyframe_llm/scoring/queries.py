@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.arrays import unit_rows
-from keyframe_llm.errors import OptionsError
+from keyframe_llm.errors import OptionsError, shortened
 from keyframe_llm.options import Guide, Task
 
 __all__ = ["Query", "caption_parts", "checked_text", "query_kind", "query_texts", "question_parts"]
@@ -50,6 +50,10 @@ def checked_text(name: str, value: str | None) -> str | None:
         return None
     if not isinstance(value, str):
         raise OptionsError(f"the {name} is a {type(value).__name__}; give a text")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise OptionsError(f"the {name} is not valid Unicode ({shortened(value)}); give a text") from error
     if not value.strip():
         raise OptionsError(f"the {name} is empty; give a text or leave it out")
     return value.strip()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from keyframe_llm.encoders.base import checked_device
 from keyframe_llm.errors import ModelError, OptionsError, check_whole
 from keyframe_llm.hub import check_tokenizer, load_local_first, load_weights, one_line
+from keyframe_llm.messages.markers import without_markers
 from keyframe_llm.vlm.protocol import Messages, Normalise
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class TransformersVLM:
         self._tokenizer.padding_side = "left"  # a batch must end where its answers begin
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
+        self._markers = _markers(self._processor)
         self._batch_size = batch_size
         bound = _area_bound(self._processor.image_processor, max_image_tokens)
         self._processor_kwargs = {**bound, **(processor_kwargs or {})}
@@ -149,7 +151,7 @@ class TransformersVLM:
 
     def _inputs(self, conversations: Sequence[Messages]) -> Any:
         inputs = self._processor.apply_chat_template(
-            list(conversations),
+            [without_markers(messages, self._markers) for messages in conversations],
             tokenize=True,
             add_generation_prompt=True,
             return_dict=True,
@@ -219,6 +221,15 @@ def _load(source: str, options: Mapping[str, Any], local: bool) -> tuple[Any, An
     check_tokenizer(processor.tokenizer)
     model = load_weights(AutoModelForImageTextToText, source, local_files_only=local, **options)
     return model, processor
+
+
+def _markers(processor: Any) -> list[str]:
+    """The words that stand for pictures, turns and the like in a prompt of this model."""
+    tokenizer = processor.tokenizer
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    special = [token.content for token in added if token.special]
+    placeholders = [getattr(processor, f"{kind}_token", None) for kind in ("image", "video", "audio")]
+    return [*tokenizer.all_special_tokens, *special, *(str(one) for one in placeholders if one is not None)]
 
 
 def _area_bound(image_processor: Any, tokens: int) -> dict[str, Any]:
