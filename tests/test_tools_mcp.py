@@ -36,9 +36,9 @@ from keyframe_llm.cartoon.world.scenes import random_clip
 from keyframe_llm.cartoon.world.video import write_clip
 from keyframe_llm.cli import main
 from keyframe_llm.tools import Limits, Toolbox
+from keyframe_llm.tools.http_app import http_app
 from keyframe_llm.tools.mcp_server import mcp_server, skill
 from keyframe_llm.tools.pictures import FolderPictures, MemoryPictures
-from keyframe_llm.tools.serve import http_app
 
 CLIPS = demo_video().parent
 TOKEN = "a-token-of-no-other-use"

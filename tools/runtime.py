@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from pathlib import Path
+from queue import LifoQueue
 from typing import Any, TypeVar
 
 import numpy as np
@@ -106,7 +107,11 @@ class ToolRuntime:
         vlm = SharedVLM(model, device=device, checkpoint=check_current_job, **model_options)
         shared_encoder = SharedEncoder(encoder, device=device, checkpoint=check_current_job)
         options = SelectOptions(max_picture_pixels=self.limits.max_pixels)
-        self._llm = KeyframeLLM(vlm, shared_encoder, options=options, progress=report_progress)
+        # One for each thread: a call that is stuck in a step of a model must not hold up another one. The one
+        # that was used last is taken first, because it remembers the video of the call before.
+        self._llms: LifoQueue[KeyframeLLM] = LifoQueue()
+        for _ in range(self.limits.concurrent_calls):
+            self._llms.put(KeyframeLLM(vlm, shared_encoder, options=options, progress=report_progress))
         self._pool = JobPool(self.limits)
 
     @property
@@ -149,9 +154,9 @@ class ToolRuntime:
         if job is None:
             job = Job(self.limits.timeout_seconds)
             return self.wait(job, self.submit(job, lambda: self.run(video, work)))
-        with self._open(video, job) as file, self._public_errors(file):
+        with self._open(video, job) as file, self._public_errors(file), self._taken_llm() as llm:
             check_header(file.path, self.limits, job.check)
-            return work(OpenedVideo(self, self._llm, file))
+            return work(OpenedVideo(self, llm, file))
 
     def submit(self, job: Job, work: Callable[[], T]) -> Future[T]:
         """Run `work` when a thread is free; raises `ToolError` where too many calls are waiting."""
@@ -166,6 +171,14 @@ class ToolRuntime:
         finally:
             job.stop()
             future.cancel()
+
+    @contextmanager
+    def _taken_llm(self) -> Iterator[KeyframeLLM]:
+        llm = self._llms.get()
+        try:
+            yield llm
+        finally:
+            self._llms.put(llm)
 
     @contextmanager
     def _open(self, video: str, job: Job) -> Iterator[AllowedFile]:

@@ -3,42 +3,57 @@
 from __future__ import annotations
 
 import argparse
-import hmac
-import ipaddress
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from keyframe_llm.errors import OptionsError
+from keyframe_llm.tools.text import printable, printable_lines
 
-__all__ = ["http_app", "run"]
+if TYPE_CHECKING:
+    from keyframe_llm.tools.functions import Toolbox
 
-_MOST_BODY_BYTES = 1 << 18  # the longest arguments the schemas allow are far shorter
-_MOST_CONNECTIONS = 512
+__all__ = ["PrintableFormatter", "run"]
+
 _SHORTEST_TOKEN = 16
-
-_Scope = MutableMapping[str, Any]
-_App = Callable[[_Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+_SECONDS_TO_END = 5
+_INTERRUPTED = 130
+_BACKLOG = 2048
 
 
 def run(args: argparse.Namespace) -> None:
     """Serve until the client disconnects. Raises `OptionsError` for a missing SDK or a wrong option."""
     try:
-        import anyio
-        from mcp.server.stdio import stdio_server
-
-        from keyframe_llm.tools.functions import Toolbox
-        from keyframe_llm.tools.limits import Limits
         from keyframe_llm.tools.mcp_server import mcp_server
-        from keyframe_llm.tools.pictures import MemoryPictures
     except ModuleNotFoundError as error:
         raise OptionsError(f"{error.name} is missing; run `pip install 'keyframe-llm[agents]'`") from error
+    token = _token(args) if args.http else None
+    toolbox = _toolbox(args)
+    server = mcp_server(toolbox)
+    _log_to_stderr()
+    with _Ending(toolbox) as ending:
+        if args.http:
+            _serve_http(server, args, token, ending)
+        else:
+            _serve_stdio(server)
+
+
+def _toolbox(args: argparse.Namespace) -> Toolbox:
+    from keyframe_llm.tools.functions import Toolbox
+    from keyframe_llm.tools.limits import Limits
+    from keyframe_llm.tools.pictures import MemoryPictures
+
     names = {field.name for field in fields(Limits)}
     limits = {name: value for name, value in vars(args).items() if name in names and value is not None}
     model = {"model": args.model} if args.model else {}
-    token = _token(args) if args.http else None
-    toolbox = Toolbox(
+    return Toolbox(
         **model,
         encoder=args.encoder,
         roots=args.root or ["."],
@@ -47,80 +62,124 @@ def run(args: argparse.Namespace) -> None:
         pictures=MemoryPictures(),
         device=args.device,
     )
-    server = mcp_server(toolbox)
 
-    async def serve_stdio() -> None:
+
+def _serve_stdio(server: Any) -> None:
+    import anyio
+    from mcp.server.stdio import stdio_server
+
+    async def serve() -> None:
         async with stdio_server() as (reader, writer):
             await server.run(reader, writer, server.create_initialization_options())
 
-    with toolbox:
-        if args.http:
-            import uvicorn
-
-            app = http_app(server, args.host, token=token, public_names=args.public_name or ())
-            uvicorn.run(
-                app,
-                host=args.host,
-                port=args.port,
-                log_level="warning",
-                limit_concurrency=_MOST_CONNECTIONS,
-                timeout_graceful_shutdown=5,
-            )
-        else:
-            anyio.run(serve_stdio)
+    anyio.run(serve)
 
 
-def http_app(server: Any, host: str, *, token: str | None = None, public_names: Sequence[str] = ()) -> _App:
-    """The server as an ASGI app, at `/mcp`, for a socket bound to `host`.
+def _serve_http(server: Any, args: argparse.Namespace, token: str | None, ending: _Ending) -> None:
+    import uvicorn
 
-    A request must name this machine, or one of `public_names`, in its Host header, and in Origin if it has
-    that header: a web page cannot reach the server through a name of its own. With a `token`, a request must
-    carry it. Raises `OptionsError` if other machines could connect without one.
-    """
-    from mcp.server.transport_security import TransportSecuritySettings
+    from keyframe_llm.tools.connections import Connections, protocol_of
+    from keyframe_llm.tools.http_app import http_app
 
-    if not _is_loopback(host) and not token:
-        raise OptionsError(f"--host {host} is reached from other machines; give --token-file, or 127.0.0.1")
-    if host in ("0.0.0.0", "::") and not public_names:
-        raise OptionsError(f"--host {host} has no name of its own; say with --public-name how it is called")
-    own = ("127.0.0.1", "localhost", "[::1]") if _is_loopback(host) else (host,)
-    names = [pattern for name in (*own, *public_names) for pattern in (name, f"{name}:*")]
-    app = server.streamable_http_app(
-        max_request_body_size=_MOST_BODY_BYTES,
-        transport_security=TransportSecuritySettings(
-            enable_dns_rebinding_protection=True,
-            allowed_hosts=names,
-            allowed_origins=[f"{scheme}://{name}" for scheme in ("http", "https") for name in names],
-        ),
+    connections = Connections()
+    app = http_app(
+        server, args.host, token=token, public_names=args.public_name or (), connections=connections
     )
-    return _TokenCheck(app, token) if token else app
+    config = uvicorn.Config(
+        app,
+        http=protocol_of(connections),
+        log_config=None,
+        log_level="warning",
+        limit_concurrency=connections.most + 1,
+        timeout_graceful_shutdown=_SECONDS_TO_END,
+    )
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            ending.on_signal(sig, frame)
+            super().handle_exit(sig, frame)
+
+    with _listening(args.host, args.port) as listener:
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        print(f"keyframe-llm: serving at http://{shown}:{port}/mcp", file=sys.stderr, flush=True)
+        Server(config).run(sockets=[listener])
 
 
-class _TokenCheck:
-    """Passes on the requests that carry the token."""
-
-    def __init__(self, app: _App, token: str) -> None:
-        self._app, self._token = app, token.encode()
-
-    async def __call__(self, scope: _Scope, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
-        if scope["type"] == "http" and not self._has_token(scope):
-            headers = [(b"www-authenticate", b"Bearer"), (b"content-length", b"0")]
-            await send({"type": "http.response.start", "status": 401, "headers": headers})
-            await send({"type": "http.response.body", "body": b""})
-        else:
-            await self._app(scope, receive, send)
-
-    def _has_token(self, scope: _Scope) -> bool:
-        headers = [value for name, value in scope["headers"] if name == b"authorization"]
-        kind, _, token = (headers[0] if len(headers) == 1 else b"").partition(b" ")
-        return kind.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._token)
-
-
-def _is_loopback(host: str) -> bool:
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens at an address. Raises `OptionsError` where that cannot be had."""
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            if os.name == "posix":
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(_BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except (OSError, OverflowError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise OptionsError(f"--host {host} --port {port}: {why}; give another port or address") from error
+    return listener
+
+
+class _Ending:
+    """Ends a server in an orderly way and soon, also on a signal: calls are stopped, temporary files deleted.
+
+    A call that is inside a step of a model or of FFmpeg cannot be stopped; the process ends without it.
+    """
+
+    def __init__(self, toolbox: Toolbox) -> None:
+        self._toolbox = toolbox
+        self._status: int | None = None
+
+    def __enter__(self) -> _Ending:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._toolbox.end(_SECONDS_TO_END) or self._status is not None:
+            _exit(self._status or 0)
+
+    def on_signal(self, number: int, _: FrameType | None) -> None:
+        """End the process. In a thread of its own: this one may hold a lock that is needed for it."""
+        self._status = _INTERRUPTED if number == signal.SIGINT else 0
+        threading.Thread(target=self._end, daemon=True).start()
+
+    def _end(self) -> None:
+        self._toolbox.end(_SECONDS_TO_END)
+        _exit(self._status or 0)
+
+
+def _exit(status: int) -> None:
+    """End the process without waiting for threads: one of them reads from stdin until its next line."""
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+class PrintableFormatter(logging.Formatter):
+    """Escapes what names of files, hosts and requests may hold, so that they cannot write on a terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # the name in `logging`
+        """The line of a record."""
+        record.message = printable(record.message, None)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        """The lines of a traceback."""
+        return printable_lines(super().formatException(ei))
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def _token(args: argparse.Namespace) -> str | None:
