@@ -11,6 +11,7 @@ import pytest
 
 from keyframe_llm import KeyframeLLM, OptionsError, SelectOptions
 from keyframe_llm.scoring.choose import select
+from keyframe_llm.scoring.cover import cover
 
 SECONDS = np.arange(10.0)
 SCORES = np.array([0.1, 0.2, 0.9, 0.3, 0.1, 0.8, 0.2, 0.1, 0.7, 0.1])
@@ -44,15 +45,7 @@ def test_excluding_widens_to_the_gap_between_key_frames() -> None:
 
 def test_what_was_seen_counts_as_covered_in_a_summary() -> None:
     features = np.array([[1, 0, 0]] * 4 + [[0, 1, 0]] * 4 + [[0, 0, 1]] * 2, float)
-    covered = select(
-        np.full(10, 0.5),
-        SECONDS,
-        max_frames=2,
-        duration_seconds=10.0,
-        task="summary",
-        features=features,
-        exclude_seconds=[1.0],
-    )
+    covered, _ = cover(SECONDS, features, np.ones(10), max_frames=2, gap_seconds=1.0, exclude_seconds=[1.0])
     assert [int(features[i].argmax()) for i in covered] == [1, 2]
 
 
