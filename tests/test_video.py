@@ -86,14 +86,14 @@ def _time_scale(path: Path) -> int:
 
 
 @pytest.mark.parametrize("reordered", ["0", "2"])
-def test_the_length_of_a_stream_without_times_is_known_once_it_is_read(
+def test_the_length_of_a_stream_without_times_is_counted(
     reordered: str, videos: Any, tmp_path: Path
 ) -> None:
     path = videos.draw(tmp_path / "raw.h264", STEADY[:50], options={"g": "20", "bf": reordered})
     with open_video(path) as video:
-        assert video.info.duration_seconds is None
+        assert video.info.duration_seconds == pytest.approx(2.0, abs=0.05)
         samples = list(video.sample(0.2, short_side=64))
-        assert [videos.number(image) for _, image in samples] == [*range(0, 50, 5), 49]
+        assert [videos.number(image) for _, image in samples] == list(range(0, 50, 5))
         assert video.info.duration_seconds == pytest.approx(2.0, abs=0.05)
         assert videos.number(video.decode_at([samples[4][0]]).images[0]) == 20
 

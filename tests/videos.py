@@ -60,19 +60,26 @@ def draw(
     rate: int = 25,
     images: Sequence[np.ndarray] | None = None,
     colour: dict[str, int] | None = None,
+    container_format: str | None = None,
+    time_base: Fraction | None = None,
+    first_number: int = 0,
+    sound_seconds: float = 0.0,
 ) -> Path:
-    """Encode one numbered picture (or one of `images`) for each time in `seconds`."""
-    with av.open(str(path), "w") as container:
+    """Encode one numbered picture (or one of `images`) for each time in `seconds`, and silence if wanted."""
+    with av.open(str(path), "w", format=container_format) as container:
         stream: Any = container.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height = size
         stream.pix_fmt = pixels
-        stream.codec_context.time_base = Fraction(1, 1000) if codec != "mpeg4" else Fraction(1, rate)
+        usual = Fraction(1, 1000) if codec != "mpeg4" else Fraction(1, rate)
+        stream.codec_context.time_base = time_base or usual
+        heard = 0
+        sound = container.add_stream("aac", rate=8000, layout="mono") if sound_seconds else None
         if pixel_shape is not None:
             stream.codec_context.sample_aspect_ratio = pixel_shape
         for name, value in (colour or {}).items():
             setattr(stream.codec_context, name, value)
         for i, second in enumerate(seconds):
-            image = picture(i % 256, *size) if images is None else images[i]
+            image = picture((first_number + i) % 256, *size) if images is None else images[i]
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             if colour:
                 frame = frame.reformat(
@@ -80,9 +87,25 @@ def draw(
                 )
             base = stream.codec_context.time_base
             frame.pts, frame.time_base = round(second / base), base
+            if sound is not None:
+                heard = _add_silence(container, sound, heard, min(second, sound_seconds))
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+        if sound is not None:
+            _add_silence(container, sound, heard, sound_seconds)
+            container.mux(sound.encode(None))
     return path
+
+
+def _add_silence(container: Any, sound: Any, start: int, until_seconds: float) -> int:
+    """Add silence from one sample on; returns the sample that comes next."""
+    rate, length = sound.codec_context.sample_rate, 1024
+    while start < until_seconds * rate:
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, length), np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), start
+        container.mux(sound.encode(frame))
+        start += length
+    return start
 
 
 def set_matrix(path: Path, a: int, b: int, c: int, d: int) -> Path:

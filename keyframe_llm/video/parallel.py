@@ -11,20 +11,23 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain, count
+from itertools import chain, count, islice
 from queue import SimpleQueue
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.video.decoder import Mode, Segment
+from keyframe_llm.video.decoder import Mode, Samples, Segment
 from keyframe_llm.video.geometry import Geometry
 from keyframe_llm.video.reader import FrameReader, Skip, TimedFrame
 from keyframe_llm.video.sampling import TimedSource, sample_times
 from keyframe_llm.video.seek import FrameCursor, KeyFrameCursor
 
-__all__ = ["DecodeWorker", "SegmentSamples", "Window", "available_cores", "decode_in_order"]
+__all__ = ["EXTRA_SAMPLES", "DecodeWorker", "SegmentSamples", "Window", "available_cores", "decode_in_order"]
+
+EXTRA_SAMPLES = 16
+"""The last segment may give this many samples more than planned, if the file is longer than it seemed."""
 
 
 class Window(NamedTuple):
@@ -42,6 +45,8 @@ class SegmentSamples(NamedTuple):
     pictures: list[tuple[float, NDArray[np.uint8]]]
     ended: bool
     """Whether the file ended before the wanted times did."""
+    unfinished: bool
+    """Whether there were more pictures than may wait in memory; it is the last segment, then."""
 
 
 class DecodeWorker:
@@ -53,12 +58,15 @@ class DecodeWorker:
         self._open_reader, self._geometry, self._keys = open_reader, geometry, keys
         self._readers: dict[str, FrameReader] = {}
 
-    @property
-    def readers(self) -> list[FrameReader]:
-        """The readers opened so far."""
-        return list(self._readers.values())
-
     def decode(self, segment: Segment, window: Window, *, last: bool) -> SegmentSamples:
+        """The samples of one segment; a few more of the last one, if the file goes on."""
+        most = len(segment.wanted) + EXTRA_SAMPLES
+        pictures = list(islice(self.stream(segment, window, last=last), most))
+        return SegmentSamples(
+            pictures, len(pictures) < len(segment.wanted) and self._at_end(), len(pictures) == most
+        )
+
+    def stream(self, segment: Segment, window: Window, *, last: bool) -> Samples:
         """Sample one segment; the last one is sampled to the end of the file, wherever that is."""
         wanted: Iterator[float] = iter(segment.wanted.tolist())
         if last and segment.mode != "seek":
@@ -66,14 +74,8 @@ class DecodeWorker:
             wanted = chain(wanted, (segment.wanted[-1] + i * segment.stride_seconds for i in steps))
         sources = self._sources(segment.mode, segment.stride_seconds)
         start, end, duration, side = window
-        found = sample_times(sources, segment.stride_seconds, start, end, duration, wanted)
-        pictures = [(timed.seconds, self._geometry.picture(timed.frame, side)) for timed in found]
-        return SegmentSamples(pictures, len(pictures) < len(segment.wanted) and self._at_end())
-
-    def close(self) -> None:
-        """Free the file."""
-        for reader in self._readers.values():
-            reader.close()
+        for timed in sample_times(sources, segment.stride_seconds, start, end, duration, wanted):
+            yield timed.seconds, self._geometry.picture(timed.frame, side)
 
     def _sources(self, mode: Mode, stride: float) -> list[TimedSource[TimedFrame]]:
         exact = _LazyCursor(lambda: self._cursor("DEFAULT", jump=True))
@@ -93,7 +95,7 @@ class DecodeWorker:
         return self._readers[use]
 
     def _at_end(self) -> bool:
-        return any(reader.ended_by is not None for reader in self.readers)
+        return any(reader.ended_by is not None for reader in self._readers.values())
 
 
 class _LazyCursor:

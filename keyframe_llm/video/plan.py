@@ -29,6 +29,8 @@ from keyframe_llm.video.sparse import plan_sparsely
 
 __all__ = ["choose_plan"]
 
+_MOST_WANTED = 2_000_000  # times; for more, no list of them is made, and the file is read from start to end
+
 
 def choose_plan(
     survey: Survey,
@@ -42,10 +44,12 @@ def choose_plan(
     With `sparse_stride_seconds` the plan may be sparse, with that stride in the parts in which most changes.
     """
     end = min(end_seconds, survey.duration_seconds)
+    if (end - start_seconds) / stride_seconds > _MOST_WANTED:
+        survey = replace(survey, key_seconds=None)
     cost, plan = _plan_exactly(survey, stride_seconds, start_seconds, end)
-    if sparse_stride_seconds is not None and survey.key_seconds is not None and np.isfinite(end):
+    if sparse_stride_seconds is not None and _can_seek(survey, end):
         strides = (stride_seconds, sparse_stride_seconds)
-        sparse = plan_sparsely(survey, survey.key_seconds, strides, start_seconds, end)
+        sparse = plan_sparsely(survey, strides, start_seconds, end)
         # An exact plan with a long stride is cheap but misses much: compare with the dense plan.
         dense_cost, _ = _plan_exactly(survey, min(strides), start_seconds, end)
         if sparse is not None and sparse[0] < dense_cost * WORTHWHILE_SHARE:
@@ -65,14 +69,18 @@ def _plan_exactly(survey: Survey, stride: float, start: float, end: float) -> tu
         options.append((frames * REFERENCE_SHARE, DecodePlan("reference", reason)))
     keys = survey.key_seconds
     if keys is not None and np.isfinite(end):
-        options += _key_frame_plans(keys, frames, stride, start, end, reference_only)
+        options += _key_frame_plans(survey, keys, frames, (stride, start, end))
     cost, plan = min(options, key=lambda option: option[0])
     if cost > frames * WORTHWHILE_SHARE:
         cost, plan = options[0]
-    if keys is None or not np.isfinite(end):
+    if keys is None or not _can_seek(survey, end):
         return cost, plan
     wanted = np.arange(start, max(end, start + stride / 2), stride)
     return cost, replace(plan, segments=tuple(_segments(plan.mode, wanted, keys, stride)))
+
+
+def _can_seek(survey: Survey, end: float) -> bool:
+    return survey.key_seconds is not None and survey.exact_seeks and bool(np.isfinite(end))
 
 
 def _segments(mode: Mode, wanted: Times, keys: Times, stride: float) -> Iterator[Segment]:
@@ -87,9 +95,13 @@ def _segments(mode: Mode, wanted: Times, keys: Times, stride: float) -> Iterator
 
 
 def _key_frame_plans(
-    keys: Times, frames: float, stride: float, start: float, end: float, reference_only: bool
+    survey: Survey, keys: Times, frames: float, window: tuple[float, float, float]
 ) -> list[tuple[float, DecodePlan]]:
-    """Plans that decode key frames, all or some of them, each with its cost."""
+    """Plans that decode key frames, all or some of them, each with its cost.
+
+    `frames` are those in the window: its stride, start and end in seconds.
+    """
+    stride, start, end = window
     inside = keys[(keys >= start - stride) & (keys <= end + stride)]
     if len(inside) == 0 or end <= start:
         return []
@@ -97,25 +109,20 @@ def _key_frame_plans(
     nearest = np.abs(wanted[:, None] - inside[_neighbours(inside, wanted)]).argmin(axis=1)
     chosen = _neighbours(inside, wanted)[np.arange(len(wanted)), nearest]
     far = np.abs(wanted - inside[chosen]) > stride / 2
-    fill = _fill_cost(keys, wanted[far], frames / (end - start)) * (
-        REFERENCE_SHARE if reference_only else 1.0
-    )
+    fill = _fill_cost(keys, wanted[far], frames / (end - start))
+    fill *= REFERENCE_SHARE if reference_frames_suffice(survey, stride) else 1.0
     unit = frames / (frames + (KEY_FRAME_COST - 1) * len(inside))  # so that all frames together cost `frames`
     used = len(np.unique(chosen[~far]))
     step = float(np.diff(inside).max()) if len(inside) > 1 else end - start
     closeness = f"{len(inside)} key frames, at most {step:.1f} s apart"
     if far.any():
         closeness += f"; {int(far.sum())} of {len(wanted)} times need frames between them"
-    return [
-        (
-            len(inside) * KEY_FRAME_COST * unit + frames * DEMUX_COST + fill,
-            DecodePlan("key", f"key frames only: {closeness}"),
-        ),
-        (
-            used * (KEY_FRAME_COST * unit + SEEK_COST) + fill,
-            DecodePlan("seek", f"a seek to {used} of {closeness}"),
-        ),
-    ]
+    all_keys = DecodePlan("key", f"key frames only: {closeness}")
+    plans = [(len(inside) * KEY_FRAME_COST * unit + frames * DEMUX_COST + fill, all_keys)]
+    if survey.exact_seeks:
+        some_keys = DecodePlan("seek", f"a seek to {used} of {closeness}")
+        plans.append((used * (KEY_FRAME_COST * unit + SEEK_COST) + fill, some_keys))
+    return plans
 
 
 def _neighbours(keys: Times, wanted: Times) -> NDArray[np.intp]:

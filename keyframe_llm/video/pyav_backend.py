@@ -14,23 +14,17 @@ from numpy.typing import NDArray
 
 from keyframe_llm.data import Frames, VideoInfo
 from keyframe_llm.errors import VideoError
-from keyframe_llm.video.costs import Survey
 from keyframe_llm.video.decoder import DecodePlan, Samples
 from keyframe_llm.video.geometry import Geometry
 from keyframe_llm.video.hardware import check_hardware
-from keyframe_llm.video.parallel import DecodeWorker, Window, available_cores, decode_in_order
+from keyframe_llm.video.parallel import Window
 from keyframe_llm.video.plan import choose_plan
-from keyframe_llm.video.reader import FrameReader, Skip, TimedFrame
-from keyframe_llm.video.sampling import (
-    ON_SCREEN_TOLERANCE_SECONDS,
-    TimedSource,
-    check_stride,
-    check_times,
-    sample_times,
-)
-from keyframe_llm.video.seek import FrameCursor, KeyFrameCursor
+from keyframe_llm.video.pyav_sampling import sample_plan
+from keyframe_llm.video.reader import FrameReader, Skip
+from keyframe_llm.video.sampling import ON_SCREEN_TOLERANCE_SECONDS, check_stride, check_times
+from keyframe_llm.video.seek import FrameCursor
 from keyframe_llm.video.source import check_path
-from keyframe_llm.video.survey import packet_times, survey_video
+from keyframe_llm.video.survey import FileSurvey, packet_times, survey_video
 
 __all__ = ["PyAVDecoder"]
 
@@ -53,32 +47,38 @@ class PyAVDecoder:
         if hardware is not None:
             check_hardware(hardware)
         self.warnings: list[str] = []
-        self._survey: Survey | None = None
+        self._surveyed: FileSurvey | None = None
         self._cut_off = False
         self._reader = FrameReader(self._path, max_pixels=max_pixels, hardware=hardware)
+        try:
+            self._begin(max_pixels)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, max_pixels: int | None) -> None:
         self._exact = FrameCursor(self._reader, jump=True)
         first = self._exact.around(0.0)[0]
         if first is None:
-            self.close()
             raise VideoError(f"{self._path}: no frame can be decoded; the file is damaged, make it again")
         stream = self._reader.stream
         self.geometry = Geometry.of(first.frame, stream.sample_aspect_ratio)
         width, height = self.geometry.upright
         if max_pixels is not None and width * height > max_pixels:
-            self.close()
             raise VideoError(
                 f"{self._path} is shown in pictures of {width * height:,} pixels, and at most "
                 f"{max_pixels:,} are allowed; use a smaller copy"
             )
-        rate = stream.average_rate
         self.info = VideoInfo(
             path=self._path,
-            duration_seconds=self._reader.stated_seconds(guess=True),
-            average_fps=float(rate) if rate else None,
+            duration_seconds=self._reader.stated_end,
+            average_fps=self._reader.stated_fps,
             width=width,
             height=height,
             codec=stream.codec_context.codec.canonical_name,
         )
+        if not self._reader.traits.lists_frames:  # then the file may state a wrong length, or have two clocks
+            self._survey()
 
     def plan(
         self,
@@ -89,12 +89,8 @@ class PyAVDecoder:
         sparse_stride_seconds: float | None = None,
     ) -> DecodePlan:
         """See `Decoder.plan`."""
-        if self._survey is None:
-            with self._another() as reader:
-                self._survey = survey_video(reader, self.info.duration_seconds)
         end = math.inf if end_seconds is None else end_seconds
-        sparse = None if self._reader.finds_loosely else sparse_stride_seconds
-        return choose_plan(self._survey, stride_seconds, start_seconds, end, sparse)
+        return choose_plan(self._survey().survey, stride_seconds, start_seconds, end, sparse_stride_seconds)
 
     def sample(
         self,
@@ -113,19 +109,20 @@ class PyAVDecoder:
         """See `Decoder.decode_at`."""
         times = [float(s) for s in seconds]
         check_times(times)
-        pictures: list[tuple[float, NDArray[np.uint8]]] = []
+        width, height = self.geometry.upright
+        images = np.empty((len(times), height, width, 3), np.uint8)
+        found: list[float] = []
         for time in times:
             timed = self._exact.around(time + ON_SCREEN_TOLERANCE_SECONDS)[0]
             if timed is None:
                 raise VideoError(
                     f"{self._path}: no frame can be decoded at {time:.3f} s; the file is damaged"
                 )
-            if not pictures or timed.seconds > pictures[-1][0]:
-                pictures.append((timed.seconds, self.geometry.picture(timed.frame)))
+            if not found or timed.seconds > found[-1]:
+                images[len(found)] = self.geometry.picture(timed.frame)
+                found.append(timed.seconds)
         self._note_damage(self._reader)
-        width, height = self.geometry.upright
-        images = np.stack([p for _, p in pictures]) if pictures else np.empty((0, height, width, 3), np.uint8)
-        return Frames(images, np.array([s for s, _ in pictures], dtype=np.float64))
+        return Frames(images[: len(found)], np.array(found, dtype=np.float64))
 
     @property
     def container_format(self) -> str:
@@ -152,78 +149,51 @@ class PyAVDecoder:
     def _another(self, skip: Skip = "DEFAULT", threads: int = 0) -> FrameReader:
         first = self._reader
         reader = FrameReader(self._path, skip, first.max_pixels, hardware=first.hardware, threads=threads)
-        reader.origin = self._reader.origin
+        reader.read_like(first)
         return reader
+
+    def _survey(self) -> FileSurvey:
+        """Survey the file, once; its readers then know where key frames are, and how the clock goes."""
+        if self._surveyed is not None:
+            return self._surveyed
+        with self._another() as reader:
+            found = survey_video(reader, self._reader.stated_end)
+        self._surveyed = found
+        self._reader.key_seconds = found.key_seconds
+        self._reader.sequential |= found.key_seconds is None
+        if not self._reader.traits.lists_frames:
+            length = found.survey.duration_seconds
+            self.info = replace(
+                self.info,
+                duration_seconds=length if math.isfinite(length) else self.info.duration_seconds,
+                average_fps=found.average_fps or self.info.average_fps,
+            )
+        if found.clock_rules is not None:
+            self._reader.clock_rules = found.clock_rules
+            self._reader.restart()
+            self._exact = FrameCursor(self._reader, jump=True)
+            self.warnings.append(f"{self._path} {_clock_line(found.clock_breaks)}")
+        return found
 
     def _sample(
         self, stride: float, short_side: int, start: float, end_seconds: float | None, sparse: float | None
     ) -> Samples:
         plan = self.plan(stride, start_seconds=start, end_seconds=end_seconds, sparse_stride_seconds=sparse)
-        assert self._survey is not None
-        duration = self._survey.duration_seconds
+        duration = self._survey().survey.duration_seconds
         if start >= duration:
             raise VideoError(f"{self._path} ends at {duration:.3f} s, before start_seconds {start:g}")
         window = Window(start, math.inf if end_seconds is None else end_seconds, duration, short_side)
-        shared = len(plan.segments) > 1 and not self._reader.finds_loosely
-        readers: list[FrameReader] = [self._reader]
+        readers = [self._reader]
         with ExitStack() as stack:
-            samples = self._sample_in_parallel if shared else self._sample_in_sequence
-            yield from samples(plan, stride, window, readers, stack)
+
+            def open_reader(skip: Skip, threads: int = 0) -> FrameReader:
+                readers.append(stack.enter_context(self._another(skip, threads)))
+                return readers[-1]
+
+            yield from sample_plan(plan, stride, window, self.geometry, self._exact, open_reader)
+            shared = len(plan.segments) > 1
             unseen = max(stride, duration - float(plan.segments[-1].wanted[-1])) if shared else stride
             self._note_end(readers, window, unseen)
-
-    def _sample_in_sequence(
-        self, plan: DecodePlan, stride: float, window: Window, readers: list[FrameReader], stack: ExitStack
-    ) -> Samples:
-        """From start to end with one reader; FFmpeg divides its frames among the cores."""
-        sources, used = self._sources(plan.mode, stride, stack)
-        readers += used
-        start, end, duration, short_side = window
-        for timed in sample_times([*sources, self._exact], stride, start, end, duration):
-            yield timed.seconds, self.geometry.picture(timed.frame, short_side)
-
-    def _sample_in_parallel(
-        self, plan: DecodePlan, stride: float, window: Window, readers: list[FrameReader], stack: ExitStack
-    ) -> Samples:
-        """Segment by segment, with one worker for each core."""
-        assert self._survey is not None and self._survey.key_seconds is not None
-        keys, last = self._survey.key_seconds, plan.segments[-1]
-        workers = [
-            DecodeWorker(lambda skip: self._another(skip, threads=1), self.geometry, keys)
-            for _ in range(available_cores())
-        ]
-        for worker in workers:
-            stack.callback(worker.close)
-        reached = -math.inf
-        for part in decode_in_order(
-            workers,
-            plan.segments,
-            lambda worker, segment: worker.decode(segment, window, last=segment is last),
-        ):
-            for second, picture in part.pictures:
-                if second > reached:
-                    reached = second
-                    yield second, picture
-            if part.ended:
-                break
-        readers += [reader for worker in workers for reader in worker.readers]
-
-    def _sources(
-        self, mode: str, stride: float, stack: ExitStack
-    ) -> tuple[list[TimedSource[TimedFrame]], list[FrameReader]]:
-        """The cheaper sources of frames, to be tried before the exact cursor, and their readers."""
-        if mode == "all":
-            reader = stack.enter_context(self._another())
-            return [FrameCursor(reader, jump=False)], [reader]
-        reference = stack.enter_context(self._another("NONREF"))
-        if mode == "reference":
-            return [FrameCursor(reference, jump=False)], [reference]
-        between = FrameCursor(reference, jump=True)
-        key = stack.enter_context(self._another("NONKEY"))
-        if mode == "key":
-            return [FrameCursor(key, jump=False), between], [key, reference]
-        assert self._survey is not None and self._survey.key_seconds is not None
-        return [KeyFrameCursor(key, self._survey.key_seconds, stride / 2), between], [key, reference]
 
     def _note_damage(self, reader: FrameReader) -> None:
         if not self._cut_off:
@@ -244,7 +214,8 @@ class PyAVDecoder:
 
     def _check_end(self, reached: float, longest_gap: float) -> None:
         end = reached + (1 / self.info.average_fps if self.info.average_fps else 0.0)
-        stated = self._reader.stated_seconds()
+        # A file with several clocks states the end of one of them.
+        stated = None if self._reader.clock_rules else self._reader.stated_end_of_pictures
         # The last picture may stay on screen for long, but hardly for much longer than any before it.
         if not self._cut_off and stated is not None and stated - end > max(1.0, 2 * longest_gap):
             self._cut_off = True
@@ -252,3 +223,13 @@ class PyAVDecoder:
             self.info = replace(self.info, duration_seconds=end)
         elif self.info.duration_seconds is None or self.info.duration_seconds < reached:
             self.info = replace(self.info, duration_seconds=end)
+
+
+def _clock_line(breaks: Sequence[float]) -> str:
+    if not breaks:
+        return "has some impossible timestamps; those frames are dated by the frame rate"
+    more = f", and {len(breaks) - 1} times more" if len(breaks) > 1 else ""
+    return (
+        f"has timestamps that start again or jump at {breaks[0]:.3f} s{more}; from there, the seconds given "
+        "here go on without a break"
+    )

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
 
-import av
 import av.error
+import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
+from numpy.typing import NDArray
 
 from keyframe_llm.errors import VideoError
+from keyframe_llm.video.clock import Clock, ClockRules
+from keyframe_llm.video.container import container_traits
 from keyframe_llm.video.fork import Forkable
+from keyframe_llm.video.length import stated_end
 from keyframe_llm.video.source import open_container, picture_bound, video_stream
 
 __all__ = ["FrameReader", "Skip", "TimedFrame"]
 
 Skip = Literal["DEFAULT", "NONREF", "NONKEY"]
-_SEQUENTIAL_FORMATS = ("gif", "apng")
-# A seek in these formats guesses a byte position, and may give the first frames there wrong times.
-_LOOSE_FORMATS = ("mpeg", "mpegts")
 _LOOSE_SEEK_SECONDS = 1.0
+_SAME = 1e-6
+# An encoder that reorders pictures fills an AVI's first places with at most so many empty chunks.
+_START_CHUNKS, _MOST_EMPTY_CHUNKS = 4, 3
+_MOST_ATTEMPTS = 4  # seeks for one time, each from further back, before the file is read from the start
+# Pictures of these codecs bring their own palette; others have it in the packets before them.
+_OWN_PALETTE = ("png", "apng", "gif", "bmp", "tiff", "targa", "pcx", "sgi", "xwd", "sunrast")
 
 
 class TimedFrame(NamedTuple):
@@ -53,6 +60,12 @@ class FrameReader(Forkable):
         self._threads = threads
         self.origin: int | None = None
         """The timestamp that counts as 0.0 s: that of the first frame, unless it is set."""
+        self.clock_rules: ClockRules | None = None
+        """How to correct timestamps that start again; None: they need no correction."""
+        self.sequential = False
+        """Whether frames are found only by reading from the start."""
+        self.key_seconds: NDArray[np.float64] | None = None
+        """(K,) ascending times of the key frames to which a seek leads; None where unknown."""
         self.damaged_packets = 0
         self.backward_frames = 0
         self.reached = 0.0
@@ -78,11 +91,11 @@ class FrameReader(Forkable):
         if base is None:
             raise VideoError(f"{self.path} has no time base; convert it to MP4")
         self._base = base
-        # AVI has no presentation times, and FFmpeg guesses wrong ones for reordered frames: count frames.
-        reorders = context.codec.canonical_name in ("h264", "hevc")
-        self.counts = reorders and self.container.format.name == "avi"
-        # Frames that depend on all earlier ones, or get their time by counting, are read from the start.
-        self.sequential = self.container.format.name in _SEQUENTIAL_FORMATS
+        self.traits = container_traits(self.container.format.name)
+        self.sequential = self.sequential or self.traits.forwards_only
+        self._stated = stated_end(self.container, self.stream, self.traits)
+        self._clock = None if self.clock_rules is None else Clock(self.clock_rules)
+        self._empty_start = _empty_start(getattr(self.stream, "index_entries", ()))
         self._last: int | None = None
         self._untouched = True
         self._jumped = False
@@ -91,6 +104,14 @@ class FrameReader(Forkable):
         """Free the file."""
         if not self.inherited:
             self.container.close()
+
+    def __enter__(self) -> FrameReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def native_objects(self) -> list[Any]:
         """See `Forkable`."""
@@ -101,18 +122,21 @@ class FrameReader(Forkable):
         if self.inherited:
             raise VideoError(f"{self.path} was opened before this process was forked; open it again here")
 
-    def __enter__(self) -> FrameReader:
-        return self
+    @property
+    def dated_by_decoding(self) -> bool:
+        """Whether a frame's time is that of the packet whose decoding made it appear.
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        The file keeps decoding times alone, and its pictures are reordered: the n-th picture shown has the
+        n-th of these times. A decoder delays pictures by as much as the encoder did, so a picture appears
+        when the packet with its time is decoded. No frame may be left out, then.
+        """
+        return self.traits.decoding_times and bool(self.stream.codec_context.has_b_frames)
 
     @property
-    def finds_loosely(self) -> bool:
-        """Whether a seek in this format may end at another time than the wanted one."""
-        return self.container.format.name in _LOOSE_FORMATS
+    def ticks_per_frame(self) -> int:
+        """Ticks of the time base from frame to frame, by the frame rate that the file states."""
+        rate = self.stream.guessed_rate or self.stream.average_rate or 25
+        return max(1, round(1 / (rate * self._base)))
 
     def seconds(self, timestamp: int) -> float:
         """Seconds since the first frame shown."""
@@ -121,24 +145,41 @@ class FrameReader(Forkable):
 
     def timestamp(self, seconds: float) -> int:
         """The timestamp nearest to these seconds since the first frame shown."""
-        return (self.origin or 0) + round(seconds * self._base.denominator / self._base.numerator)
+        return (self.origin or 0) + self.ticks(seconds)
 
-    def stated_seconds(self, *, guess: bool = False) -> float | None:
-        """Seconds from the first frame shown to the end, as the file states it for its pictures.
+    def ticks(self, seconds: float) -> int:
+        """Ticks of the time base in these seconds."""
+        return round(seconds * self._base.denominator / self._base.numerator)
 
-        With `guess`, the length of the whole file is taken where the pictures have none; sound may be longer.
-        """
-        stream, container = self.stream, self.container
-        tag = stream.metadata.get("DURATION")  # Matroska: 00:00:13.013000000, the time of the end
-        if stream.duration:
-            end = ((stream.start_time or 0) + stream.duration) * float(self._base)
-        elif tag is not None and _clock_seconds(tag) is not None:
-            end = _clock_seconds(tag) or 0.0
-        elif container.duration and (guess or len(container.streams) == 1):
-            end = (container.duration + (container.start_time or 0)) / av.time_base
-        else:
-            return None
-        length = end - (self.origin or 0) * float(self._base)
+    def read_like(self, other: FrameReader) -> None:
+        """Read the file as another reader does; to be called before anything is read."""
+        self.origin, self.key_seconds, self.sequential = other.origin, other.key_seconds, other.sequential
+        self.clock_rules = other.clock_rules
+        self._clock = None if self.clock_rules is None else Clock(self.clock_rules)
+
+    @property
+    def stated_fps(self) -> float | None:
+        """Frames per second on average, as the file states it; None: it does not say."""
+        frames, end = len(getattr(self.stream, "index_entries", ())), self.stated_end
+        if self.traits.decoding_times and self.traits.lists_frames and frames > 1 and end:
+            return frames / end  # the stated rate is that of places for frames, and some may be empty
+        return float(self.stream.average_rate) if self.stream.average_rate else None
+
+    @property
+    def stated_end(self) -> float | None:
+        """When the file says that it ends, in seconds from the first frame shown; None: it does not say."""
+        return self._from_origin(self._stated.everything)
+
+    @property
+    def stated_end_of_pictures(self) -> float | None:
+        """The same for the pictures alone, where it is stated for them."""
+        return self._from_origin(self._stated.pictures)
+
+    def _from_origin(self, end: float | None) -> float | None:
+        # In an AVI, the first frame may be dated by a later packet; its first packet always has the time 0.
+        avi = self.traits.decoding_times and self.traits.lists_frames
+        origin = 0 if avi else self.origin or 0
+        length = 0.0 if end is None else end - origin * float(self._base)
         return length if length > 0 else None
 
     def timed_frames(self) -> Iterator[TimedFrame]:
@@ -151,33 +192,52 @@ class FrameReader(Forkable):
 
     def frames_from(self, seconds: float) -> Iterator[TimedFrame]:
         """Frames from the last key frame at or before `seconds`, or from the first frame."""
-        back = _LOOSE_SEEK_SECONDS if self.finds_loosely else 0.0
-        while seconds - back > 0 and not self.sequential:
-            frames = self._after_seek(seconds - back)
+        back = _LOOSE_SEEK_SECONDS if self.traits.loose_seeks else 0.0
+        goal = self.key_before(seconds)
+        for _ in range(_MOST_ATTEMPTS):
+            if self.sequential or goal is None or goal - back <= 0:
+                break
+            frames = self._after_seek(goal - back, seconds)
             first = next(frames, None)
-            if first is not None and first.seconds <= seconds:
+            if first is not None:
                 yield first
                 yield from frames
                 return
             # The index is wrong or missing, or the frame is shown before its key frame: seek further back.
             back = max(1.0, back * 4)
+        else:
+            self.sequential = True  # no seek will do, so no more are tried
         if not self._untouched:
             self.restart()
         yield from self.timed_frames()
 
+    def key_before(self, seconds: float) -> float | None:
+        """The time of the last key frame at or before `seconds`; where none is known, `seconds` itself."""
+        keys = self.key_seconds
+        if keys is None:
+            return seconds
+        at = int(np.searchsorted(keys, seconds + _SAME, side="right")) - 1
+        return float(keys[at]) if at >= 0 else None
+
     def key_frame_at(self, seconds: float) -> TimedFrame | None:
-        """The key frame at `seconds`, by one seek and one packet."""
+        """The key frame at `seconds`, by one seek and one packet; None where there is none."""
+        frame = self._decode_key(seconds)
+        stamp = None if frame is None else self._stamp(frame)
+        return None if frame is None or stamp is None else TimedFrame(self.seconds(stamp), frame)
+
+    def is_key_frame_at(self, seconds: float) -> bool:
+        """Whether a seek to `seconds` leads to a frame that can be decoded on its own."""
+        return self._decode_key(seconds) is not None
+
+    def _decode_key(self, seconds: float) -> VideoFrame | None:
+        self._untouched, self._jumped, self._last = False, True, None
         try:
             self.container.seek(self.timestamp(seconds), stream=self.stream)
             packet = next((p for p in self.container.demux(self.stream) if p.is_keyframe and p.size), None)
         except av.error.FFmpegError:
             return None
-        self._last = None
-        if packet is None:
-            return None
-        frames = [*self._decode(packet), *self._decode(Packet())]
-        stamp = self._stamp(frames[0]) if frames else None
-        return None if stamp is None else TimedFrame(self.seconds(stamp), frames[0])
+        frames = [] if packet is None else [*self._decode(packet), *self._decode(Packet())]
+        return next((frame for frame in frames if frame.key_frame), None)
 
     def damage(self) -> list[str]:
         """One line for each kind of damage found so far."""
@@ -196,16 +256,19 @@ class FrameReader(Forkable):
         self.close()
         self._open()
 
-    def _after_seek(self, seconds: float) -> Iterator[TimedFrame]:
+    def _after_seek(self, to_seconds: float, wanted_seconds: float) -> Iterator[TimedFrame]:
+        """Frames from the first key frame after a seek; none where it comes later than `wanted_seconds`."""
         self._untouched = False
         self._jumped = True
         try:
-            self.container.seek(self.timestamp(seconds), stream=self.stream)
+            self.container.seek(self.timestamp(to_seconds), stream=self.stream)
         except av.error.FFmpegError:
             return
         self._last = None
         frames = self.timed_frames()
         for timed in frames:
+            if timed.seconds > wanted_seconds:
+                return
             # A frame without its reference frames shows garbage: wait for one that needs none.
             if timed.frame.key_frame:
                 yield timed
@@ -219,6 +282,8 @@ class FrameReader(Forkable):
             for packet in self.container.demux(self.stream):
                 if packet.size == 0:
                     continue  # a dropped frame in an AVI, or the end; the decoder would take both for the end
+                if self._clock is not None:
+                    self._clock.correct(packet)
                 if held is not None:
                     yield held
                 held = packet
@@ -246,12 +311,16 @@ class FrameReader(Forkable):
 
     def _stamp(self, frame: VideoFrame) -> int | None:
         """The timestamp of a frame, or one counted by the frame rate; None where time runs backwards."""
-        stamp = frame.pts
-        self.sequential = self.sequential or stamp is None
-        if self._last is not None and (stamp is None or (self.counts and not frame.key_frame)):
-            stamp = self._last + self._tick()
-        elif stamp is None:
+        stamp = frame.dts if self.traits.decoding_times or frame.pts is None else frame.pts
+        if stamp is not None:
+            stamp -= self._delay_before(stamp)
+        elif self._last is not None:
+            stamp = self._last + self.ticks_per_frame
+        elif self._jumped:
+            return None  # nothing tells where the seek has ended
+        else:
             stamp = self.origin or 0
+            self.sequential = True
         if self._last is not None and stamp <= self._last:
             self.backward_frames += self.skip == "DEFAULT" and not self._jumped
             return None
@@ -260,15 +329,27 @@ class FrameReader(Forkable):
         self._last = stamp
         if self.origin is None:
             self.origin = stamp
+            self.sequential = self.sequential or self._needs_first_palette(frame)
         self.reached = max(self.reached, self.seconds(stamp))
         return stamp
 
-    def _tick(self) -> int:
-        rate = self.stream.guessed_rate or self.stream.average_rate or 25
-        return max(1, round(1 / (rate * self._base)))
+    def _delay_before(self, stamp: int) -> int:
+        """Ticks of the empty chunks that a reordering encoder wrote at the start of an AVI."""
+        first, ticks = self._empty_start
+        return ticks if self.dated_by_decoding and stamp >= first else 0
+
+    def _needs_first_palette(self, frame: VideoFrame) -> bool:
+        codec = self.stream.codec_context.codec.canonical_name
+        return frame.format.name == "pal8" and codec not in _OWN_PALETTE
 
 
-def _clock_seconds(text: str) -> float | None:
-    """Seconds of `hours:minutes:seconds`; None where it is not that."""
-    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d*)?)", text.strip())
-    return None if match is None else int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
+def _empty_start(entries: Any) -> tuple[int, int]:
+    """The first timestamp after a few empty chunks at the start of an index, and how many ticks they take."""
+    stamps = [entries[i].timestamp for i in range(min(_START_CHUNKS, len(entries)))]
+    steps = [after - before for before, after in pairwise(stamps)]
+    if not steps or min(steps) < 1:
+        return 0, 0
+    empty = [step - min(steps) for step in steps]
+    if not 0 < sum(empty) <= _MOST_EMPTY_CHUNKS * min(steps):
+        return 0, 0
+    return stamps[1 + next(i for i, ticks in enumerate(empty) if ticks)], sum(empty)

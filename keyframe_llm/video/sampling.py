@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count, pairwise
+from itertools import pairwise
 from typing import Protocol, TypeVar
 
 from keyframe_llm.errors import OptionsError
@@ -60,7 +60,7 @@ def sample_times(
     must know every frame. Where it has none either (variable frame rate), the frame on screen is taken, once.
     """
     last = -math.inf
-    grid = (start + i * stride for i in count())
+    grid = _Grid(start, stride)
     for i, wanted in enumerate(grid if wanted_times is None else wanted_times):
         if wanted > end:
             return
@@ -75,11 +75,29 @@ def sample_times(
                 break
         else:
             frame, over = before, after is None
+            if after is not None:
+                grid.skip_to(after.seconds)
         if frame is not None and frame.seconds > last:
             yield frame
             last = frame.seconds
         if over:
             return
+
+
+class _Grid:
+    """The times start, start + stride, …; those in a gap between frames can be skipped."""
+
+    def __init__(self, start: float, stride: float) -> None:
+        self._start, self._stride, self._next = start, stride, 0
+
+    def __iter__(self) -> Iterator[float]:
+        while True:
+            yield self._start + self._next * self._stride
+            self._next += 1
+
+    def skip_to(self, seconds: float) -> None:
+        """Leave out times that are more than a stride before the next frame, at `seconds`."""
+        self._next = max(self._next, math.floor((seconds - self._start) / self._stride) - 2)
 
 
 def _nearest(pair: tuple[T | None, T | None], wanted: float, start: float, end: float) -> T | None:

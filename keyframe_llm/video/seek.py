@@ -26,6 +26,11 @@ class FrameCursor:
         self._now: TimedFrame | None = None
         self._next: TimedFrame | None = None
 
+    @property
+    def key_seconds(self) -> NDArray[np.float64] | None:
+        """(K,) ascending times of the key frames, where they are known."""
+        return self._reader.key_seconds
+
     def around(self, seconds: float) -> tuple[TimedFrame | None, TimedFrame | None]:
         """The last frame at or before `seconds`, and the first after it; None where there is none."""
         self._reader.check_process()
@@ -41,7 +46,9 @@ class FrameCursor:
         return self._now is not None and seconds < self._now.seconds
 
     def _far_ahead(self, seconds: float) -> bool:
-        if not self._jump or self._next is None or seconds <= self._next.seconds:
+        if not self._jump or self._reader.sequential:
+            return False
+        if self._next is None or seconds <= self._next.seconds:
             return False
         key = self._key_before(seconds)
         if key is None:
@@ -49,7 +56,9 @@ class FrameCursor:
         return key > self._next.seconds
 
     def _key_before(self, seconds: float) -> float | None:
-        """The time of the last key frame at or before `seconds`; None where the index does not list it."""
+        """The time of the last key frame at or before `seconds`; None where none is known."""
+        if self._reader.key_seconds is not None:
+            return self._reader.key_before(seconds)
         entries = getattr(self._reader.stream, "index_entries", None)  # PyAV 16 and later
         if not entries or len(entries) < 2:
             return None

@@ -34,13 +34,15 @@ _SAME = 1e-6
 
 
 def plan_sparsely(
-    survey: Survey, keys: Times, strides: tuple[float, float], start: float, end: float
+    survey: Survey, strides: tuple[float, float], start: float, end: float
 ) -> tuple[float, DecodePlan] | None:
     """The cost of a sparse plan and the plan itself; None without key frames in the window.
 
     `strides`: seconds between key frames, at most, and between frames of a group that is decoded in detail.
     """
-    stride, detail_stride = strides
+    if survey.key_seconds is None:
+        return None
+    keys, (stride, detail_stride) = survey.key_seconds, strides
     inside = slice(max(0, int(np.searchsorted(keys, start, "right")) - 1), int(np.searchsorted(keys, end)))
     begins = keys[inside]
     if len(begins) == 0 or survey.duration_seconds <= 0:

@@ -1,11 +1,11 @@
-"""Surveys a video for the planner: reads the container's index and some packets, decodes nothing."""
+"""Surveys a video for the planner: reads its index, or all its packets; hardly anything is decoded."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import av.error
@@ -13,130 +13,221 @@ import numpy as np
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from keyframe_llm.video.costs import Survey
+from keyframe_llm.video.clock import Clock, ClockRules
+from keyframe_llm.video.costs import Survey, Times
+from keyframe_llm.video.index import read_index
 from keyframe_llm.video.reader import FrameReader
 from keyframe_llm.video.source import av_errors
 
-__all__ = ["packet_times", "shown_length", "survey_video"]
+__all__ = ["FileSurvey", "packet_times", "shown_length", "survey_video"]
 
 _HEAD_PACKETS = 300
-_SCAN_LIMIT_BYTES = 2 << 30
-_WHOLE_INDEX = ("mov", "avi")  # formats whose index lists every frame, with true key flags
-_CUE_INDEX = ("matroska", "webm")  # formats whose index lists key frames, read at the first seek
+_PROBED_SHARES = (0.5, 0.25, 0.75)
+# B-frames of these codecs can be left out where a frame is dated by the packet that made it appear.
+_PLAIN_B_FRAMES = ("mpeg1video", "mpeg2video", "mpeg4")
+_SLACK_SECONDS = 0.1
+_LONGEST_GAP_SECONDS = 300.0  # of a transmission
+_IMPOSSIBLE_GAP_SECONDS = 30 * 86_400.0  # of any recording
+_ROW = np.dtype([("seconds", np.float64), ("key", bool), ("delay", np.float64), ("size", np.float64)])
+Rows = NDArray[np.void]
+"""(N,) packets in file order: seconds (NaN: unknown), key flag, seconds from decoding to display, bytes."""
 
 
-def survey_video(reader: FrameReader, duration_seconds: float | None) -> Survey:
-    """Survey the file of an open, otherwise unused reader. Raises `VideoError`."""
+@dataclass(frozen=True, slots=True, eq=False)
+class FileSurvey:
+    """What was found out about a file."""
+
+    survey: Survey
+    """For the planner."""
+    key_seconds: Times | None
+    """(K,) ascending times of the key frames to which a seek leads; None: the file is read from the start."""
+    average_fps: float | None = None
+    """Frames per second on average; None where they were not counted."""
+    clock_rules: ClockRules | None = None
+    """How to correct timestamps that start again or jump; None: they run on."""
+    clock_breaks: tuple[float, ...] = ()
+    """The corrected times at which they do, in seconds."""
+
+
+def survey_video(reader: FrameReader, stated_seconds: float | None) -> FileSurvey:
+    """Survey the file of an open, otherwise unused reader. Raises `VideoError`.
+
+    `stated_seconds` is the length that the file states, if any.
+    """
     with av_errors(reader.path):
-        head = _times(islice(_packets(reader), _HEAD_PACKETS), reader)
-        keys, sizes, frames = _from_index(reader, head)
-        if keys is not None and len(keys):
-            length = shown_length(np.sort(_tail(reader, float(keys.max()))[:, 0]))
-        elif Path(reader.path).stat().st_size <= _SCAN_LIMIT_BYTES:
-            reader.restart()
-            scan = _times(_packets(reader), reader)
-            keys, sizes, frames = (
-                scan[scan[:, 1] > 0, 0],
-                _group_bytes(scan[:, 1], scan[:, 3]),
-                len(scan) or None,
-            )
-            length = shown_length(np.sort(scan[:, 0]))
-        else:
-            length, sizes = 0.0, None
-    if reader.counts:  # skipped frames would not be counted
-        head = head[:0]
-    if reader.sequential or (keys is not None and len(keys) == 0):
-        keys = None  # nothing to seek to
-    duration = max(duration_seconds or 0.0, length) or math.inf
-    rate = float(reader.stream.average_rate or reader.stream.guessed_rate or 25)
-    if frames is None:
-        frames = round(duration * rate) if math.isfinite(duration) else 1
-    if keys is None:
-        return Survey(frames, duration, None, _anchor_gap(head))
-    keys, order = np.unique(keys, return_index=True)
-    return Survey(frames, duration, keys, _anchor_gap(head), None if sizes is None else sizes[order])
+        index = read_index(reader)
+        if index is None:
+            return _scanned(reader)
+        head = _rows(islice(_packets(reader), _HEAD_PACKETS), reader)
+        keys = index.key_seconds + _index_delay(reader, head)
+        tail = _tail(reader, float(keys.max()))
+        length = shown_length(np.sort(tail["seconds"]))
+        if reader.traits.lists_frames or not length:  # others may state the length of their sound
+            length = max(stated_seconds or 0.0, length) or math.inf
+        rate = float(reader.stream.average_rate or reader.stream.guessed_rate or 25)
+        frames = index.frames or (round(length * rate) if math.isfinite(length) else 1)
+        survey = Survey(frames, length, keys, _anchor_gap(reader, head), index.group_bytes)
+        return _checked(reader, survey)
 
 
-def shown_length(times: NDArray[np.float64]) -> float:
+def shown_length(times: Times) -> float:
     """About the seconds from the first frame to the end of the last, from (N,) ascending times of frames."""
     if len(times) == 0:
         return 0.0
     return float(times[-1] + (np.median(np.diff(times)) if len(times) > 1 else 0.0))
 
 
-def packet_times(reader: FrameReader) -> NDArray[np.float64]:
+def packet_times(reader: FrameReader) -> Times:
     """(N,) seconds of all packets shown, ascending, from an otherwise unused reader. Raises `VideoError`."""
     with av_errors(reader.path):
-        return np.unique(_times(_packets(reader), reader)[:, 0])
+        return np.unique(_from_first(reader, _rows(_packets(reader), reader))["seconds"])
 
 
-def _packets(reader: FrameReader) -> Iterator[Packet[Any]]:
-    try:
-        yield from (p for p in reader.container.demux(reader.stream) if p.size and not p.is_discard)
-    except av.error.FFmpegError:
-        return  # a damaged end: the packets before it are all there are
+def _scanned(reader: FrameReader) -> FileSurvey:
+    """The survey of a file without a usable index: all its packets are read."""
+    reader.restart()
+    rules = _clock_rules(reader)
+    clock = Clock(rules)
+    rows = _rows(_packets(reader, clock), reader)
+    if clock.breaks and reader.traits.clock_may_jump and _sound_goes_on(reader):
+        rules = replace(rules, longest_gap=reader.ticks(_IMPOSSIBLE_GAP_SECONDS))
+        reader.restart()
+        clock = Clock(rules)
+        rows = _rows(_packets(reader, clock), reader)
+    rows = _from_first(reader, rows)
+    shown = np.sort(rows["seconds"])
+    keys, order = np.unique(rows["seconds"][rows["key"]], return_index=True)
+    survey = Survey(
+        max(1, len(rows)),
+        shown_length(shown) or math.inf,
+        keys,
+        _anchor_gap(reader, rows[:_HEAD_PACKETS]),
+        _group_bytes(rows)[order],
+    )
+    span = float(shown[-1] - shown[0]) if len(shown) else 0.0
+    average_fps = (len(shown) - 1) / span if span else None
+    if not clock.breaks and not clock.outliers:
+        return replace(_checked(reader, survey), average_fps=average_fps)
+    breaks = tuple(reader.seconds(stamp) for stamp in clock.breaks)
+    return FileSurvey(replace(survey, key_seconds=None), None, average_fps, rules, breaks)
 
 
-def _times(packets: Iterator[Packet[Any]], reader: FrameReader) -> NDArray[np.float64]:
-    """(N, 4) in decoding order: seconds, key flag, seconds from decoding to display, bytes."""
-    rows = [
-        (
-            reader.seconds(p.pts),
-            float(p.is_keyframe),
-            reader.seconds(p.pts) - reader.seconds(p.dts or p.pts),
-            p.size,
-        )
-        for p in packets
-        if p.pts is not None
-    ]
-    return np.array(rows, dtype=np.float64).reshape(-1, 4)
+def _checked(reader: FrameReader, survey: Survey) -> FileSurvey:
+    """The survey without the key frames if seeks do not lead to them, or not to exact times."""
+    keys = survey.key_seconds
+    if reader.sequential or keys is None or len(keys) == 0 or not _keys_hold(reader, keys):
+        return FileSurvey(replace(survey, key_seconds=None), None)
+    keys, order = np.unique(keys, return_index=True)
+    sizes = survey.group_bytes
+    survey = replace(
+        survey,
+        key_seconds=None if reader.dated_by_decoding else keys,
+        group_bytes=None if sizes is None else sizes[order],
+        exact_seeks=not reader.traits.loose_seeks,
+    )
+    return FileSurvey(survey, keys)
 
 
-def _group_bytes(keys: NDArray[Any], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(K, 2) bytes of each key frame, and of the frames from it to the next; from (N,) flags and bytes."""
-    at = np.flatnonzero(keys)
-    return (
-        np.column_stack([sizes[at], np.add.reduceat(sizes, at) - sizes[at]]) if len(at) else np.empty((0, 2))
+def _keys_hold(reader: FrameReader, keys: Times) -> bool:
+    """Whether a frame that is listed as a key frame can be decoded on its own; a few are tried."""
+    tried = {float(keys[int(share * len(keys))]) for share in _PROBED_SHARES} if len(keys) > 1 else set()
+    return not tried or any(reader.is_key_frame_at(second) for second in tried)
+
+
+def _clock_rules(reader: FrameReader) -> ClockRules:
+    return ClockRules(
+        step=reader.ticks_per_frame,
+        slack=reader.ticks(_SLACK_SECONDS),
+        longest_gap=reader.ticks(
+            _LONGEST_GAP_SECONDS if reader.traits.clock_may_jump else _IMPOSSIBLE_GAP_SECONDS
+        ),
+        decoding_times=reader.traits.decoding_times,
     )
 
 
-def _anchor_gap(times: NDArray[np.float64]) -> float | None:
-    """The longest step in seconds between frames other than B-frames; None without B-frames."""
-    if len(times) == 0:
+def _sound_goes_on(reader: FrameReader) -> bool:
+    """Whether a sound track goes on through the gaps, which then are not jumps of the clock."""
+    reader.restart()
+    sound = next(iter(reader.container.streams.audio), None)
+    if sound is None or sound.time_base is None:
+        return False
+    base = float(sound.time_base)
+    times = np.fromiter((p.pts * base for p in _demuxed(reader, sound) if p.pts is not None), np.float64)
+    steps = np.abs(np.diff(times))
+    return len(steps) > 0 and float(steps.max()) < _LONGEST_GAP_SECONDS
+
+
+def _packets(reader: FrameReader, clock: Clock | None = None) -> Iterator[Packet[Any]]:
+    """The packets of frames that are shown, with corrected timestamps, to the end or to the first damage."""
+    for packet in _demuxed(reader, reader.stream):
+        if clock is not None:
+            clock.correct(packet)
+        if packet.size and not packet.is_discard:
+            yield packet
+
+
+def _demuxed(reader: FrameReader, stream: Any) -> Iterator[Packet[Any]]:
+    try:
+        yield from (packet for packet in reader.container.demux(stream) if packet.size)
+    except av.error.FFmpegError:
+        return
+
+
+def _rows(packets: Iterator[Packet[Any]], reader: FrameReader) -> Rows:
+    return np.fromiter((_row(packet, reader) for packet in packets), _ROW)
+
+
+def _row(packet: Packet[Any], reader: FrameReader) -> tuple[float, bool, float, int]:
+    pts, dts = packet.pts, packet.dts
+    stamp = dts if reader.traits.decoding_times or pts is None else pts
+    delay = 0.0 if pts is None or dts is None else reader.seconds(pts) - reader.seconds(dts)
+    return (math.nan if stamp is None else reader.seconds(stamp)), packet.is_keyframe, delay, packet.size
+
+
+def _from_first(reader: FrameReader, rows: Any) -> Rows:
+    """Rows with known times: counted by the frame rate if there are none, else from the first frame."""
+    known: Rows = rows[np.isfinite(rows["seconds"])]
+    if len(known) == 0:
+        known = rows.copy()
+        known["seconds"] = np.arange(len(rows)) * reader.seconds(
+            (reader.origin or 0) + reader.ticks_per_frame
+        )
+    elif reader.traits.decoding_times:
+        known["seconds"] -= known["seconds"].min()
+    return known
+
+
+def _group_bytes(rows: Rows) -> Times:
+    """(K, 2) bytes of each key frame, and of the frames from it to the next."""
+    at = np.flatnonzero(rows["key"])
+    if len(at) == 0:
+        return np.empty((0, 2))
+    return np.column_stack([rows["size"][at], np.add.reduceat(rows["size"], at) - rows["size"][at]])
+
+
+def _anchor_gap(reader: FrameReader, head: Rows) -> float | None:
+    """The longest step in seconds between frames other than B-frames; None where none can be left out."""
+    plain = reader.stream.codec_context.codec.canonical_name in _PLAIN_B_FRAMES
+    if len(head) == 0 or (reader.dated_by_decoding and not plain):
         return None
-    leading = np.maximum.accumulate(times[:, 0])
-    anchors = np.unique(leading)
+    times = head["seconds"] + (head["delay"] if reader.traits.decoding_times else 0.0)
+    anchors = np.unique(np.maximum.accumulate(times))
     if len(anchors) == len(times) or len(anchors) < 2:
         return None
     return float(np.diff(anchors).max())
 
 
-def _from_index(
-    reader: FrameReader, head: NDArray[np.float64]
-) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, int | None]:
-    """Key-frame times, bytes of groups and the number of frames; None for each that the index lacks."""
-    formats = set(reader.container.format.name.split(","))
-    if not formats & {*_WHOLE_INDEX, *_CUE_INDEX}:
-        return None, None, None
-    if formats & set(_CUE_INDEX):
-        reader.container.seek(reader.timestamp(0), stream=reader.stream)
-    entries = getattr(reader.stream, "index_entries", ())  # PyAV 16 and later
-    if len(entries) < 2:
-        return None, None, None
-    # The index of MP4 and AVI holds decoding times; the first key frames tell the delay until display.
-    whole = bool(formats & set(_WHOLE_INDEX))
-    delays = head[head[:, 1] > 0, 2]
-    delay = float(delays[0]) if whole and len(delays) else 0.0
-    # Read one by one, because a list of all entries of an hour takes much memory.
-    listed = ((e.timestamp, e.is_keyframe and not e.is_discard, e.size) for e in entries)
-    rows = np.fromiter(
-        listed, np.dtype([("stamp", np.int64), ("key", bool), ("size", np.float64)]), len(entries)
-    )
-    keys = np.array([reader.seconds(int(stamp)) + delay for stamp in rows["stamp"][rows["key"]]])
-    return keys, _group_bytes(rows["key"], rows["size"]) if whole else None, len(rows) if whole else None
+def _index_delay(reader: FrameReader, head: Rows) -> float:
+    """Seconds from the decoding times that an index lists to the times of display."""
+    if reader.traits.decoding_times:
+        return -float(np.nanmin(head["seconds"], initial=0.0))
+    delays = head["delay"][head["key"]]
+    return float(delays[0]) if reader.traits.lists_frames and len(delays) else 0.0
 
 
-def _tail(reader: FrameReader, last_key: float) -> NDArray[np.float64]:
+def _tail(reader: FrameReader, last_key: float) -> Rows:
     """The packets from the last key frame on: where frames are reordered, the stated length is too short."""
     reader.container.seek(reader.timestamp(last_key), stream=reader.stream)
-    return _times(_packets(reader), reader)
+    rows = _rows(_packets(reader), reader)
+    known: Rows = rows[np.isfinite(rows["seconds"])]
+    return known
