@@ -152,11 +152,30 @@ def test_schemas_follow_the_signatures(toolbox: Toolbox) -> None:
     assert [tool["name"] for tool in toolbox.anthropic_tools()] == TOOLS
 
 
-def test_the_schema_states_the_limit_in_force() -> None:
-    with Toolbox(Talker(), Bright(), roots=[CLIPS], limits=Limits(max_frames=4)) as few:
-        assert few.schemas["ask_video"].parameters["properties"]["max_frames"]["maximum"] == 4
-        with pytest.raises(ToolError, match="at most 4"):
-            few.select_keyframes("one_walk.mp4", max_frames=5)
+@pytest.mark.parametrize("most", [1, 2, 12])
+def test_the_limit_of_frames_in_force_is_the_only_one_there_is(most: int) -> None:
+    with Toolbox(Talker(), Bright(), roots=[CLIPS], limits=Limits(max_frames=most)) as tools:
+        schema = tools.schemas["ask_video"].parameters["properties"]["max_frames"]
+        assert (schema["maximum"], schema["default"]) == (most, min(3, most))
+        with pytest.raises(ToolError, match=f"less than or equal to {most}"):
+            tools.call_tool("select_keyframes", {"video": "one_walk.mp4", "max_frames": most + 1})
+        with pytest.raises(ToolError, match=f"at most {most} are allowed"):
+            tools.select_keyframes("one_walk.mp4", max_frames=most + 1)
+        result = tools.call_tool("select_keyframes", {"video": "three_scenes.mp4", "include_images": False})
+        assert len(result["keyframes"]) <= most
+
+
+def keywords(schema: Any) -> set[str]:
+    """All words of a JSON schema, names of properties among them."""
+    if isinstance(schema, dict):
+        return set(schema).union(*map(keywords, schema.values()))
+    return set().union(*map(keywords, schema)) if isinstance(schema, list) else set()
+
+
+def test_schemas_use_no_word_that_a_provider_refuses(toolbox: Toolbox) -> None:
+    refused = {"exclusiveMinimum", "exclusiveMaximum", "anyOf", "oneOf", "$ref", "$defs", "title", "const"}
+    for schema in toolbox.schemas.values():
+        assert not keywords(schema.parameters) & refused
 
 
 def test_results_fit_the_schemas_of_the_results(toolbox: Toolbox) -> None:

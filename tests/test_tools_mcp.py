@@ -65,8 +65,11 @@ async def watch(client: Client) -> None:
     """What every transport must do: pictures beside structured content, progress, resources, errors."""
     steps: list[str] = []
 
+    shares: list[float] = [0.0]
+
     async def progress(done: float, total: float | None, message: str | None) -> None:
-        assert done == len(steps) + 1
+        assert total == 100 and shares[-1] < done <= 100
+        shares.append(done)
         steps.append(message or "")
 
     result = await client.call_tool(
@@ -85,13 +88,20 @@ async def watch(client: Client) -> None:
         assert Image.open(io.BytesIO(jpeg)).size == (480, 360)
         held = await client.read_resource(frame["image"])
         assert base64.b64decode(held.contents[0].blob) == jpeg
-    assert "reading the video, 100 %" in steps and steps[-1] == "proposing frames"
+    assert "reading the video, 100 %" in steps and "proposing frames" in steps
+    assert (shares[-1], steps[-1]) == (100, "done")
     listed = {str(resource.uri) for resource in (await client.list_resources()).resources}
     assert listed >= {frame["image"] for frame in data["keyframes"]}
     failed = await client.call_tool("select_keyframes", {"video": "/etc/passwd"})
     assert failed.is_error and "in the allowed folders" in failed.content[0].text
     again = await client.call_tool("select_keyframes", {"video": "one_walk.mp4", "include_images": False})
     assert [part.type for part in again.content] == ["text"]
+    with pytest.raises(MCPError, match="there is no tool 'juggle'") as unknown:
+        await client.call_tool("juggle", {})
+    assert unknown.value.error.code == -32602
+    shares[:] = [0.0]
+    kept = await client.call_tool("select_keyframes", {"video": "one_walk.mp4"}, progress_callback=progress)
+    assert not kept.is_error and shares[-1] == 100  # nothing was decoded for it
 
 
 @MODES

@@ -22,6 +22,7 @@ from keyframe_llm.tools.blocks import JPEG_TYPE, ImageBlock, TextBlock, result_b
 from keyframe_llm.tools.functions import Toolbox
 from keyframe_llm.tools.limits import ToolError
 from keyframe_llm.tools.pictures import SCHEME, MemoryPictures
+from keyframe_llm.tools.text import printable
 
 __all__ = ["mcp_server", "skill"]
 
@@ -32,6 +33,21 @@ _TITLES = {
     "ask_video": "Ask about a video",
     "classify_video": "Choose what a video shows",
 }
+
+_WHOLE, _LEAST_STEP = 100.0, 0.01
+_PERCENT = {
+    "decode": (1, 60),
+    "propose": (60, 62),
+    "caption": (62, 75),
+    "embed": (75, 90),
+    "score": (90, 92),
+    "answer": (92, 98),
+    "classify": (92, 98),
+}
+"""The share of a call, in percent, that each stage takes: where it begins and ends."""
+
+_Step = tuple[float, str]
+"""How far a call is, in percent, and what is done next."""
 
 Context = ServerRequestContext[Any]
 
@@ -119,6 +135,10 @@ async def _call(
     context: Context, toolbox: Toolbox, params: types.CallToolRequestParams
 ) -> types.CallToolResult:
     """Run a tool in a thread of the pool and pass on its progress; a cancelled request stops the job."""
+    if params.name not in toolbox.schemas:
+        names = ", ".join(toolbox.schemas)
+        message = f"there is no tool {params.name!r}; the tools are {names}"
+        raise MCPError(code=types.INVALID_PARAMS, message=printable(message, None))
     try:
         return await _run(context, toolbox, params)
     except ToolError as error:
@@ -132,40 +152,43 @@ async def _run(
     context: Context, toolbox: Toolbox, params: types.CallToolRequestParams
 ) -> types.CallToolResult:
     loop = asyncio.get_running_loop()
-    messages: asyncio.Queue[str | None] = asyncio.Queue()
+    steps: asyncio.Queue[_Step | None] = asyncio.Queue()
 
-    def put(message: str | None) -> None:
+    def put(step: _Step | None) -> None:
         with suppress(RuntimeError):  # the loop has ended, and nobody listens
-            loop.call_soon_threadsafe(messages.put_nowait, message)
+            loop.call_soon_threadsafe(steps.put_nowait, step)
 
-    job, future = toolbox.start(params.name, params.arguments or {}, _ProgressMessages(put))
+    job, future = toolbox.start(params.name, params.arguments or {}, _Steps(put))
     future.add_done_callback(lambda _: put(None))
     try:
         with anyio.move_on_after(job.seconds_left):
-            sent = 0
-            while (message := await messages.get()) is not None:
-                sent += 1
-                await context.session.report_progress(sent, None, message)
-            return _result(toolbox, future.result())
+            while (step := await steps.get()) is not None:
+                await context.session.report_progress(step[0], _WHOLE, step[1])
+            result = _result(toolbox, future.result())
+            await context.session.report_progress(_WHOLE, _WHOLE, "done")
+            return result
         raise job.timeout_error()
     finally:
         job.stop()
         future.cancel()
 
 
-class _ProgressMessages:
-    """Turns progress into one message for each stage, and one for each tenth of the reading."""
+class _Steps:
+    """Turns progress into one step for each stage, and one for each tenth of the reading."""
 
-    def __init__(self, put: Callable[[str], None]) -> None:
-        self._put, self._last = put, ""
+    def __init__(self, put: Callable[[_Step], None]) -> None:
+        self._put, self._last = put, (0.0, "")
 
     def __call__(self, stage: str, share: float) -> None:
-        message = STAGES.get(stage, "")
-        if stage == "decode":
-            message += f", {int(share * 10) * 10} %"
-        if message and message != self._last:
-            self._last = message
-            self._put(message)
+        if stage not in STAGES:
+            return
+        message = STAGES[stage] + (f", {int(share * 10) * 10} %" if stage == "decode" else "")
+        if message != self._last[1]:
+            begin, end = _PERCENT[stage]
+            # It may only grow, also when a stage comes twice.
+            percent = max(begin + share * (end - begin), self._last[0] + _LEAST_STEP)
+            self._last = (min(percent, _WHOLE - _LEAST_STEP), message)
+            self._put(self._last)
 
 
 def _error(message: str) -> types.CallToolResult:

@@ -39,13 +39,14 @@ Start = Annotated[
 ]
 Stop = Annotated[
     float | None,
-    Field(gt=0, description="Ignore everything after this second. Set it to look closer at a part."),
+    Field(ge=0, description="Ignore everything after this second. Set it to look closer at a part."),
 ]
 Exclude = Annotated[
     list[Annotated[float, Field(ge=0)]] | None,
     Field(max_length=64, description="Seconds of frames you have already seen; other frames are returned."),
 ]
-FrameBudget = Annotated[int, Field(ge=1, le=64, description="At most this many key frames.")]
+FrameBudget = Annotated[int, Field(ge=1, description="At most this many key frames.")]
+"""The upper bound is that of the `Limits` in force."""
 ShowImages = Annotated[
     bool, Field(description="Also return the key frames as pictures, a few hundred tokens each.")
 ]

@@ -6,9 +6,9 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
 from keyframe_llm.tools.limits import Limits, ToolError
 
@@ -43,7 +43,7 @@ class Schema:
             mistakes = "; ".join(_mistake(entry) for entry in error.errors(include_url=False))
             names = ", ".join(self.parameters["properties"])
             raise ToolError(f"{self.name}: {mistakes}. Its arguments are {names}") from error
-        return {name: getattr(checked, name) for name in checked.model_fields_set}
+        return {name: getattr(checked, name) for name in type(checked).model_fields}
 
 
 def schema_of(tool: Callable[..., Any], limits: Limits) -> Schema:
@@ -53,12 +53,13 @@ def schema_of(tool: Callable[..., Any], limits: Limits) -> Schema:
         name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
         for name, parameter in inspect.signature(tool).parameters.items()
     }
+    if "max_frames" in fields:
+        kind, default = fields["max_frames"]
+        fields["max_frames"] = (Annotated[kind, Field(le=limits.max_frames)], min(default, limits.max_frames))
     arguments = create_model(
         tool.__name__, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields
     )
     parameters = _plain(arguments.model_json_schema())
-    if "max_frames" in parameters["properties"]:
-        parameters["properties"]["max_frames"]["maximum"] = limits.max_frames
     returns = _plain(TypeAdapter(hints["return"]).json_schema(mode="serialization"))
     paragraphs = (inspect.getdoc(tool) or "").split("\n\n")
     description = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
