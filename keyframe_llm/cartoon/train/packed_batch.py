@@ -28,13 +28,13 @@ NAMES_OTHER, NAMES_PERSON = 1, 2
 """Values of `PackedBatch.naming`: the word names a scene by action, place or thing; by its person."""
 _QUESTIONS = 8
 _MORE_QUESTIONS = 4
-"""Questions asked beyond those eight, if of the kinds that few clips have."""
+"""Questions beyond those eight, of kinds that only some clips allow."""
 _RARE = ("when", "which way")
-"""How questions of such kinds begin; those about two people or somebody absent count, too."""
+"""How questions of such kinds begin; those about two people or somebody absent belong to them."""
 _CONTINUES = 0.3
 """Share of questions that continue another conversation."""
 _SINGLE_SCENE = 0.15
-"""Share of clips with one scene only, which need little looking up."""
+"""Share of clips with one scene only, in which there is little to search."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,8 +1,8 @@
 """The Video-LLM's forward pass over a packed batch, and the two losses that guide its attention.
 
-A small model learns only together, and only very slowly, in which frame to look and what to say of it. Two
-auxiliary losses shorten that from hours to minutes: some heads of one layer are trained to attend to the
-frames that the next word is about, and one head of the layer before to the words that name the scene.
+Without guidance, a small model takes very long to learn in which frame an answer is. Two auxiliary losses
+shorten that to minutes: two heads of one layer are trained to attend to the frames that the next word is
+about, and one head of the layer before to the words that name the scene.
 """
 
 from __future__ import annotations
@@ -86,18 +86,18 @@ def _frame_loss(model: Any, batch: PackedBatch, tree: TokenTree, hidden: Any, po
 
     query, key = _queries_and_keys(model, _LOOKUP_LAYER, 2, hidden, positions)
     targets = torch.from_numpy(batch.target_frames)
-    asking = targets[1:].nonzero()[:, 0]
-    target, clip = targets[asking + 1], torch.from_numpy(batch.clip)[asking]
+    before = targets[1:].nonzero()[:, 0]  # the tokens that predict a word about some frames
+    target, clip = targets[before + 1], torch.from_numpy(batch.clip)[before]
     ids = torch.from_numpy(batch.ids)[tree.prefixes.places]
     is_image = (ids == model.config.image_token_id) & tree.prefixes.valid
     frame = ((ids == model.config.vision_start_token_id).cumsum(1) - 1).clamp(min=0)
     prefix_keys = key[:, tree.prefixes.places].transpose(0, 1)  # (clips, 2, prefix, width)
-    scores = torch.einsum("had,ahtd->aht", query[:, asking], prefix_keys[clip])
+    scores = torch.einsum("had,ahtd->aht", query[:, before], prefix_keys[clip])
     first_and_last = torch.stack([target & -target, 1 << torch.log2(target).long()], 1)  # their bits
     wanted = (first_and_last[:, :, None] >> frame[clip, None]) & 1 > 0
     attention = scores.masked_fill(~is_image[clip, None], float("-inf")).log_softmax(-1)
     right = attention.masked_fill(~(wanted & is_image[clip, None]), float("-inf")).logsumexp(-1)
-    names_no_person = _names_no_person(batch)[asking]
+    names_no_person = _names_no_person(batch)[before]
     kinds = (names_no_person, ~names_no_person)
     return -torch.stack([right[kind].mean() for kind in kinds if kind.any()]).mean()
 
@@ -121,13 +121,13 @@ def _name_loss(model: Any, batch: PackedBatch, hidden: Any, positions: Any) -> A
 
     turn, naming = torch.from_numpy(batch.turn), torch.from_numpy(batch.naming) > 0
     has_name = torch.zeros(int(turn.max()) + 1, dtype=torch.bool).index_fill(0, turn[naming], True)
-    asking = ((torch.from_numpy(batch.target_frames)[1:] > 0) & has_name[turn[1:]]).nonzero()[:, 0]
-    spoken = torch.from_numpy(batch.branch).nonzero()[:, 0]
+    before = ((torch.from_numpy(batch.target_frames)[1:] > 0) & has_name[turn[1:]]).nonzero()[:, 0]
+    words = torch.from_numpy(batch.branch).nonzero()[:, 0]  # all tokens but the frames
     query, key = _queries_and_keys(model, _LOOKUP_LAYER - 1, 1, hidden, positions)
     conversation = torch.from_numpy(batch.clip * len(batch.clip) + batch.branch)
-    visible = (conversation[asking, None] == conversation[spoken]) & (spoken <= asking[:, None])
-    wanted = (turn[asking, None] == turn[spoken]) & naming[spoken]
-    scores = query[0, asking] @ key[0, spoken].T
+    visible = (conversation[before, None] == conversation[words]) & (words <= before[:, None])
+    wanted = (turn[before, None] == turn[words]) & naming[words]
+    scores = query[0, before] @ key[0, words].T
     attention = scores.masked_fill(~visible, float("-inf")).log_softmax(-1)
     return -attention.masked_fill(~wanted, float("-inf")).logsumexp(-1).mean()
 
