@@ -19,6 +19,7 @@ from keyframe_llm.demos.videos import demo_video
 pytest.importorskip("pydantic", reason="pydantic is not installed (the `agents` extra)")
 
 from keyframe_llm.tools import Toolbox
+from keyframe_llm.tools.pictures import MemoryPictures
 
 CLIPS = demo_video().parent
 LOOK = {"video": "three_scenes.mp4", "start_seconds": 6.5, "end_seconds": 10.5, "max_frames": 2}
@@ -77,6 +78,33 @@ def test_smolagents(toolbox: Toolbox) -> None:
     assert len(offered) == 2
 
 
+def test_smolagents_show_the_pictures_of_a_step(toolbox: Toolbox) -> None:
+    smolagents = imported("smolagents", "smolagents is not installed")
+    from keyframe_llm.tools.smolagents import smolagents_pictures, smolagents_tools
+
+    images: list[int] = []
+
+    class Scripted(smolagents.Model):
+        def generate(self, messages: Any, **_: Any) -> Any:
+            parts = [part for message in messages for part in message.content]
+            images.append(sum(part["type"] == "image" for part in parts))
+            code = f"select_keyframes(**{LOOK})" if len(images) == 1 else "final_answer(1)"
+            return smolagents.ChatMessage(
+                role="assistant", content=f"Thought: look.\n<code>\n{code}\n</code>"
+            )
+
+    tools = smolagents_tools(toolbox)
+    agent = smolagents.CodeAgent(
+        tools=tools,
+        model=Scripted(),
+        verbosity_level=0,
+        max_steps=3,
+        step_callbacks=[smolagents_pictures(tools)],
+    )
+    agent.run("When is it?")
+    assert images[0] == 0 and 1 <= images[1] <= 2
+
+
 def test_smolagents_code_agents_get_objects_and_open_pictures(toolbox: Toolbox) -> None:
     smolagents = imported("smolagents", "smolagents is not installed")
     from keyframe_llm.tools.smolagents import smolagents_tools
@@ -100,15 +128,17 @@ def test_smolagents_code_agents_get_objects_and_open_pictures(toolbox: Toolbox) 
 
 
 def test_langchain_and_langgraph(toolbox: Toolbox) -> None:
+    """Two calls in one turn, one of them wrong; the model sees the pictures after both results."""
     imported("langgraph", "langgraph is not installed")
     agents = imported("langchain.agents", "langchain is not installed")
     from langchain_core.language_models.chat_models import BaseChatModel
-    from langchain_core.messages import AIMessage
+    from langchain_core.messages import AIMessage, convert_to_openai_messages
     from langchain_core.outputs import ChatGeneration, ChatResult
 
-    from keyframe_llm.tools.langchain import langchain_tools
+    from keyframe_llm.tools.langchain import langchain_pictures, langchain_tools
 
     bound: list[str] = []
+    shown: list[Any] = []
 
     class Scripted(BaseChatModel):
         @property
@@ -120,29 +150,49 @@ def test_langchain_and_langgraph(toolbox: Toolbox) -> None:
             return self
 
         def _generate(self, messages: Any, *_: Any, **__: Any) -> ChatResult:
-            answered = [message for message in messages if message.type == "tool"]
-            arguments = [{**LOOK, "video": "nope.mp4"}, LOOK]
-            if len(answered) < 2:
-                call = {
-                    "name": "select_keyframes",
-                    "args": arguments[len(answered)],
-                    "id": f"c{len(answered)}",
-                }
-                message = AIMessage(content="", tool_calls=[call])
+            results = [message for message in messages if message.type == "tool"]
+            if results:
+                shown.extend(convert_to_openai_messages(messages))
+                message = AIMessage(content=str(first_second(results[1].content)))
             else:
-                message = AIMessage(content=str(first_second(answered[1].content[0]["text"])))
+                arguments = [{**LOOK, "video": "nope.mp4"}, LOOK]
+                calls = [
+                    {"name": "select_keyframes", "args": args, "id": f"c{i}"}
+                    for i, args in enumerate(arguments)
+                ]
+                message = AIMessage(content="", tool_calls=calls)
             return ChatResult(generations=[ChatGeneration(message=message)])
 
-    agent = agents.create_agent(Scripted(), langchain_tools(toolbox))
+    agent = agents.create_agent(
+        Scripted(), langchain_tools(toolbox), middleware=[langchain_pictures(toolbox)]
+    )
     messages = agent.invoke({"messages": [("user", "When is it?")]})["messages"]
     check(messages[-1].content)
-    missing, found = (message for message in messages if message.type == "tool")
+    assert [message.type for message in messages] == ["human", "ai", "tool", "tool", "ai"]
+    missing, found = messages[2:4]
     assert missing.status == "error" and "three_scenes.mp4" in missing.content
-    assert found.artifact == json.loads(found.content[0]["text"])
-    pictures = [block for block in found.content if block["type"] == "image"]
-    assert len(pictures) == len(found.artifact["keyframes"])
-    assert Image.open(io.BytesIO(base64.b64decode(pictures[0]["base64"]))).size == (480, 360)
+    assert found.artifact == json.loads(found.content)
     assert bound[:2] == ["describe_video", "select_keyframes"]
+    # OpenAI refuses pictures in the message of a tool, and whatever comes between the results of one turn.
+    assert [message["role"] for message in shown] == ["user", "assistant", "tool", "tool", "user"]
+    assert all(isinstance(message["content"], str) for message in shown[2:4])
+    pictures = [part for part in shown[4]["content"] if part["type"] == "image_url"]
+    assert len(pictures) == len(found.artifact["keyframes"]) > 0
+    jpeg = base64.b64decode(pictures[0]["image_url"]["url"].partition(",")[2])
+    assert Image.open(io.BytesIO(jpeg)).size == (480, 360)
+
+
+def test_langchain_says_where_a_picture_is_not_kept_any_more() -> None:
+    messages = imported("langchain_core.messages", "langchain is not installed")
+    from keyframe_llm.tools.langchain import with_pictures
+
+    with Toolbox(roots=[CLIPS], pictures=MemoryPictures(limit=1)) as toolbox:
+        result = toolbox.select_keyframes("three_scenes.mp4", max_frames=2)
+        message = messages.ToolMessage("{}", artifact=result, tool_call_id="c", name="select_keyframes")
+        question = messages.HumanMessage("And now?")
+        tool, pictures, again = with_pictures([message, question], toolbox)
+    assert (tool, again) == (message, question)
+    assert "call the tool again" in pictures.content[1]["text"]
 
 
 @pytest.mark.filterwarnings("ignore")  # qwen_agent and what it imports warn of their own pasts

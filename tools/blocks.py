@@ -10,7 +10,7 @@ from typing import Any
 
 from keyframe_llm.tools.pictures import Pictures
 
-__all__ = ["JPEG_TYPE", "ImageBlock", "TextBlock", "result_blocks"]
+__all__ = ["JPEG_TYPE", "ImageBlock", "TextBlock", "result_blocks", "result_text"]
 
 JPEG_TYPE = "image/jpeg"
 
@@ -34,12 +34,17 @@ class ImageBlock:
         return base64.b64encode(self.jpeg).decode("ascii")
 
 
+def result_text(result: Mapping[str, Any]) -> str:
+    """A result as JSON."""
+    return json.dumps(result, ensure_ascii=False)
+
+
 def result_blocks(result: Mapping[str, Any], pictures: Pictures) -> Iterator[TextBlock | ImageBlock]:
     """Yield the blocks of a result; `pictures` holds the images it refers to.
 
     Raises `ToolError` where a picture is not kept any more.
     """
-    yield TextBlock(json.dumps(result, ensure_ascii=False))
+    yield TextBlock(result_text(result))
     for frame in result["keyframes"]:
         if frame["image"] is not None:
             yield TextBlock(f"[{frame['seconds']:.1f}s]")

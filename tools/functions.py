@@ -8,7 +8,7 @@ of a toolbox with the default models on the folder that is current when one is f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import cache, cached_property
 from typing import Any
@@ -16,8 +16,10 @@ from typing import Any
 from keyframe_llm.classification import By
 from keyframe_llm.data import Progress
 from keyframe_llm.scoring.queries import query_kind
+from keyframe_llm.tools.blocks import TextBlock, result_blocks
 from keyframe_llm.tools.jobs import Job
 from keyframe_llm.tools.limits import ToolError
+from keyframe_llm.tools.messages import Answer, Provider, ToolCall, answer_messages, tool_calls
 from keyframe_llm.tools.results import (
     Classes,
     Description,
@@ -208,6 +210,22 @@ class Toolbox(ToolRuntime):
         Raises `ToolError`, whose message is meant for the model.
         """
         return self.wait(*self.start(name, arguments))
+
+    def answer_calls(self, calls: Iterable[Any], provider: Provider = "openai") -> list[dict[str, Any]]:
+        """Run the tool calls that a model made in one turn; returns the messages that answer them.
+
+        `calls` are as for `tool_calls`: of `openai`, `message.tool_calls`; of `openai-responses`,
+        `response.output`; of `anthropic`, `message.content`; of `gemini`, `response.function_calls`. Pictures
+        go where the provider takes them. An error is an answer to the model.
+        """
+        return answer_messages([self._answer(call) for call in tool_calls(calls, provider)], provider)
+
+    def _answer(self, call: ToolCall) -> Answer:
+        try:
+            result = self.call_tool(call.name, call.arguments)
+            return Answer(call, list(result_blocks(result, self.pictures)))
+        except ToolError as error:
+            return Answer(call, [TextBlock(str(error))], is_error=True)
 
     def start(
         self, name: str, arguments: Mapping[str, Any] | str, progress: Progress | None = None
