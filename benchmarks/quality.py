@@ -21,7 +21,7 @@ from measuring import machine, table
 
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.evaluation.joined import real_encoder, subjects
-from keyframe_llm.index.selector import Selector
+from keyframe_llm.index import Indexer
 from keyframe_llm.options import SelectOptions
 
 __all__ = ["main"]
@@ -44,13 +44,13 @@ def main() -> None:
     encoder = None if asked.no_text else real_encoder(asked.folder)
     found: dict[tuple[str, str], list[list[float]]] = {}
     for seed in range(asked.videos):
-        cuts, told = joined(asked.folder, 60 * asked.minutes, seed)
+        cuts, captions = joined(asked.folder, 60 * asked.minutes, seed)
         for encoding, options in ENCODINGS.items():
             with tempfile.TemporaryDirectory() as folder:
                 video = Path(folder) / "joined.mp4"
                 edges = encode(cuts, video, options, HEIGHT)
                 for look in ("thin", "everywhere"):
-                    row = measure(video, edges, told, encoder, exhaustive=look == "everywhere")
+                    row = measure(video, edges, captions, encoder, exhaustive=look == "everywhere")
                     found.setdefault((encoding, look), []).append(row)
     print(f"{machine()}; {asked.videos} videos of {asked.minutes:g} min\n")
     head = ("encoding", "look", "seconds", "samples", "cuts sampled", "cuts proposed", "under 3 s", "hit@3")
@@ -66,32 +66,32 @@ def joined(folder: Path, seconds: float, seed: int) -> tuple[list[Cut], list[lis
     rng = np.random.default_rng([11, seed])
     cast = subjects()
     cuts: list[Cut] = []
-    told: list[list[str]] = []
+    captions: list[list[str]] = []
     while sum(cut.seconds for cut in cuts) < seconds:
         subject = cast[int(rng.integers(len(cast)))]
         name, start, end = subject["moments"][int(rng.integers(len(subject["moments"])))]
         length = min(float(rng.uniform(2.0, 8.0)), end - start)
         cuts.append(Cut(folder / name, float(rng.uniform(start, max(start, end - length))), length))
-        told.append(subject["captions"])
-    return cuts, told
+        captions.append(subject["captions"])
+    return cuts, captions
 
 
 def measure(
-    video: Path, edges: list[float], told: list[list[str]], encoder: Encoder | None, *, exhaustive: bool
+    video: Path, edges: list[float], captions: list[list[str]], encoder: Encoder | None, *, exhaustive: bool
 ) -> list[float]:
     """Seconds, samples, share of cuts sampled, proposed, proposed of the short ones, and hit@3."""
     options = SelectOptions(exhaustive=exhaustive)
-    selector = Selector(encoder) if encoder is not None else Selector()
+    indexer = Indexer(encoder) if encoder is not None else Indexer()
     began = time.perf_counter()
-    chosen = selector.select(video, options)
+    chosen = indexer.select(video, options)
     took = time.perf_counter() - began
     lengths = np.diff(edges)
     proposed = _held(chosen.proposals.seconds, edges)
     sampled = _held(chosen.proposals.sampled_seconds, edges)
     hits = []
-    for caption in sorted({text for texts in told for text in texts}) if encoder is not None else []:
-        seen = _held(selector.select(video, options, caption=caption).seconds, edges)
-        hits.append(any(seen[i] for i, texts in enumerate(told) if caption in texts))
+    for caption in sorted({text for texts in captions for text in texts}) if encoder is not None else []:
+        seen = _held(indexer.select(video, options, caption=caption).seconds, edges)
+        hits.append(any(seen[i] for i, texts in enumerate(captions) if caption in texts))
     brief = proposed[lengths < 3.0]
     parts = (
         took,

@@ -9,24 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keyframe_llm import SelectOptions, select_keyframes
+from keyframe_llm import VideoIndex, select_keyframes
 from keyframe_llm.cartoon.world.questions import shows_answer
 from keyframe_llm.cartoon.world.scenes import SceneFrame, random_clip
 from keyframe_llm.cartoon.world.video import write_clip
 from keyframe_llm.cli import main
 from keyframe_llm.encoders import load_encoder
 from keyframe_llm.evaluation import joined
-from keyframe_llm.evaluation.drawn import KINDS, asked_clips, drawn_clip, measure_actions
-from keyframe_llm.evaluation.footage import Footage
-from keyframe_llm.evaluation.page import film_of
+from keyframe_llm.evaluation.dense import baseline_of, dense_index, embed_caption, index_densely
+from keyframe_llm.evaluation.drawn import KINDS, drawn_clip, measure_actions, questioned_clips
 from keyframe_llm.evaluation.results import SHIPPED, Results, Table, markdown, plot, write_json
-from keyframe_llm.evaluation.selectors import SELECTORS, choose
-from keyframe_llm.scoring.baseline import plain_embedding
+from keyframe_llm.evaluation.selectors import ROWS, choose
 
 NAMED = os.environ.get("KEYFRAME_LLM_TEST_DATA")
 
 
-def planted() -> dict[str, Footage]:
+def planted() -> dict[str, VideoIndex]:
     """Clips in which every subject is a direction of its own."""
     listed = joined.subjects()
     clips = {}
@@ -37,7 +35,7 @@ def planted() -> dict[str, Footage]:
             for file, start, end in subject["moments"]:
                 if file == name:
                     rows[(seconds >= start - 0.5) & (seconds <= end + 0.5), i] = 1.0
-        clips[name] = Footage(rows, seconds, rows, np.ones(len(seconds)))
+        clips[name] = dense_index(rows, seconds, rows, np.ones(len(seconds)))
     return clips
 
 
@@ -64,19 +62,19 @@ def test_a_joined_video_shows_what_its_captions_tell_when_they_say(half: str) ->
     made = joined.join(planted(), half, seed=3)
     assert [query.text for query in made.queries] == [text for _, text in asked_of(half)]
     for query, (subject, _) in zip(made.queries, asked_of(half), strict=True):
-        inside = np.zeros(len(made.footage), bool)
+        inside = np.zeros(len(made.index.seconds), bool)
         for start, end in query.moments:
-            inside |= (made.footage.seconds >= start) & (made.footage.seconds <= end)
+            inside |= (made.index.seconds >= start) & (made.index.seconds <= end)
         assert inside.any()
-        assert (made.footage.embeddings[inside, subject] > 0.1).all()
+        assert (made.index.unit_embeddings[inside, subject] > 0.1).all()
 
 
 def test_the_same_seed_joins_the_same_video_and_another_one_another() -> None:
     clips = planted()
     one, again, other = (joined.join(clips, "first", seed) for seed in (1, 1, 2))
-    assert np.array_equal(one.footage.embeddings, again.footage.embeddings)
-    assert one.footage.embeddings.shape != other.footage.embeddings.shape or not np.array_equal(
-        one.footage.embeddings, other.footage.embeddings
+    assert np.array_equal(one.index.embedded(), again.index.embedded())
+    assert one.index.embedded().shape != other.index.embedded().shape or not np.array_equal(
+        one.index.embedded(), other.index.embedded()
     )
 
 
@@ -87,11 +85,13 @@ def test_the_shipped_row_chooses_what_the_package_chooses(tmp_path: Path) -> Non
     write_clip(clip, tmp_path / "clip.mp4", fps=6)
     text = f"a {clip.scenes[2].subject} in {clip.scenes[2].colour}"
     found = select_keyframes(tmp_path / "clip.mp4", caption=text, encoder=encoder)
-    film, _ = film_of(tmp_path / "clip.mp4", encoder, SelectOptions(), plain_embedding(encoder))
-    query = encoder.embed_texts([text])[0]
-    assert film.seconds[choose(SHIPPED, film, query, k=3)].tolist() == found.seconds.tolist()
-    plain = select_keyframes(tmp_path / "clip.mp4")
-    assert film.seconds[choose(f"{SHIPPED} no text", film, k=3)].tolist() == plain.seconds.tolist()
+    index = index_densely(tmp_path / "clip.mp4", encoder)
+    query = embed_caption(encoder, text, baseline_of(encoder))
+    assert index.seconds[choose(SHIPPED, index, query, k=3)].tolist() == found.seconds.tolist()
+    no_text = select_keyframes(tmp_path / "clip.mp4")
+    assert index.seconds[choose(f"{SHIPPED} no text", index, k=3)].tolist() == no_text.seconds.tolist()
+    published = select_keyframes(tmp_path / "clip.mp4", caption=text, encoder=encoder, method="mdp3")
+    assert index.seconds[choose("mdp3", index, query, k=3)].tolist() == published.seconds.tolist()
 
 
 def test_drawn_clips_hide_a_short_event_that_the_question_asks_about() -> None:
@@ -119,12 +119,12 @@ def test_drawn_clips_hide_a_short_event_that_the_question_asks_about() -> None:
 
 def test_drawn_events_are_found_by_the_embedded_encoder() -> None:
     encoder = load_encoder("cartoon")
-    clips = asked_clips(encoder, 2)
+    clips = questioned_clips(encoder, 2)
     accuracy, _ = measure_actions(clips, encoder)
-    assert set(accuracy.rows) == {(name, 3) for name in SELECTORS}
-    for asked in clips:
-        times = asked.footage.seconds[choose(f"{SHIPPED} question", asked.footage, asked.query, k=3)]
-        assert shows_answer(asked.question, [asked.clip.frame_at(float(second)) for second in times])
+    assert set(accuracy.rows) == {(name, 3) for name in ROWS}
+    for each in clips:
+        times = each.index.seconds[choose(f"{SHIPPED} question", each.index, each.text, k=3)]
+        assert shows_answer(each.question, [each.clip.frame_at(float(second)) for second in times])
 
 
 def test_results_are_written_with_every_frame_and_read_as_they_were(tmp_path: Path) -> None:
@@ -134,8 +134,8 @@ def test_results_are_written_with_every_frame_and_read_as_they_were(tmp_path: Pa
             table.row(SHIPPED, budget).add(f"s{i}", f"g{i // 2}", i < 5 + budget, [0.5, float(i)][:budget])
             table.row("uniform", budget).add(f"s{i}", f"g{i // 2}", i < 4, [1.0])
     write_json(Results({"seed": 0}, [table]), tmp_path / "out" / "results.json")
-    told = json.loads((tmp_path / "out" / "results.json").read_text())
-    (row,) = [r for r in told["tables"][0]["rows"] if r["selector"] == SHIPPED and r["budget"] == 3]
+    written = json.loads((tmp_path / "out" / "results.json").read_text())
+    (row,) = [r for r in written["tables"][0]["rows"] if r["selector"] == SHIPPED and r["budget"] == 3]
     assert row["value"] == 0.8 and row["groups"] == 5 and row["low"] <= 0.8 <= row["high"]
     assert row["seconds"][9] == [0.5, 9.0] and row["samples"][9] == "s9"
     lines = markdown(table, 3).splitlines()
@@ -148,10 +148,10 @@ def test_results_are_written_with_every_frame_and_read_as_they_were(tmp_path: Pa
 def test_the_page_shows_every_selector_in_one_file(tmp_path: Path) -> None:
     write_clip(random_clip(np.random.default_rng(0), scenes=3, seconds=9), tmp_path / "v.mp4", fps=6)
     page = tmp_path / "page.html"
-    asked = ["eval", "--video", str(tmp_path / "v.mp4"), "--caption", "a man in <red>"]
-    assert main([*asked, "--encoder", "cartoon", "--out", str(page)]) == 0
+    arguments = ["eval", "--video", str(tmp_path / "v.mp4"), "--caption", "a man in <red>"]
+    assert main([*arguments, "--encoder", "cartoon", "--out", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
-    assert all(f'<div class="name">{name}</div>' in text for name in SELECTORS)
+    assert all(f'<div class="name">{name}</div>' in text for name in ROWS)
     assert "a man in &lt;red&gt;" in text and 'src="data:image/jpeg;base64,' in text
     assert "http" not in text
 
@@ -184,8 +184,8 @@ def test_a_folder_of_ones_own_is_measured(tmp_path: Path, capsys: pytest.Capture
         scene = clip.scenes[0]
         (tmp_path / f"{seed}.txt").write_text(f"a {scene.subject} in {scene.colour}\n", encoding="utf-8")
     assert main(["eval", "--dataset", "own", "--root", str(tmp_path), "--encoder", "cartoon"]) == 0
-    told = capsys.readouterr().out
-    assert "retrieval, per pair" in told and "retrieval, leak-free" in told and "| uniform |" in told
+    printed = capsys.readouterr().out
+    assert "retrieval, per pair" in printed and "retrieval, leak-free" in printed and "| uniform |" in printed
 
 
 @pytest.mark.skipif(NAMED is None, reason="KEYFRAME_LLM_TEST_DATA names no folder of videos")
