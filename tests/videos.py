@@ -62,11 +62,12 @@ def draw(
     colour: dict[str, int] | None = None,
     container_format: str | None = None,
     time_base: Fraction | None = None,
+    container_options: dict[str, str] | None = None,
     first_number: int = 0,
     sound_seconds: float = 0.0,
 ) -> Path:
     """Encode one numbered picture (or one of `images`) for each time in `seconds`, and silence if wanted."""
-    with av.open(str(path), "w", format=container_format) as container:
+    with av.open(str(path), "w", format=container_format, options=container_options or {}) as container:
         stream: Any = container.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height = size
         stream.pix_fmt = pixels
@@ -124,6 +125,49 @@ def hide_start(path: Path, media_ticks: int) -> Path:
     at = data.index(b"elst") + 4 + 4 + 4  # version and flags, number of entries
     duration, begin = struct.unpack_from(">Ii", data, at)
     struct.pack_into(">Ii", data, at, duration, begin + media_ticks)
+    path.write_bytes(data)
+    return path
+
+
+def _box(data: bytes | bytearray, kind: bytes) -> tuple[int, int]:
+    """Where the first box of that kind begins, and its length."""
+    at = data.index(kind) - 4
+    return at, struct.unpack_from(">I", data, at)[0]
+
+
+_PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
+
+
+def _put_box(data: bytearray, kind: bytes, content: bytes) -> None:
+    """Replace or add a table of the first track of an MP4 whose index comes last."""
+    box = struct.pack(">I4s", 8 + len(content), kind) + content
+    if kind in data:
+        at, length = _box(data, kind)
+    else:
+        (at, length), length = _box(data, b"stsc"), 0
+    data[at : at + length] = box
+    for parent in _PARENTS:
+        start, size = _box(data, parent)
+        struct.pack_into(">I", data, start, size + len(box) - length)
+
+
+def claim_key_frames(path: Path, *, every: int) -> Path:
+    """Have the index of an MP4 list every so-manieth frame as a key frame, whatever it is."""
+    data = bytearray(path.read_bytes())
+    at, _ = _box(data, b"stsz")
+    (count,) = struct.unpack_from(">I", data, at + 16)
+    numbers = range(1, count + 1, every)
+    _put_box(data, b"stss", struct.pack(f">II{len(numbers)}I", 0, len(numbers), *numbers))
+    path.write_bytes(data)
+    return path
+
+
+def promise_samples(path: Path, count: int) -> Path:
+    """Have the tables of an MP4 promise that many samples of one byte each."""
+    data = bytearray(path.read_bytes())
+    _put_box(data, b"stts", struct.pack(">4I", 0, 1, count, 1))
+    _put_box(data, b"stsc", struct.pack(">5I", 0, 1, 1, count, 1))
+    _put_box(data, b"stsz", struct.pack(">3I", 0, 1, count))
     path.write_bytes(data)
     return path
 

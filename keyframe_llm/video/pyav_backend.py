@@ -28,6 +28,10 @@ from keyframe_llm.video.survey import FileSurvey, packet_times, survey_video
 
 __all__ = ["PyAVDecoder"]
 
+_FPS_TOLERANCE = 0.05
+# Seeks may cost this many times the packets of the file, and a few; then it is read forwards.
+_BUDGET, _BUDGET_PACKETS = 2, 500
+
 
 class PyAVDecoder:
     """A `Decoder` on PyAV. Raises `VideoError` where no frame of the file can be shown.
@@ -129,6 +133,11 @@ class PyAVDecoder:
         """FFmpeg's name of the container."""
         return self._reader.container.format.name
 
+    @property
+    def decoded_packets(self) -> int:
+        """How many packets were decoded so far."""
+        return self._reader.work.packets
+
     def frame_times(self) -> NDArray[np.float64]:
         """(N,) times of all frames shown, ascending, read from the packets."""
         with self._another() as reader:
@@ -160,13 +169,14 @@ class PyAVDecoder:
             found = survey_video(reader, self._reader.stated_end)
         self._surveyed = found
         self._reader.key_seconds = found.key_seconds
+        self._reader.work.budget = _BUDGET * found.survey.frames + _BUDGET_PACKETS
         self._reader.sequential |= found.key_seconds is None
         if not self._reader.traits.lists_frames:
             length = found.survey.duration_seconds
             self.info = replace(
                 self.info,
                 duration_seconds=length if math.isfinite(length) else self.info.duration_seconds,
-                average_fps=found.average_fps or self.info.average_fps,
+                average_fps=_plausible_fps(self.info.average_fps, found.average_fps),
             )
         if found.clock_rules is not None:
             self._reader.clock_rules = found.clock_rules
@@ -223,6 +233,13 @@ class PyAVDecoder:
             self.info = replace(self.info, duration_seconds=end)
         elif self.info.duration_seconds is None or self.info.duration_seconds < reached:
             self.info = replace(self.info, duration_seconds=end)
+
+
+def _plausible_fps(stated: float | None, counted: float | None) -> float | None:
+    """The stated rate where counting about confirms it, as it is not rounded; else what was counted."""
+    if stated is None or counted is None:
+        return counted or stated
+    return stated if abs(stated - counted) <= _FPS_TOLERANCE * counted else counted
 
 
 def _clock_line(breaks: Sequence[float]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
@@ -20,7 +21,7 @@ from keyframe_llm.video.fork import Forkable
 from keyframe_llm.video.length import stated_end
 from keyframe_llm.video.source import open_container, picture_bound, video_stream
 
-__all__ = ["FrameReader", "Skip", "TimedFrame"]
+__all__ = ["FrameReader", "Skip", "TimedFrame", "Work"]
 
 Skip = Literal["DEFAULT", "NONREF", "NONKEY"]
 _LOOSE_SEEK_SECONDS = 1.0
@@ -37,6 +38,21 @@ class TimedFrame(NamedTuple):
 
     seconds: float
     frame: VideoFrame
+
+
+@dataclass(slots=True)
+class Work:
+    """What all readers of one file have done together."""
+
+    packets: int = 0
+    """How many packets were decoded."""
+    budget: int | None = None
+    """After so many, no more seeks are tried, and the file is read forwards; None: it is not known yet."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the budget is spent."""
+        return self.budget is not None and self.packets > self.budget
 
 
 class FrameReader(Forkable):
@@ -66,6 +82,8 @@ class FrameReader(Forkable):
         """Whether frames are found only by reading from the start."""
         self.key_seconds: NDArray[np.float64] | None = None
         """(K,) ascending times of the key frames to which a seek leads; None where unknown."""
+        self.work = Work()
+        """The work done on this file; readers of the same file share it."""
         self.damaged_packets = 0
         self.backward_frames = 0
         self.reached = 0.0
@@ -154,7 +172,7 @@ class FrameReader(Forkable):
     def read_like(self, other: FrameReader) -> None:
         """Read the file as another reader does; to be called before anything is read."""
         self.origin, self.key_seconds, self.sequential = other.origin, other.key_seconds, other.sequential
-        self.clock_rules = other.clock_rules
+        self.clock_rules, self.work = other.clock_rules, other.work
         self._clock = None if self.clock_rules is None else Clock(self.clock_rules)
 
     @property
@@ -196,6 +214,9 @@ class FrameReader(Forkable):
         goal = self.key_before(seconds)
         for _ in range(_MOST_ATTEMPTS):
             if self.sequential or goal is None or goal - back <= 0:
+                break
+            if self.work.exhausted:
+                self.sequential = True
                 break
             frames = self._after_seek(goal - back, seconds)
             first = next(frames, None)
@@ -296,6 +317,7 @@ class FrameReader(Forkable):
         yield Packet()  # an empty packet makes the decoder return the frames that it still holds
 
     def _decode(self, packet: Packet[Any]) -> list[VideoFrame]:
+        self.work.packets += 1
         try:
             # The decoder of the stream, because a packet made here belongs to no stream.
             frames = self.stream.codec_context.decode(packet if packet.size else None)

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from keyframe_llm.errors import VideoError
 from keyframe_llm.video.hardware import hardware_device
+from keyframe_llm.video.promises import check_promises
 
 __all__ = ["av_errors", "check_path", "open_container", "picture_bound", "video_stream"]
 
@@ -87,6 +88,7 @@ def open_container(path: str, max_pixels: int | None = None, hardware: str | Non
     FFmpeg decodes a few pictures where the header says too little; `max_pixels` bounds those pictures.
     """
     with av_errors(path):
+        check_promises(path)
         # With an explicit protocol, a colon in the name of the file is not taken for another protocol.
         device = {} if hardware is None else {"hwaccel": hardware_device(hardware)}
         try:
