@@ -92,6 +92,7 @@ def test_results_are_json_with_times_scores_and_pictures_of_those_times(toolbox:
     assert result["video"] == {
         "name": "three_scenes.mp4",
         "duration_seconds": 18.0,
+        "duration": "0:18",
         "width": 480,
         "height": 360,
     }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
+
+from keyframe_llm.tools.times import parse_list, parse_time
 
 __all__ = [
     "Classes",
@@ -17,6 +19,7 @@ __all__ = [
     "Labels",
     "Query",
     "Question",
+    "Seconds",
     "ShowImages",
     "Start",
     "Stop",
@@ -33,17 +36,18 @@ Video = Annotated[
         description="Path of the video file, as the user gave it; or its URL, where URLs are allowed.",
     ),
 ]
+Seconds = Annotated[float, Field(ge=0), BeforeValidator(parse_time)]
 Start = Annotated[
-    float | None,
-    Field(ge=0, description="Ignore everything before this second. Set it to look closer at a part."),
+    Seconds | None,
+    Field(description="Ignore everything before this second. Set it to look closer at a part."),
 ]
 Stop = Annotated[
-    float | None,
-    Field(ge=0, description="Ignore everything after this second. Set it to look closer at a part."),
+    Seconds | None,
+    Field(description="Ignore everything after this second. Set it to look closer at a part."),
 ]
 Exclude = Annotated[
-    list[Annotated[float, Field(ge=0)]] | None,
-    Field(max_length=64, description="Seconds of frames you have already seen; other frames are returned."),
+    Annotated[list[Seconds], Field(max_length=64), BeforeValidator(parse_list)] | None,
+    Field(description="Seconds of frames you have already seen; other frames are returned."),
 ]
 FrameBudget = Annotated[int, Field(ge=1, description="At most this many key frames.")]
 """The upper bound is that of the `Limits` in force."""
@@ -60,6 +64,7 @@ Labels = Annotated[
         max_length=200,
         description="The labels to choose from, such as ['walk', 'wave a hand'].",
     ),
+    BeforeValidator(parse_list),
 ]
 Query = Annotated[
     str | None,
@@ -77,6 +82,7 @@ class VideoFacts(TypedDict):
 
     name: str
     duration_seconds: float | None
+    duration: Annotated[str | None, Field(description="The same, such as '1:02:03.5'.")]
     width: int
     height: int
 
@@ -85,6 +91,7 @@ class Keyframe(TypedDict):
     """One key frame."""
 
     seconds: Annotated[float, Field(description="Its time, from the start of the video.")]
+    time: Annotated[str, Field(description="The same, such as '1:02:03.5'.")]
     score: Annotated[float, Field(description="How much it matters here, 0 to 1.")]
     image: Annotated[
         str | None, Field(description="Path or URI of its picture; null if pictures were not requested.")

@@ -29,9 +29,10 @@ from keyframe_llm.tools.limits import Limits, ToolError
 from keyframe_llm.tools.open_files import OpenFiles
 from keyframe_llm.tools.pictures import FolderPictures, Pictures
 from keyframe_llm.tools.results import Keyframes
-from keyframe_llm.tools.sandbox import AllowedFile, Roots
+from keyframe_llm.tools.sandbox import AllowedFile, Roots, is_file_url
 from keyframe_llm.tools.temporary import private_folder
 from keyframe_llm.tools.text import printable
+from keyframe_llm.tools.times import format_time
 from keyframe_llm.tools.urls import fetched
 from keyframe_llm.vlm import VLM
 from keyframe_llm.vlm.shared import SharedVLM
@@ -60,12 +61,14 @@ class OpenedVideo:
             "video": {
                 "name": self._file.name,
                 "duration_seconds": None if duration is None else round(duration, 3),
+                "duration": None if duration is None else format_time(duration),
                 "width": selection.video.width,
                 "height": selection.video.height,
             },
             "keyframes": [
                 {
                     "seconds": round(float(second), 3),
+                    "time": format_time(float(second)),
                     "score": round(float(score), 4),
                     "image": None if image is None else self._runtime.save_picture(image),
                 }
@@ -182,7 +185,7 @@ class ToolRuntime:
 
     @contextmanager
     def _open(self, video: str, job: Job) -> Iterator[AllowedFile]:
-        if "://" in video:
+        if "://" in video and not is_file_url(video):
             with fetched(video, self.url_hosts, self.limits, self._temporary, job.check) as file:
                 yield file
         else:

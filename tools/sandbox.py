@@ -13,14 +13,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.tools.limits import ToolError
 from keyframe_llm.tools.text import printable
 
-__all__ = ["AllowedFile", "FoundFile", "Roots"]
+__all__ = ["AllowedFile", "FoundFile", "Roots", "is_file_url"]
 
 _SUFFIXES = {".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
+_AROUND_NAMES = " \t\r\n\"'`<>“”‘’«»"
 _MOST_HINTS = 10
 _LONGEST_HINT = 100
 _LONGEST_NAME = 400
@@ -87,8 +90,15 @@ class Roots:
         return text
 
     def _candidates(self, video: str) -> list[Path]:
-        path = Path(video)
-        return [path] if path.is_absolute() else [root / path for root in self._folders]
+        """The paths that may be meant, the name as it stands first."""
+        names = dict.fromkeys([Path(video), Path(video.strip(_AROUND_NAMES))])
+        if is_file_url(video):
+            names = dict.fromkeys([_path_of_url(video)])
+        return [
+            path
+            for name in names
+            for path in ([name] if name.is_absolute() else [root / name for root in self._folders])
+        ]
 
     def _inside(self, candidate: Path) -> FoundFile | None:
         try:
@@ -132,3 +142,14 @@ class Roots:
                 return [entry.name for entry in islice(entries, _MOST_ENTRIES)]
         except OSError:
             return []
+
+
+def is_file_url(video: str) -> bool:
+    """Whether a file is named by a URL."""
+    return video.strip(_AROUND_NAMES).lower().startswith("file://")
+
+
+def _path_of_url(url: str) -> Path:
+    parts = urlsplit(url.strip(_AROUND_NAMES))
+    local = parts.netloc.lower() in ("", "localhost")
+    return Path(url2pathname(parts.path)) if local else Path(url)

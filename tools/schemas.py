@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, get_type_hints
@@ -15,6 +16,7 @@ from keyframe_llm.tools.limits import Limits, ToolError
 __all__ = ["Schema", "schema_of"]
 
 _SHOWN_LETTERS = 80
+_FENCES = re.compile(r"^```\w*\s*|\s*```$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,11 @@ def schema_of(tool: Callable[..., Any], limits: Limits) -> Schema:
 
 
 def _parsed(text: str) -> Any:
+    """What JSON holds, also between the fences of a code block, or in a text of JSON."""
+    inner = _FENCES.sub("", text.strip())
     try:
-        return json.loads(text or "{}")
+        parsed = json.loads(inner or "{}")
+        return json.loads(parsed) if isinstance(parsed, str) else parsed
     except ValueError as error:
         raise ToolError(f"the arguments are not JSON ({error}); give an object") from error
 
@@ -76,7 +81,8 @@ def _parsed(text: str) -> Any:
 def _mistake(entry: Any) -> str:
     """One mistake in words, with the value that is wrong."""
     where = ".".join(str(part) for part in entry["loc"])
-    what = entry["msg"][:1].lower() + entry["msg"][1:]
+    what = entry["msg"].removeprefix("Value error, ")
+    what = what[:1].lower() + what[1:]
     if entry["type"] in ("missing", "extra_forbidden"):
         return f"{where}: {'is missing' if entry['type'] == 'missing' else 'there is no such argument'}"
     value = repr(entry["input"])
