@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from keyframe_llm import KeyframeLLM, ModelError, OptionsError
-from keyframe_llm.classification import action_templates, embed_labels
+from keyframe_llm.classification import embed_labels, label_words, parse_labels, read_labels
 from keyframe_llm.cli import main
 from keyframe_llm.encoders import load_encoder
-from keyframe_llm.labels import label_words, parse_labels, read_labels
 from keyframe_llm.messages.prompts import frame_messages, prompt
-from keyframe_llm.vlm.transformers import load_vlm
+from keyframe_llm.prompts import default_prompts
+from keyframe_llm.vlm import load_vlm
 
 Checkpoint = Callable[[str], Path]
 DATA = os.environ.get("KEYFRAME_LLM_TEST_DATA")
@@ -31,13 +31,13 @@ def film(videos: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Answers:
-    """A Video-LLM of the user's own that says one thing, and remembers what it was asked."""
+    """A Video-LLM of the user's own that says one thing, and keeps the texts it was given."""
 
     def __init__(self, text: str) -> None:
-        self.text, self.asked = text, list[str]()
+        self.text, self.texts = text, list[str]()
 
     def generate(self, messages: Any, *, max_new_tokens: int = 128) -> str:
-        self.asked.append(messages[-1]["content"][-1]["text"])
+        self.texts.append(messages[-1]["content"][-1]["text"])
         return self.text
 
     stream = generate_batch = label_log_likelihoods = count_tokens = generate
@@ -95,12 +95,12 @@ def test_the_names_of_whole_data_sets_are_taken_as_they_are(
     path = Path(str(DATA)) / "annotations" / "labels" / name
     labels = read_labels(path)
     assert labels == path.read_text(encoding="utf-8").split("\n")[:count] and len(labels) == count
-    told = label_words(labels)
-    assert len(set(told)) == count and told[labels.index(label)] == words
-    assert not [word for word in told if "_" in word or re.search("[a-z][A-Z]", word)]
+    found = label_words(labels)
+    assert len(set(found)) == count and found[labels.index(label)] == words
+    assert not [word for word in found if "_" in word or re.search("[a-z][A-Z]", word)]
 
 
-def test_a_label_file_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+def test_a_label_file_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("walk\n")
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00walk")
     for name, says in (
@@ -138,9 +138,10 @@ def test_the_encoders_shares_are_the_softmax_of_mean_template_cosines(
     result = KeyframeLLM(encoder=encoder).classify(film, labels, by="encoder")
     pictures = encoder.embed_images(result.selection.frames.images).mean(axis=0)
     pictures /= np.linalg.norm(pictures)
+    templates = default_prompts().lines("action_templates")
     logits = []
     for word in ("walk", "kick ball", "sit", "play guitar"):
-        row = encoder.embed_texts([one.format(word) for one in action_templates()]).mean(axis=0)
+        row = encoder.embed_texts([one.format(word) for one in templates]).mean(axis=0)
         logits.append(100 * row @ pictures / np.linalg.norm(row))
     wanted = np.exp(logits - max(logits)) / np.exp(logits - max(logits)).sum()
     assert [result.probabilities[label] for label in labels] == pytest.approx(wanted.tolist(), abs=1e-4)
@@ -182,7 +183,7 @@ def test_an_answer_is_matched_against_the_labels(film: Path, said: str) -> None:
     labels = ["brush_hair", "brush", "kick_ball"]
     result = KeyframeLLM(model=model).classify(film, labels, by="answer", generate_caption=False)
     assert (result.label, result.probabilities, result.by) == ("brush_hair", {}, "answer")
-    assert "brush hair; brush; kick ball" in model.asked[-1]
+    assert "brush hair; brush; kick ball" in model.texts[-1]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ def test_options_of_classification_are_checked(film: Path, videos: ModuleType) -
         embed_labels(videos.ColourEncoder(), ["walk"], "a video of {}")
 
 
-def test_the_command_reads_a_file_of_labels_and_tells_the_top_ones(
+def test_the_command_reads_a_file_of_labels_and_prints_the_top_ones(
     film: Path, checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "classInd.txt").write_text("1 ApplyEyeMakeup\n2 Archery\n3 YoYo\n")
@@ -219,10 +220,10 @@ def test_the_command_reads_a_file_of_labels_and_tells_the_top_ones(
     ]
     command += ["--encoder", str(checkpoint("clip")), "--top", "2"]
     assert main([*command, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert set(told["probabilities"]) < {"ApplyEyeMakeup", "Archery", "YoYo"}
-    assert len(told["probabilities"]) == 2 and told["label"] == next(iter(told["probabilities"]))
-    assert told["by"] == "encoder" and told["model"] == str(checkpoint("clip"))
+    printed = json.loads(capsys.readouterr().out)
+    assert set(printed["probabilities"]) < {"ApplyEyeMakeup", "Archery", "YoYo"}
+    assert len(printed["probabilities"]) == 2 and printed["label"] == next(iter(printed["probabilities"]))
+    assert printed["by"] == "encoder" and printed["model"] == str(checkpoint("clip"))
     assert main(command) == 0
-    assert capsys.readouterr().out.splitlines()[-2].endswith(told["label"])
+    assert capsys.readouterr().out.splitlines()[-2].endswith(printed["label"])
     assert main([*command[:-1], "0"]) == 2

@@ -21,8 +21,8 @@ def looks(numbers: list[int]) -> NDArray[np.float64]:
 
 
 def test_a_flash_is_proposed_before_a_second_frame_of_what_is_known() -> None:
-    film = looks([0] * 47 + [1] + [0] * 152)
-    found = with_more_frames(one_cluster(200, 10), film, 12)
+    rows = looks([0] * 47 + [1] + [0] * 152)
+    found = with_more_frames(one_cluster(200, 10), rows, 12)
     assert 47 in found.indices
     assert 47 not in with_more_frames(one_cluster(200, 10), np.ones((200, 1)), 12).indices
 
@@ -51,31 +51,29 @@ def test_representatives_stay_and_every_frame_belongs_to_a_proposal() -> None:
         clusters = int(rng.integers(1, min(count, 9) + 1))
         labels = rng.integers(clusters, size=count)
         labels[np.arange(clusters)] = np.arange(clusters)
-        plain = Proposals(np.arange(count) * 0.5, labels.astype(np.intp), np.arange(clusters))
+        clustered = Proposals(np.arange(count) * 0.5, labels.astype(np.intp), np.arange(clusters))
         rows = rng.random((count, 4)) if rng.random() < 0.5 else np.ones((count, 4))
         budget = int(rng.integers(1, 100))
-        found = with_more_frames(plain, rows, budget, gamma_time=0.0)
+        found = with_more_frames(clustered, rows, budget, gamma_time=0.0)
         assert len(found) == max(clusters, min(count, budget))
-        assert np.isin(plain.indices, found.indices).all()
+        assert np.isin(clustered.indices, found.indices).all()
         if clusters < budget:
             assert np.array_equal(found.labels[found.indices], np.arange(len(found)))
 
 
 def test_a_look_already_chosen_waits_until_no_other_is_left() -> None:
-    film = looks([0, 0, 1, 2, 0])
+    rows = looks([0, 0, 1, 2, 0])
     scores, seconds = [1.0, 0.9, 0.5, 0.4, 0.8], np.arange(5.0)
     options = {"duration_seconds": 5.0, "threshold": 0.0, "min_gap_seconds": 0.0}
     assert select(scores, seconds, max_frames=3, **options).tolist() == [0, 1, 4]
-    assert select(scores, seconds, max_frames=3, features=film, **options).tolist() == [0, 2, 3]
-    assert select(scores, seconds, max_frames=4, features=film, **options).tolist() == [0, 1, 2, 3]
+    assert select(scores, seconds, max_frames=3, features=rows, **options).tolist() == [0, 2, 3]
+    assert select(scores, seconds, max_frames=4, features=rows, **options).tolist() == [0, 1, 2, 3]
 
 
 def test_the_papers_method_is_a_setting_with_single_frames_and_equal_weights() -> None:
     published = SelectOptions.paper(max_frames=2)
     assert (published.method, published.min_gap_seconds, published.max_frames) == ("paper", 0.0, 2)
     assert published.weights == pytest.approx((1 / 3, 1 / 3, 1 / 3))
-    with pytest.raises(OptionsError, match="method is 'other'"):
-        SelectOptions(method="other")
 
 
 @pytest.mark.parametrize(
@@ -87,6 +85,6 @@ def test_the_papers_method_is_a_setting_with_single_frames_and_equal_weights() -
     ],
 )
 def test_wrong_input_is_named(change: dict[str, object], message: str) -> None:
-    asked = {"histograms": np.ones((5, 2)), "max_images": 3} | change
+    arguments = {"histograms": np.ones((5, 2)), "max_images": 3} | change
     with pytest.raises(OptionsError, match=message):
-        with_more_frames(one_cluster(5, 2), **asked)
+        with_more_frames(one_cluster(5, 2), **arguments)

@@ -15,7 +15,7 @@ import pytest
 
 from keyframe_llm.encoders import load_encoder, preferred_image_size, stated_image_size
 from keyframe_llm.errors import ModelError
-from keyframe_llm.vlm.transformers import load_vlm
+from keyframe_llm.vlm import load_vlm
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.scoring.keyscore import TEMPERATURE, appearance_score, keyscore
+from keyframe_llm.scoring.keyscore import TEMPERATURE, keyscore
 
 
 def cosine(a, b):
@@ -59,12 +59,12 @@ def test_every_part_equals_the_papers_equations(pooling, count):
 
 
 @pytest.mark.parametrize("pooling", ["mean", "text"])
-def test_what_a_frame_owes_to_any_text_is_taken_off(pooling):
+def test_the_text_baseline_is_taken_off_every_cosine(pooling):
     rng = np.random.default_rng(2)
-    frames, text, plain = rng.normal(size=(6, 16)), rng.normal(size=16), 0.1 * rng.normal(size=16)
+    frames, text, baseline = rng.normal(size=(6, 16)), rng.normal(size=16), 0.1 * rng.normal(size=16)
     frames /= np.linalg.norm(frames, axis=1, keepdims=True)
-    scores = keyscore(frames, text, pooling=pooling, plain=plain)
-    less = text / np.linalg.norm(text) - plain
+    scores = keyscore(frames, text, pooling=pooling, baseline=baseline)
+    less = text / np.linalg.norm(text) - baseline
     fit = frames @ less
     share = np.exp(fit / TEMPERATURE) if pooling == "text" else np.ones(6)
 
@@ -78,17 +78,18 @@ def test_what_a_frame_owes_to_any_text_is_taken_off(pooling):
     np.testing.assert_allclose(scores.raw.drop, drop, atol=1e-12)
 
 
-def test_a_frame_that_fits_every_text_does_not_win_beside_plain_ones():
-    hub, asked, other = [0.8, 0.6, 0.0], [0.6, 0.0, 0.8], [0.0, 0.0, 1.0]
-    frames, text, plain = np.array([hub, asked, other]), np.array([0.9, 0.2, 0.3]), np.array([0.5, 0.5, 0.0])
+def test_a_frame_that_fits_every_text_does_not_win_against_the_baseline():
+    hub, wanted, other = [0.8, 0.6, 0.0], [0.6, 0.0, 0.8], [0.0, 0.0, 1.0]
+    frames, text = np.array([hub, wanted, other]), np.array([0.9, 0.2, 0.3])
+    baseline = np.array([0.5, 0.5, 0.0])
     weights = (1.0, 0.0, 0.0)
     assert keyscore(frames, text, weights=weights).total.argmax() == 0
-    assert keyscore(frames, text, weights=weights, plain=plain).total.argmax() == 1
+    assert keyscore(frames, text, weights=weights, baseline=baseline).total.argmax() == 1
 
 
-def test_an_unknown_text_stays_unknown_beside_plain_ones():
+def test_an_unknown_text_stays_unknown_with_a_baseline():
     weights = (0.5, 0.0, 0.5)
-    scores = keyscore(np.eye(3), np.zeros(3), weights=weights, plain=np.array([0.2, 0.1, 0.0]))
+    scores = keyscore(np.eye(3), np.zeros(3), weights=weights, baseline=np.array([0.2, 0.1, 0.0]))
     assert not scores.raw.semantic.any()
     np.testing.assert_allclose(scores.total, 0.5)
 
@@ -157,26 +158,6 @@ def test_a_zero_frame_scores_zero_and_breaks_nothing():
 def test_wrong_input_is_named(frames, text, options, message):
     with pytest.raises(OptionsError, match=message):
         keyscore(frames, text, **options)
-
-
-def test_appearance_prefers_the_look_most_of_the_video_has():
-    histograms = np.eye(3)
-    scores = appearance_score(histograms, sizes=[2, 30, 5])
-    assert scores.total.argmax() == 1
-    expected = np.array([2, 30, 5]) / math.sqrt(2**2 + 30**2 + 5**2)
-    np.testing.assert_allclose(scores.raw.temporal, expected)
-
-
-def test_appearance_alone_is_finite_in_total_and_unknown_elsewhere():
-    scores = appearance_score(np.random.default_rng(0).random((4, 9)))
-    assert np.isnan(scores.semantic).all() and np.isnan(scores.drop).all()
-    assert np.all((scores.total >= 0) & (scores.total <= 1)) and scores.weights == (0, 1, 0)
-    np.testing.assert_array_equal(scores.total, scores.temporal)
-
-
-def test_appearance_refuses_sizes_that_do_not_match():
-    with pytest.raises(OptionsError, match="give 4 numbers"):
-        appearance_score(np.ones((4, 2)), sizes=[1, 2])
 
 
 def test_of_several_texts_a_frame_has_the_score_of_the_one_it_fits_best():

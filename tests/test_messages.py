@@ -14,7 +14,8 @@ from PIL import Image
 
 from keyframe_llm import OptionsError, VideoError, select_keyframes
 from keyframe_llm.conversation import guiding_questions, rewrite_messages
-from keyframe_llm.messages.formats import jpeg, to_format
+from keyframe_llm.jpeg import jpeg_within
+from keyframe_llm.messages.formats import to_format
 
 
 @pytest.fixture(scope="module")
@@ -111,14 +112,14 @@ def test_anthropics_client_declares_the_parts_as_they_are_made(film: Path) -> No
 @pytest.mark.parametrize("limit", [200_000, 60_000, 5_000])
 def test_a_picture_is_never_larger_than_its_bound_and_no_smaller_than_needed(limit: int) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
-    data = jpeg(Image.fromarray(noise), limit)
+    data = jpeg_within(Image.fromarray(noise), limit)
     assert limit / 3 < len(data) <= limit
     size = Image.open(io.BytesIO(data)).size
     assert size[0] / size[1] == pytest.approx(16 / 9, rel=0.05)
     flat = Image.new("RGB", (1280, 720), "red")
-    assert Image.open(io.BytesIO(jpeg(flat, 60_000))).size == (1280, 720)
+    assert Image.open(io.BytesIO(jpeg_within(flat, 60_000))).size == (1280, 720)
     with pytest.raises(OptionsError, match="max_image_bytes is 10"):
-        jpeg(flat, 10)
+        jpeg_within(flat, 10)
 
 
 def test_pictures_of_other_kinds_are_carried_over(tmp_path: Path) -> None:

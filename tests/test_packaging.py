@@ -31,7 +31,10 @@ def test_the_public_names_are_pinned() -> None:
         "SelectOptions",
         "Selection",
         "VideoError",
+        "VideoIndex",
         "VideoInfo",
+        "__version__",
+        "index_video",
         "select_keyframes",
     ]
 

@@ -19,7 +19,7 @@ from keyframe_llm.cartoon.world.questions import event_question
 from keyframe_llm.cartoon.world.scenes import Clip, Scene, random_clip, uniform_frames
 from keyframe_llm.cartoon.world.video import write_clip
 from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
-from keyframe_llm.scoring.baseline import plain_texts
+from keyframe_llm.prompts import default_prompts
 
 
 class ColourEncoder:
@@ -35,7 +35,7 @@ class ColourEncoder:
         return np.stack([np.asarray(image, np.float32).mean((0, 1)) + 1 for image in images])
 
     def embed_texts(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        self.texts_seen += len(set(texts) - set(plain_texts()))
+        self.texts_seen += len(set(texts) - set(default_prompts().lines("neutral")))
         named = [[self.COLOURS[word] for word in text.split() if word in self.COLOURS] for text in texts]
         return np.array([np.sum([np.zeros(3), *colours], axis=0) for colours in named], np.float32)
 
@@ -85,7 +85,8 @@ def test_keyframes_are_the_frames_of_their_times(flags: Path) -> None:
 def test_without_text_no_encoder_is_needed_and_every_look_is_shown(flags: Path) -> None:
     found = select_keyframes(flags)
     assert found.caption is None and found.caption_source == "none"
-    assert np.isnan(found.scores.semantic).all() and np.isfinite(found.scores.total).all()
+    assert np.isnan(found.scores.semantic).all() and found.scores.are_shares
+    assert found.scores.total.sum() == pytest.approx(1.0)
     looks = {0 if second < 14 else 2 if second < 16 else 1 for second in found.seconds}
     assert looks >= {0, 1}
 
@@ -112,7 +113,7 @@ def test_a_window_bounds_the_keyframes(flags: Path) -> None:
     assert found.proposals.sampled_seconds[0] >= 15.0
 
 
-def test_a_second_question_looks_at_no_picture_again(flags: Path) -> None:
+def test_a_second_question_embeds_no_picture_again(flags: Path) -> None:
     encoder = ColourEncoder()
     llm = KeyframeLLM(encoder=encoder)
     first = llm.select(flags, caption="red")
@@ -124,7 +125,7 @@ def test_a_second_question_looks_at_no_picture_again(flags: Path) -> None:
     assert not np.array_equal(first.scores.total, second.scores.total)
 
 
-def test_a_changed_file_is_looked_at_again(flags: Path, tmp_path: Path) -> None:
+def test_a_changed_file_is_decoded_again(flags: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(flags.read_bytes())
     llm = KeyframeLLM(encoder=ColourEncoder())
@@ -137,12 +138,14 @@ def test_the_guide_decides_which_text_scores(flags: Path) -> None:
     encoder = ColourEncoder()
     by_question = select_keyframes(flags, caption="red", question="blue", guide="question", encoder=encoder)
     by_caption = select_keyframes(flags, caption="red", question="blue", guide="caption", encoder=encoder)
-    both = select_keyframes(flags, caption="red", question="blue", encoder=encoder)
+    both = select_keyframes(flags, caption="red", question="blue", guide="both", encoder=encoder)
     assert 14 <= by_question.seconds[0] < 16 and by_caption.seconds[0] < 14
     alone = np.maximum(by_question.scores.total, by_caption.scores.total)
     np.testing.assert_allclose(both.scores.total, alone, atol=1e-9)
     assert any(14 <= second < 16 for second in both.seconds) and any(second < 14 for second in both.seconds)
-    paper = {"method": "paper", "encoder": encoder}
+    auto = select_keyframes(flags, caption="red", question="blue", encoder=encoder)
+    np.testing.assert_array_equal(auto.seconds, by_question.seconds)
+    paper = {"method": "paper", "guide": "both", "encoder": encoder}
     published = select_keyframes(flags, caption="red", question="blue", **paper)
     red, blue = (
         select_keyframes(flags, caption=text, **paper).scores.raw.semantic for text in ("red", "blue")
@@ -174,8 +177,8 @@ def test_a_selection_is_saved_with_its_pictures(flags: Path, tmp_path: Path) -> 
     found = select_keyframes(flags, caption="blue", encoder=ColourEncoder())
     written = found.save(tmp_path / "out")
     assert all(path.is_file() for path in written.values())
-    told = json.loads((tmp_path / "out" / "selection.json").read_text())
-    assert [entry["seconds"] for entry in told["keyframes"]] == pytest.approx(found.seconds.tolist())
+    saved = json.loads((tmp_path / "out" / "selection.json").read_text())
+    assert [entry["seconds"] for entry in saved["keyframes"]] == pytest.approx(found.seconds.tolist())
 
 
 @pytest.mark.parametrize(
@@ -193,7 +196,7 @@ def test_a_selection_is_saved_with_its_pictures(flags: Path, tmp_path: Path) -> 
         ({"question": "who?", "guide": "caption"}, "there is no caption"),
     ],
 )
-def test_bad_options_are_told_in_one_line(flags: Path, options: dict[str, object], says: str) -> None:
+def test_bad_options_are_one_line(flags: Path, options: dict[str, object], says: str) -> None:
     with pytest.raises(OptionsError, match=says) as caught:
         select_keyframes(flags, encoder=ColourEncoder(), **options)
     assert "\n" not in str(caught.value)
@@ -204,7 +207,7 @@ def test_an_encoder_without_the_methods_is_refused(flags: Path) -> None:
         select_keyframes(flags, caption="red", encoder=object())
 
 
-def test_a_missing_video_is_told_before_any_model_is_loaded(tmp_path: Path) -> None:
+def test_a_missing_video_is_an_error_before_any_model_is_loaded(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"nowhere\.mp4"):
         select_keyframes(tmp_path / "nowhere.mp4", caption="red", encoder="no/such-model")
 
@@ -227,14 +230,15 @@ def test_the_embedded_models_answer_from_a_short_event(cartoon: KeyframeLLM) -> 
     assert answer.text == "flies a kite"
     assert any(event.start <= second < event.end for second in answer.selection.seconds)
     assert len(answer.selection.frames) <= 3
+    assert answer.prompt_tokens is not None and answer.visual_tokens is not None
     assert answer.prompt_tokens > answer.visual_tokens == 12 * len(answer.selection.frames)
 
 
 def test_a_generated_caption_tells_what_its_frames_show(cartoon: KeyframeLLM) -> None:
     clip = demo_clips()["hidden_event.mp4"]
-    said = cartoon.caption(demo_video())
-    assert said.text == caption([clip.frame_at(float(second)) for second in said.selection.seconds])
-    assert said.selection.caption_source == "generated"
+    written = cartoon.caption(demo_video())
+    assert written.text == caption([clip.frame_at(float(second)) for second in written.selection.seconds])
+    assert written.selection.caption_source == "generated"
 
 
 def test_with_no_text_the_model_writes_the_caption_that_guides(cartoon: KeyframeLLM) -> None:
@@ -251,16 +255,16 @@ def test_an_action_is_classified(cartoon: KeyframeLLM) -> None:
     assert next(iter(result.probabilities)) == "walk"
 
 
-def test_streaming_says_what_asking_says(cartoon: KeyframeLLM) -> None:
+def test_a_streamed_answer_is_the_whole_one(cartoon: KeyframeLLM) -> None:
     selection, pieces = cartoon.stream(demo_video(), DEMO_QUESTION)
     assert "".join(pieces).strip() == cartoon.ask(demo_video(), DEMO_QUESTION).text
     assert len(selection.frames) >= 1
 
 
 def test_several_questions_are_answered_as_one_by_one(cartoon: KeyframeLLM) -> None:
-    asked = [DEMO_QUESTION, "Where is the child in blue?", "What colour does the woman wear?"]
-    together = [answer.text for answer in cartoon.ask_many(demo_video(), asked)]
-    assert together == [cartoon.ask(demo_video(), question).text for question in asked]
+    questions = [DEMO_QUESTION, "Where is the child in blue?", "What colour does the woman wear?"]
+    together = [answer.text for answer in cartoon.ask_many(demo_video(), questions)]
+    assert together == [cartoon.ask(demo_video(), question).text for question in questions]
     assert together[1:] == ["on the beach", "yellow"]
 
 

@@ -20,12 +20,16 @@ import pytest
 
 from keyframe_llm import KeyframeLLM, ModelError, SelectOptions, select_keyframes
 from keyframe_llm.encoders import load_encoder
-from keyframe_llm.index.prefetch import BATCH, Ahead
-from keyframe_llm.index.selector import Selector
-from keyframe_llm.proposals.propose import candidates_of, propose, scores_every_sample
+from keyframe_llm.index import Indexer
+from keyframe_llm.index.prefetch import BATCH, Prefetch
+from keyframe_llm.index.video_index import silent
+from keyframe_llm.jpeg import decode_jpeg, encode_jpeg
+from keyframe_llm.prompts import default_prompts
+from keyframe_llm.proposals.propose import candidates_of, propose
 from keyframe_llm.proposals.sample import most_samples, sample_video
-from keyframe_llm.scoring.baseline import plain_embedding, plain_texts
+from keyframe_llm.scoring.baseline import text_baseline
 from keyframe_llm.scoring.keyscore import keyscore
+from keyframe_llm.scoring.selectors import propose_options
 from keyframe_llm.video import open_video
 
 PATIENCE = 60.0
@@ -40,18 +44,18 @@ UNCERTAIN: list[dict[str, Any]] = [
 
 
 class Colours:
-    """An encoder that tells when it is asked for what, and by which thread."""
+    """An encoder that records what it is called for, and by which thread."""
 
     def __init__(self) -> None:
-        self.pictures, self.texts, self.plain = threading.Event(), threading.Event(), threading.Event()
+        self.pictures, self.texts, self.neutral = threading.Event(), threading.Event(), threading.Event()
         self.images_seen, self.threads, self.calls = 0, set[str](), list[str]()
         self._busy = threading.Lock()
 
-    def _called(self, what: str, told: threading.Event) -> None:
-        assert self._busy.acquire(blocking=False), "asked by two threads at once"
+    def _called(self, what: str, event: threading.Event) -> None:
+        assert self._busy.acquire(blocking=False), "used by two threads at once"
         self.calls.append(what)
         self.threads.add(threading.current_thread().name)
-        told.set()
+        event.set()
         self._busy.release()
 
     def embed_images(self, images: Any, /) -> Any:
@@ -60,13 +64,13 @@ class Colours:
         return np.stack([np.asarray(image, np.float32).mean((0, 1)) + 1 for image in images])
 
     def embed_texts(self, texts: Any, /) -> Any:
-        plain = tuple(texts) == plain_texts()
-        self._called("plain" if plain else "texts", self.plain if plain else self.texts)
+        neutral = tuple(texts) == default_prompts().lines("neutral")
+        self._called("neutral" if neutral else "texts", self.neutral if neutral else self.texts)
         return np.array([[name in text for name in ("red", "green", "blue")] for text in texts], np.float32)
 
 
 class Broken(Colours):
-    """An encoder whose texts are beyond it, once it may say so."""
+    """An encoder that raises on texts, once its gate is open."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,8 +83,8 @@ class Broken(Colours):
 
 
 @pytest.fixture(scope="module")
-def film(videos: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return videos.flags(tmp_path_factory.mktemp("films") / "flags.mp4")
+def video(videos: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return videos.flags(tmp_path_factory.mktemp("videos") / "flags.mp4")
 
 
 def ours() -> list[str]:
@@ -88,15 +92,15 @@ def ours() -> list[str]:
     return [t.name for t in threading.enumerate() if t.name.startswith(("embed", "decode"))]
 
 
-def decoding(told: Callable[[float], object]) -> Callable[[str, float], None]:
+def decoding(call: Callable[[float], object]) -> Callable[[str, float], None]:
     """A progress callback that passes on how far decoding is."""
-    return lambda stage, share: told(share) if stage == "decode" else None
+    return lambda stage, share: call(share) if stage == "decode" else None
 
 
 # What overlaps ------------------------------------------------------------------------------------------
 
 
-def test_pictures_are_embedded_before_the_last_one_is_decoded(film: Path) -> None:
+def test_pictures_are_embedded_before_the_last_one_is_decoded(video: Path) -> None:
     encoder, at = Colours(), list[float]()
 
     def wait(share: float) -> None:
@@ -104,27 +108,27 @@ def test_pictures_are_embedded_before_the_last_one_is_decoded(film: Path) -> Non
             assert encoder.pictures.wait(PATIENCE)
             at.append(share)
 
-    select_keyframes(film, caption="blue", encoder=encoder, progress=decoding(wait))
+    select_keyframes(video, caption="blue", encoder=encoder, progress=decoding(wait))
     assert at and at[0] < 1.0
 
 
 @pytest.mark.parametrize("options", [{}, *UNCERTAIN])
-def test_texts_are_embedded_before_the_last_picture_is_decoded(film: Path, options: dict[str, Any]) -> None:
+def test_texts_are_embedded_before_the_last_picture_is_decoded(video: Path, options: dict[str, Any]) -> None:
     encoder, at = Colours(), list[float]()
-    wanted = [encoder.texts] if options.get("method") == "paper" else [encoder.texts, encoder.plain]
+    wanted = [encoder.texts] if options.get("method") == "paper" else [encoder.texts, encoder.neutral]
 
     def wait(share: float) -> None:
         if not at:
             assert all(event.wait(PATIENCE) for event in wanted)
             at.append(share)
 
-    select_keyframes(film, caption="blue", encoder=encoder, progress=decoding(wait), **options)
+    select_keyframes(video, caption="blue", encoder=encoder, progress=decoding(wait), **options)
     assert at and at[0] < 1.0
 
 
 @pytest.mark.parametrize("words", [{"caption": "a dog"}, {"expect_text": True}])
 def test_an_encoder_with_a_name_is_loaded_while_the_decoder_goes_on(
-    film: Path, checkpoint: Any, words: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    video: Path, checkpoint: Any, words: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, loaded, at = threading.Event(), threading.Event(), list[float]()
 
@@ -140,9 +144,9 @@ def test_an_encoder_with_a_name_is_loaded_while_the_decoder_goes_on(
             assert loaded.wait(PATIENCE)
             at.append(share)
 
-    monkeypatch.setattr("keyframe_llm.index.prefetch.load_encoder", load)
-    selector = Selector(str(checkpoint("clip")), progress=decoding(wait))
-    selector.select(film, SelectOptions(), **words)
+    monkeypatch.setattr("keyframe_llm.index.embedder.load_encoder", load)
+    indexer = Indexer(str(checkpoint("clip")), progress=decoding(wait))
+    indexer.select(video, SelectOptions(), **words)
     assert at and at[0] < 1.0
 
 
@@ -151,11 +155,11 @@ def test_an_encoder_with_a_name_is_loaded_while_the_decoder_goes_on(
 
 @pytest.mark.parametrize("options", UNCERTAIN)
 def test_no_picture_is_embedded_early_where_not_all_may_be_wanted(
-    film: Path, options: dict[str, Any]
+    video: Path, options: dict[str, Any]
 ) -> None:
     encoder, early = Colours(), list[bool]()
     found = select_keyframes(
-        film,
+        video,
         caption="blue",
         encoder=encoder,
         progress=decoding(lambda share: early.append(encoder.pictures.is_set())),
@@ -165,27 +169,27 @@ def test_no_picture_is_embedded_early_where_not_all_may_be_wanted(
     assert encoder.images_seen == len(found.proposals)
 
 
-def test_without_a_text_no_thread_is_started(film: Path) -> None:
+def test_without_a_text_no_thread_is_started(video: Path) -> None:
     names = set[str]()
-    select_keyframes(film, encoder=Colours(), progress=decoding(lambda share: names.update(ours())))
+    select_keyframes(video, encoder=Colours(), progress=decoding(lambda share: names.update(ours())))
     assert not any(name.startswith("embed") for name in names)
 
 
-def test_a_text_that_may_come_later_has_no_picture_embedded(film: Path) -> None:
+def test_a_text_that_may_come_later_has_no_picture_embedded(video: Path) -> None:
     encoder = Colours()
-    KeyframeLLM(encoder=encoder, cache=False).select(film, expect_text=True)
+    KeyframeLLM(encoder=encoder, cache=False).select(video, expect_text=True)
     assert encoder.calls == []
 
 
-def test_the_caller_alone_reports_and_one_thread_at_a_time_asks_the_encoder(film: Path) -> None:
+def test_the_caller_alone_reports_and_one_thread_at_a_time_uses_the_encoder(video: Path) -> None:
     encoder, callers = Colours(), set[str]()
 
     def progress(stage: str, share: float) -> None:
         callers.add(threading.current_thread().name)
 
-    select_keyframes(film, caption="blue", encoder=encoder, progress=progress)
+    select_keyframes(video, caption="blue", encoder=encoder, progress=progress)
     assert callers == {threading.current_thread().name}
-    assert len(encoder.threads) == 1 and encoder.calls[:2] == ["texts", "plain"]
+    assert len(encoder.threads) == 1 and encoder.calls[:2] == ["texts", "neutral"]
 
 
 # The same as one after the other ------------------------------------------------------------------------
@@ -193,80 +197,72 @@ def test_the_caller_alone_reports_and_one_thread_at_a_time_asks_the_encoder(film
 
 @pytest.mark.parametrize("options", [{}, {"max_images": 12}, {"start_seconds": 3.3, "end_seconds": 21.0}])
 def test_scores_are_those_of_one_after_the_other(
-    film: Path, checkpoint: Any, options: dict[str, Any]
+    video: Path, checkpoint: Any, options: dict[str, Any]
 ) -> None:
     chosen, encoder = SelectOptions(**options), load_encoder(str(checkpoint("clip")))
-    with open_video(film) as decoder:
-        sampled = sample_video(decoder, chosen, picture_side=32, progress=lambda stage, share: None)
-    proposals = candidates_of(propose(sampled, chosen), sampled, chosen)
-    rows = encoder.embed_images(sampled.images(proposals.indices))
-    text, plain = encoder.embed_texts(["a man walks"])[0], plain_embedding(encoder)
-    wanted = keyscore(rows, text, weights=chosen.weights, pooling=chosen.pooling, plain=plain)
+    with open_video(video) as decoder:
+        sampled = sample_video(decoder, chosen.decode, picture_side=32, progress=silent)
+    stage = propose_options(chosen)
+    found = propose(sampled.histograms, sampled.seconds, stage)
+    proposals = candidates_of(found, sampled.histograms, stage)
+    rows = encoder.embed_images([decode_jpeg(sampled.pictures[i]) for i in proposals.indices])
+    baseline = text_baseline(encoder.embed_texts(default_prompts().lines("neutral")))
+    text = encoder.embed_texts(["a man walks"])[0]
+    wanted = keyscore(rows, text, weights=chosen.weights, pooling=chosen.pooling, baseline=baseline)
     for given in (encoder, str(checkpoint("clip"))):
-        found = select_keyframes(film, caption="a man walks", encoder=given, **options)
+        found = select_keyframes(video, caption="a man walks", encoder=given, **options)
         np.testing.assert_array_equal(found.proposals.indices, proposals.indices)
         np.testing.assert_array_equal(found.scores.raw.temporal, wanted.raw.temporal)
         np.testing.assert_allclose(found.scores.total, wanted.total, atol=1e-12)
 
 
-def test_what_is_embedded_early_is_kept_on_disk_like_the_rest(film: Path, checkpoint: Any) -> None:
+def test_what_is_embedded_early_is_kept_on_disk_like_the_rest(video: Path, checkpoint: Any) -> None:
     name, stages = str(checkpoint("clip")), list[str]()
-    first = select_keyframes(film, caption="a man walks", encoder=name, cache=True)
+    first = select_keyframes(video, caption="a man walks", encoder=name, cache=True)
     again = select_keyframes(
-        film, caption="a man walks", encoder=name, cache=True, progress=lambda stage, _: stages.append(stage)
+        video, caption="a man walks", encoder=name, cache=True, progress=lambda stage, _: stages.append(stage)
     )
     assert "decode" not in stages
     np.testing.assert_array_equal(first.scores.total, again.scores.total)
 
 
 @pytest.mark.parametrize("count", [1, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH])
-def test_rows_are_those_of_the_seconds_asked_for(count: int) -> None:
+def test_rows_are_those_of_the_wanted_seconds(count: int) -> None:
     sizes = list[int]()
 
     def embed(images: Any) -> Any:
         sizes.append(len(images))
         return np.array([[image[0, 0, 0]] for image in images])
 
-    picture = jpeg()
     seconds = np.arange(count) / 2
     for wanted in (seconds, seconds[::2], seconds[-1:]):
-        with Ahead([], embed) as ahead:
+        with Prefetch([], embed) as prefetch:
             for second in seconds.tolist():
-                ahead.hand(second, picture(int(second * 2)))
-            rows = ahead.rows(wanted)
+                prefetch.add(second, grey(int(second * 2)))
+            rows = prefetch.rows(wanted)
+        assert rows is not None
         np.testing.assert_allclose(rows[:, 0], wanted * 2, atol=2)
     assert max(sizes) <= BATCH and sum(sizes) == 3 * count
 
 
-def jpeg() -> Callable[[int], bytes]:
-    import io
-
-    from PIL import Image
-
-    def of(level: int) -> bytes:
-        out = io.BytesIO()
-        Image.new("RGB", (16, 16), (level,) * 3).save(out, "JPEG")
-        return out.getvalue()
-
-    return of
+def grey(level: int) -> bytes:
+    """A small picture of one grey, as JPEG."""
+    return encode_jpeg(np.full((16, 16, 3), level, np.uint8))
 
 
 @pytest.mark.parametrize("options", [{}, {"fps": 0.3}, {"max_samples": 20}, {"start_seconds": 29.5}])
-def test_the_number_of_samples_is_bounded_before_any_is_decoded(film: Path, options: dict[str, Any]) -> None:
+def test_the_number_of_samples_is_bounded_before_any_is_decoded(video: Path, options: dict[str, Any]) -> None:
     chosen = SelectOptions(exhaustive=True, **options)
-    with open_video(film) as decoder:
-        most = most_samples(decoder.info, chosen)
-        sampled = sample_video(decoder, chosen, picture_side=None, progress=lambda stage, share: None)
+    with open_video(video) as decoder:
+        most = most_samples(decoder.info, chosen.decode)
+        sampled = sample_video(decoder, chosen.decode, progress=silent)
         assert most is not None and len(sampled.seconds) <= most
-        assert scores_every_sample(decoder.info, SelectOptions(max_images=most, **options)) is (
-            "max_samples" not in options
-        )
 
 
 # Errors and ends ----------------------------------------------------------------------------------------
 
 
-def test_an_error_of_the_encoder_ends_the_decoding_and_is_raised_as_it_is(film: Path) -> None:
+def test_an_error_of_the_encoder_ends_the_decoding_and_is_raised_as_it_is(video: Path) -> None:
     encoder, shares = Broken(), list[float]()
 
     def slowly(share: float) -> None:
@@ -276,7 +272,7 @@ def test_an_error_of_the_encoder_ends_the_decoding_and_is_raised_as_it_is(film: 
         time.sleep(0.05)  # for the error to get out of the thread
 
     with pytest.raises(ZeroDivisionError, match="no words"):
-        select_keyframes(film, caption="blue", encoder=encoder, progress=decoding(slowly))
+        select_keyframes(video, caption="blue", encoder=encoder, progress=decoding(slowly))
     assert shares and shares[-1] < 1.0
     assert ours() == []
 
@@ -284,7 +280,7 @@ def test_an_error_of_the_encoder_ends_the_decoding_and_is_raised_as_it_is(film: 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, RuntimeError])
 @pytest.mark.parametrize("stage", ["decode", "propose", "embed"])
 def test_no_thread_is_left_where_the_caller_gives_up(
-    film: Path, stage: str, raised: type[BaseException]
+    video: Path, stage: str, raised: type[BaseException]
 ) -> None:
     encoder = Colours()
 
@@ -294,9 +290,9 @@ def test_no_thread_is_left_where_the_caller_gives_up(
             raise raised
 
     with pytest.raises(raised):
-        select_keyframes(film, caption="blue", encoder=encoder, progress=give_up)
+        select_keyframes(video, caption="blue", encoder=encoder, progress=give_up)
     assert ours() == []
-    assert select_keyframes(film, caption="blue", encoder=encoder).frames.images.size and ours() == []
+    assert select_keyframes(video, caption="blue", encoder=encoder).frames.images.size and ours() == []
 
 
 def test_a_batch_at_work_is_the_last_where_the_caller_gives_up() -> None:
@@ -308,10 +304,9 @@ def test_a_batch_at_work_is_the_last_where_the_caller_gives_up() -> None:
         assert gate.wait(PATIENCE)
         return np.zeros((len(images), 1))
 
-    picture = jpeg()(0)
-    with pytest.raises(KeyboardInterrupt), Ahead([], embed) as ahead:
+    with pytest.raises(KeyboardInterrupt), Prefetch([], embed) as prefetch:
         for i in range(4 * BATCH):
-            ahead.hand(float(i), picture)
+            prefetch.add(float(i), grey(0))
         assert entered.wait(PATIENCE)
         threading.Timer(0.2, gate.set).start()
         raise KeyboardInterrupt
@@ -319,27 +314,27 @@ def test_a_batch_at_work_is_the_last_where_the_caller_gives_up() -> None:
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "local-dir:/nowhere"])
-def test_a_name_that_is_no_model_is_told_before_anything_is_decoded(film: Path, name: str) -> None:
+def test_a_name_that_is_no_model_is_an_error_before_anything_is_decoded(video: Path, name: str) -> None:
     stages = list[str]()
     with pytest.raises(ModelError) as error:
-        select_keyframes(film, caption="x", encoder=name, progress=lambda stage, _: stages.append(stage))
+        select_keyframes(video, caption="x", encoder=name, progress=lambda stage, _: stages.append(stage))
     assert "\n" not in str(error.value) and stages == []
 
 
 @pytest.mark.parametrize("damaged", ["model.safetensors", "config.json"])
-def test_an_encoder_that_cannot_be_loaded_is_told_as_ever(
-    film: Path, damaged: str, checkpoint: Any, tmp_path: Path
+def test_an_encoder_that_cannot_be_loaded_raises_the_error_of_loading_it(
+    video: Path, damaged: str, checkpoint: Any, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(checkpoint("clip"), tmp_path / "clip"))
     (folder / damaged).write_text("{")
     with pytest.raises(ModelError) as alone:
         load_encoder(str(folder))
     with pytest.raises(ModelError) as found:
-        select_keyframes(film, caption="x", encoder=str(folder))
+        select_keyframes(video, caption="x", encoder=str(folder))
     assert str(found.value) == str(alone.value) and ours() == []
 
 
-def test_the_thread_knows_whose_call_it_works_for(film: Path) -> None:
+def test_the_thread_has_the_context_of_the_call_it_works_for(video: Path) -> None:
     caller, heard = ContextVar[str]("caller", default="nobody"), set[str]()
 
     class Listening(Colours):
@@ -348,7 +343,7 @@ def test_the_thread_knows_whose_call_it_works_for(film: Path) -> None:
             return super().embed_images(images)
 
     caller.set("me")
-    select_keyframes(film, caption="blue", encoder=Listening())
+    select_keyframes(video, caption="blue", encoder=Listening())
     assert heard == {"me"}
 
 

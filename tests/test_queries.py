@@ -1,4 +1,4 @@
-"""Captions of several happenings: taken apart, and each part finds frames of its own."""
+"""Texts about several things: taken apart, and each part finds frames of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keyframe_llm import select_keyframes
 from keyframe_llm.cartoon.world.language import caption
 from keyframe_llm.cartoon.world.scenes import SceneFrame, random_clip
 from keyframe_llm.cartoon.world.video import write_clip
-from keyframe_llm.scoring.queries import asked_parts, told_parts
+from keyframe_llm.scoring.queries import caption_parts, question_parts
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from keyframe_llm.scoring.queries import asked_parts, told_parts
     ],
 )
 def test_sentences_and_what_comes_then_are_parts(text: str, parts: list[str]) -> None:
-    assert told_parts(text) == parts
+    assert caption_parts(text) == parts
 
 
 @pytest.mark.parametrize(
@@ -48,23 +48,24 @@ def test_sentences_and_what_comes_then_are_parts(text: str, parts: list[str]) ->
     ],
 )
 def test_what_a_question_lets_one_choose_from_are_parts(text: str, parts: list[str]) -> None:
-    assert asked_parts(text) == parts
+    assert question_parts(text) == parts
 
 
 def test_a_text_of_nothing_but_space_between_its_words_is_taken_apart_at_once() -> None:
-    assert told_parts("a man waves" + " " * 300_000 + "then he sits down") == ["a man waves", "he sits down"]
+    text = "a man waves" + " " * 300_000 + "then he sits down"
+    assert caption_parts(text) == ["a man waves", "he sits down"]
 
 
 def test_a_whole_page_stays_in_one_piece() -> None:
     page = "The dog runs. " * 40
-    assert told_parts(page) == [page.strip()]
+    assert caption_parts(page) == [page.strip()]
 
 
-def test_every_scene_a_caption_tells_of_gets_a_frame(tmp_path: Path) -> None:
+def test_every_scene_that_a_caption_describes_gets_a_frame(tmp_path: Path) -> None:
     clip = random_clip(np.random.default_rng(4), scenes=9, seconds=60)
     write_clip(clip, tmp_path / "clip.mp4", fps=6)
-    told = [clip.scenes[i] for i in (1, 4, 7)]
-    text = ", then ".join(caption([SceneFrame(scene, scene.start)]) for scene in told)
+    described = [clip.scenes[i] for i in (1, 4, 7)]
+    text = ", then ".join(caption([SceneFrame(scene, scene.start)]) for scene in described)
     selection = select_keyframes(tmp_path / "clip.mp4", caption=text, encoder="cartoon")
-    assert [clip.frame_at(float(second)).scene for second in selection.seconds] == told
+    assert [clip.frame_at(float(second)).scene for second in selection.seconds] == described
     assert selection.caption == text

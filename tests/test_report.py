@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keyframe_llm.data import Frames, Proposals, Selection, VideoInfo
+from keyframe_llm.data import Frames, Proposals, VideoInfo
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.report.figures import contact_sheet, score_plot
+from keyframe_llm.report.contact_sheet import contact_sheet
 from keyframe_llm.report.files import save_selection, selection_dict
-from keyframe_llm.scoring.keyscore import appearance_score, keyscore
+from keyframe_llm.report.score_plot import score_plot
+from keyframe_llm.scoring.cover import share_scores
+from keyframe_llm.scoring.keyscore import keyscore
+from keyframe_llm.selection import Selection
 
 SECONDS = np.array([0.5, 2.0, 12.3, 13.0, 20.25, 28.0])
 
@@ -27,12 +30,12 @@ def selection(chosen=(1, 2, 4), *, size=(240, 320), text=True, **changes):
     indices = np.searchsorted(sampled, SECONDS)
     labels = np.abs(sampled[:, None] - SECONDS).argmin(axis=1)
     made = {
-        "video": VideoInfo("films/holiday.mp4", 30.0, 25.0, size[1], size[0], "h264"),
+        "video": VideoInfo("videos/holiday.mp4", 30.0, 25.0, size[1], size[0], "h264"),
         "frames": Frames(images, SECONDS[chosen]),
         "proposals": Proposals(sampled, labels, indices),
         "scores": keyscore(rng.normal(size=(6, 8)), rng.normal(size=8))
         if text
-        else appearance_score(rng.random((6, 9))),
+        else share_scores(chosen.tolist(), SECONDS, rng.random((6, 9)), np.ones(6)),
         "chosen": chosen,
         "caption": "a dog eats" if text else None,
         "caption_source": "given" if text else "none",
@@ -49,6 +52,8 @@ def test_the_json_object_has_just_the_promised_fields():
         "video",
         "caption",
         "caption_source",
+        "method",
+        "score_name",
         "sampled_frames",
         "proposals",
         "keyframes",
@@ -58,7 +63,7 @@ def test_the_json_object_has_just_the_promised_fields():
         "warnings",
     ]
     assert result["video"] == {
-        "path": "films/holiday.mp4",
+        "path": "videos/holiday.mp4",
         "duration_seconds": 30.0,
         "average_fps": 25.0,
         "width": 320,
@@ -184,7 +189,7 @@ def test_a_video_with_a_single_proposal_can_be_drawn():
     one = selection(
         (0,),
         proposals=Proposals(np.array([0.0]), np.zeros(1, np.intp), np.zeros(1, np.intp)),
-        scores=appearance_score(np.ones((1, 4))),
+        scores=share_scores([0], [0.0], np.ones((1, 4)), [1.0]),
         video=VideoInfo("still.gif", None, None, 320, 240, "gif"),
         frames=Frames(np.zeros((1, 240, 320, 3), np.uint8), np.array([0.0])),
     )

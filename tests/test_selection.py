@@ -1,19 +1,13 @@
-"""Which frames are kept: threshold, budget, gap, coverage, and the paper's two measures of saving."""
+"""Which frames are kept by their scores: threshold, budget, gap, and look-alikes that wait."""
 
-import itertools
+from __future__ import annotations
 
 import numpy as np
 import pytest
 
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.scoring.choose import (
-    SAME_SECONDS,
-    adaptive_threshold,
-    average_selected_frames,
-    default_gap,
-    frame_reduction_rate,
-    select,
-)
+from keyframe_llm.proposals.spacing import SAME_SECONDS, default_gap
+from keyframe_llm.scoring.choose import adaptive_threshold, select
 
 TASKS = ["retrieval", "classification", "summary", "question"]
 
@@ -82,9 +76,9 @@ def test_a_question_keeps_a_third_of_its_frames_for_more_of_the_best_moment():
     looks = np.eye(5)[[0] * 4 + [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4]
     scores = np.repeat([0.0, 1.0, 0.9, 0.8, 0.1], 4)
     seconds = 3 * np.arange(20.0)
-    asked = {"max_frames": 3, "duration_seconds": 60, "features": looks}
-    np.testing.assert_array_equal(select(scores, seconds, task="retrieval", **asked), [4, 8, 12])
-    np.testing.assert_array_equal(select(scores, seconds, task="question", **asked), [4, 7, 8])
+    arguments = {"max_frames": 3, "duration_seconds": 60, "features": looks}
+    np.testing.assert_array_equal(select(scores, seconds, task="retrieval", **arguments), [4, 8, 12])
+    np.testing.assert_array_equal(select(scores, seconds, task="question", **arguments), [4, 7, 8])
 
 
 def test_a_moment_ends_where_something_else_comes_between():
@@ -114,49 +108,6 @@ def test_a_question_is_stricter_than_retrieval_than_a_class_than_a_summary():
     assert scores.mean() == pytest.approx(levels[0]) and levels[-1] < scores.max()
 
 
-def test_a_summary_takes_one_frame_of_each_look_before_a_second_of_any():
-    looks = np.repeat(np.eye(3), [5, 2, 1], axis=0)
-    total = np.repeat([1.0, 0.3, 0.0], [5, 2, 1])
-    chosen = select(total, np.arange(8.0), max_frames=3, task="summary", duration_seconds=8, features=looks)
-    assert sorted(looks[chosen].argmax(axis=1)) == [0, 1, 2]
-
-
-def test_a_summary_of_one_unbroken_look_is_spread_over_time():
-    chosen = select(
-        np.ones(31),
-        np.arange(31.0),
-        max_frames=3,
-        task="summary",
-        duration_seconds=31,
-        features=np.ones((31, 2)),
-    )
-    assert chosen[0] <= 10 and 10 <= chosen[1] <= 20 and chosen[2] >= 20
-
-
-def test_a_summary_is_as_good_as_greedy_choice_promises():
-    rng = np.random.default_rng(5)
-    looks, sizes, seconds = rng.random((9, 4)) ** 3, rng.integers(1, 9, 9), np.cumsum(rng.uniform(1, 5, 9))
-    unit = looks / np.linalg.norm(looks, axis=1, keepdims=True)
-    near = 1 - np.abs(seconds[:, None] - seconds) / (seconds[-1] - seconds[0])
-    likeness = 0.75 * unit @ unit.T + 0.25 * near
-    chosen = select(
-        np.ones(9),
-        seconds,
-        max_frames=3,
-        task="summary",
-        duration_seconds=30,
-        min_gap_seconds=0,
-        features=looks,
-        sizes=sizes,
-    )
-
-    def covered(kept):
-        return float(likeness[list(kept)].max(axis=0) @ sizes)
-
-    best = max(covered(kept) for kept in itertools.combinations(range(9), 3))
-    assert covered(chosen) >= (1 - 1 / np.e) * best
-
-
 def test_the_gap_follows_the_video_up_to_eight_seconds():
     assert default_gap(20) == 1
     assert default_gap(3600) == 8
@@ -175,21 +126,9 @@ def test_the_gap_follows_the_video_up_to_eight_seconds():
         ({"threshold": np.nan}, "threshold is nan"),
         ({"min_gap_seconds": -1.0}, "min_gap_seconds is -1.0"),
         ({"task": "summary", "features": np.ones((3, 2))}, r"give \(2, D\)"),
-        ({"task": "summary", "features": np.ones((2, 2)), "sizes": [1]}, "give 2 numbers"),
     ],
 )
 def test_wrong_input_is_named(change, message):
-    asked = {"scores": [0.1, 0.2], "seconds": [0.0, 1.0], "max_frames": 2, "duration_seconds": 2.0} | change
+    options = {"scores": [0.1, 0.2], "seconds": [0.0, 1.0], "max_frames": 2, "duration_seconds": 2.0} | change
     with pytest.raises(OptionsError, match=message):
-        select(asked.pop("scores"), asked.pop("seconds"), **asked)
-
-
-def test_saved_frames_are_counted_as_in_the_papers_table_4():
-    assert average_selected_frames([2, 3, 3, 2]) == 2.5
-    assert round(frame_reduction_rate(2.5, 8), 2) == 0.69
-    assert round(frame_reduction_rate(2.5, 408), 2) == 0.99
-    assert frame_reduction_rate(8.2, 8) == pytest.approx(-0.025)
-    with pytest.raises(OptionsError, match="baseline is 0"):
-        frame_reduction_rate(1, 0)
-    with pytest.raises(OptionsError, match="at least one video"):
-        average_selected_frames([])
+        select(options.pop("scores"), options.pop("seconds"), **options)

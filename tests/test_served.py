@@ -22,9 +22,9 @@ from PIL import Image
 from keyframe_llm import KeyframeLLM, ModelError, select_keyframes
 from keyframe_llm.cartoon import vlm_path
 from keyframe_llm.data import Frames
-from keyframe_llm.messages.formats import jpeg
+from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.messages.prompts import frame_messages
-from keyframe_llm.vlm.transformers import load_vlm
+from keyframe_llm.vlm import load_vlm
 
 for package in ("openai", "fastapi", "uvicorn"):
     pytest.importorskip(package, reason=f"{package} is not installed (the `dev` extra)")
@@ -73,7 +73,7 @@ def sent(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     def through(part: dict[str, Any]) -> dict[str, Any]:
         if part["type"] != "image":
             return part
-        return {"type": "image", "image": Image.open(io.BytesIO(jpeg(part["image"])))}
+        return {"type": "image", "image": Image.open(io.BytesIO(encode_jpeg(part["image"])))}
 
     return [{**one, "content": [through(part) for part in one["content"]]} for one in messages]
 

@@ -18,7 +18,7 @@ from PIL import Image
 from keyframe_llm.data import Frames
 from keyframe_llm.errors import ModelError, OptionsError
 from keyframe_llm.messages.prompts import frame_messages
-from keyframe_llm.vlm.transformers import load_vlm
+from keyframe_llm.vlm import load_vlm
 
 pytest.importorskip("openai", reason="openai is not installed (the `server` extra)")
 

@@ -9,8 +9,9 @@ from PIL import Image
 from sklearn.metrics import silhouette_score
 
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.proposals.kmeans import best_clustering
-from keyframe_llm.proposals.stacfp import color_histogram, scfp, silhouette, stacfp, ufp
+from keyframe_llm.proposals.color_histogram import color_histogram
+from keyframe_llm.proposals.kmeans import best_clustering, silhouette
+from keyframe_llm.proposals.stacfp import scfp, stacfp, ufp
 from keyframe_llm.video import open_video
 
 DATA = os.environ.get("KEYFRAME_LLM_TEST_DATA")

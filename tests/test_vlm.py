@@ -14,7 +14,7 @@ import pytest
 from keyframe_llm.data import Frames
 from keyframe_llm.errors import ModelError, OptionsError
 from keyframe_llm.messages.prompts import frame_messages
-from keyframe_llm.vlm.transformers import TransformersVLM, load_vlm
+from keyframe_llm.vlm import TransformersVLM, load_vlm
 
 Checkpoint = Callable[[str], Path]
 

@@ -240,7 +240,8 @@ class ColourEncoder:
         return np.stack([np.asarray(image, np.float32).mean((0, 1)) + 1 for image in images])
 
     def embed_texts(self, texts: Sequence[str], /) -> np.ndarray:
-        from keyframe_llm.scoring.baseline import plain_texts
+        from keyframe_llm.prompts import default_prompts
 
-        self.texts += [text for text in texts if text not in plain_texts()]
+        neutral = default_prompts().lines("neutral")
+        self.texts += [text for text in texts if text not in neutral]
         return np.array([[float(name in text) for name in self.NAMES] for text in texts], np.float32) + 1e-3
