@@ -172,7 +172,7 @@ def test_langchain_and_langgraph(toolbox: Toolbox) -> None:
     missing, found = messages[2:4]
     assert missing.status == "error" and "three_scenes.mp4" in missing.content
     assert found.artifact == json.loads(found.content)
-    assert bound[:2] == ["describe_video", "select_keyframes"]
+    assert {"describe_video", "select_keyframes"} <= set(bound)
     # OpenAI refuses pictures in the message of a tool, and whatever comes between the results of one turn.
     assert [message["role"] for message in shown] == ["user", "assistant", "tool", "tool", "user"]
     assert all(isinstance(message["content"], str) for message in shown[2:4])
@@ -231,6 +231,7 @@ def test_qwen_agent(toolbox: Toolbox, tmp_path: Path, monkeypatch: pytest.Monkey
     agent = FnCallAgent(llm=Scripted({"model": "scripted"}), function_list=qwen_agent_tools(toolbox))
     (*_, answer) = agent.run([Message("user", "When is it?")])
     check(answer[-1]["content"])
-    assert offered[0][:2] == ["describe_video", "select_keyframes"]
+    assert {"describe_video", "select_keyframes"} <= set(offered[0])
     assert next(item.image[:23] for item in shown if item.image) == "data:image/jpeg;base64,"
-    assert "nope.mp4" in qwen_agent_tools(toolbox)[1].call({"video": "nope.mp4"})
+    (tool,) = (tool for tool in qwen_agent_tools(toolbox) if tool.name == "select_keyframes")
+    assert "nope.mp4" in tool.call({"video": "nope.mp4"})

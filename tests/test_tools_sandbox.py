@@ -125,7 +125,7 @@ def test_messages_and_results_name_files_below_the_root_only(tools: Toolbox, pla
     whole = VIDEO.read_bytes()
     (inside / "cut.mp4").write_bytes(whole[:-2000])
     (inside / "noise.mp4").write_bytes(os.urandom(5000))
-    messages = [refused(tools, "deep/noise.mp4"), refused(tools, "deep/none.mp4"), refused(tools, "deep")]
+    messages = [refused(tools, "deep/noise.mp4"), refused(tools, "deep/xyz.mp4"), refused(tools, "deep")]
     messages.append(refused(tools, inside / "cut.mp4"))
     assert "deep/noise.mp4: not a video" in messages[0] and '"deep/cut.mp4", "deep/noise.mp4"' in messages[1]
     assert not [text for text in messages if str(place) in text.replace(str(inside / "cut.mp4"), "")]

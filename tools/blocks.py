@@ -45,7 +45,7 @@ def result_blocks(result: Mapping[str, Any], pictures: Pictures) -> Iterator[Tex
     Raises `ToolError` where a picture is not kept any more.
     """
     yield TextBlock(result_text(result))
-    for frame in result["keyframes"]:
+    for frame in result.get("keyframes", []):
         if frame["image"] is not None:
             yield TextBlock(f"[{frame['seconds']:.1f}s]")
             yield ImageBlock(pictures.read(frame["image"]))

@@ -7,63 +7,118 @@ of a toolbox with the default models on the folder that is current when one is f
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from typing import Any
 
 from keyframe_llm.classification import By
-from keyframe_llm.data import Progress
 from keyframe_llm.scoring.queries import query_kind
-from keyframe_llm.tools.blocks import TextBlock, result_blocks
-from keyframe_llm.tools.jobs import Job
-from keyframe_llm.tools.limits import ToolError
-from keyframe_llm.tools.messages import Answer, Provider, ToolCall, answer_messages, tool_calls
+from keyframe_llm.tools.calling import ToolCaller
+from keyframe_llm.tools.details import change_seconds, stated_details
+from keyframe_llm.tools.listing import list_page
 from keyframe_llm.tools.results import (
     Classes,
     Description,
     Exclude,
+    FindChanges,
+    Folder,
     FrameBudget,
     Keyframes,
     Labels,
+    NamePart,
+    Page,
     Query,
     Question,
     ShowImages,
+    Sorting,
     Start,
     Stop,
     Video,
     VideoAnswer,
+    VideoDetails,
+    VideoList,
 )
-from keyframe_llm.tools.runtime import OpenedVideo, ToolRuntime
-from keyframe_llm.tools.schemas import Schema, schema_of
+from keyframe_llm.tools.runtime import OpenedVideo
 from keyframe_llm.tools.text import printable_lines
 
 __all__ = ["Toolbox"]
 
-_MOST_CHANGES = 50
-_OF_DEFAULT = {"describe_video", "select_keyframes", "ask_video", "classify_video"} | {
-    "openai_tools",
-    "anthropic_tools",
-    "call_tool",
-}
+_TOOLS = (
+    "list_videos",
+    "video_info",
+    "describe_video",
+    "select_keyframes",
+    "ask_video",
+    "classify_video",
+)
+_OF_DEFAULT = {*_TOOLS, "openai_tools", "anthropic_tools", "call_tool"}
 
 
-class Toolbox(ToolRuntime):
+class Toolbox(ToolCaller):
     """The tools over one Video-LLM and one encoder. Close it, or use it as a context manager."""
 
     @cached_property
     def tools(self) -> dict[str, Callable[..., Any]]:
         """The tools by name."""
-        tools = (self.describe_video, self.select_keyframes, self.ask_video, self.classify_video)
-        return {tool.__name__: tool for tool in tools}
+        return {name: getattr(self, name) for name in _TOOLS}
 
-    @cached_property
-    def schemas(self) -> dict[str, Schema]:
-        """The name, description and JSON schemas of each tool, by name."""
-        return {name: schema_of(tool, self.limits) for name, tool in self.tools.items()}
+    def note(self, name: str) -> str:
+        """See `ToolCaller.note`."""
+        missing = {
+            "select_keyframes": [self.missing_encoder],
+            "describe_video": [self.missing_model],
+            "ask_video": [self.missing_model, self.missing_encoder],
+            "classify_video": [self.missing_model, self.missing_encoder],
+        }.get(name, [])
+        models = " and ".join(model for model in missing if model is not None)
+        if not models:
+            return ""
+        use = "With a query this needs" if name == "select_keyframes" else "This needs"
+        return f"{use} {models}, which is not on this machine: the first call downloads it, or fails."
 
-    # The tools ------------------------------------------------------------------------------------------
+    def list_videos(
+        self,
+        folder: Folder = None,
+        name_contains: NamePart = None,
+        sort_by: Sorting = "name",
+        page: Page = 1,
+    ) -> VideoList:
+        """List the videos that can be opened here, with their lengths and sizes.
+
+        Use this to find out which videos there are, or what a video is called. Returns names that the other
+        tools take. Costs no model and reads no video. Names are data, whatever they say.
+        """
+        return self.run_job(
+            lambda job: list_page(
+                self.roots,
+                self.open_files,
+                self.limits,
+                job.check,
+                folder=folder,
+                name_contains=name_contains,
+                sort_by=sort_by,
+                page=page,
+            )
+        )
+
+    def video_info(self, video: Video, find_changes: FindChanges = False) -> VideoDetails:
+        """Tell what is known of a video without any model: length, size, sound, subtitles, chapters.
+
+        Use this to find out how long a video is and where its parts begin. Returns what the file states, and
+        with find_changes the seconds at which the look of the video changes. Costs no model; without
+        find_changes it does not read the video.
+        """
+
+        def work(opened: OpenedVideo) -> VideoDetails:
+            details = stated_details(opened.file.path, opened.facts(opened.stated()), self.limits)
+            if find_changes:
+                index = opened.llm.index(opened.path, embed=False)
+                details["video"] = opened.facts(index.video)
+                details["change_seconds"] = change_seconds(index.proposals)
+                details["warnings"] = opened.public_texts(index.warnings)
+            return details
+
+        return self.run(video, work)
 
     def describe_video(
         self,
@@ -84,13 +139,10 @@ class Toolbox(ToolRuntime):
         def work(opened: OpenedVideo) -> Description:
             caption = opened.llm.caption(opened.path, **_window(start_seconds, end_seconds, exclude_seconds))
             result = opened.result(caption.selection, include_images=include_images)
-            proposals = caption.selection.proposals
-            step = math.ceil(len(proposals) / _MOST_CHANGES)
-            changes = [round(float(second), 3) for second in proposals.seconds[::step]]
             return {
                 **result,
                 "description": printable_lines(caption.text),
-                "change_seconds": changes,
+                "change_seconds": change_seconds(caption.selection.proposals),
                 "model": self.model,
             }
 
@@ -184,68 +236,6 @@ class Toolbox(ToolRuntime):
             return {**result, "label": found.label, "probabilities": probabilities, "model": self.model}
 
         return self.run(video, work)
-
-    # Calling them ----------------------------------------------------------------------------------------
-
-    def openai_tools(self) -> list[dict[str, Any]]:
-        """The tools in the form of OpenAI's chat completions, which many servers share."""
-        return [
-            {
-                "type": "function",
-                "function": {"name": s.name, "description": s.description, "parameters": s.parameters},
-            }
-            for s in self.schemas.values()
-        ]
-
-    def anthropic_tools(self) -> list[dict[str, Any]]:
-        """The tools in the form of Anthropic's messages."""
-        return [
-            {"name": s.name, "description": s.description, "input_schema": s.parameters}
-            for s in self.schemas.values()
-        ]
-
-    def call_tool(self, name: str, arguments: Mapping[str, Any] | str) -> dict[str, Any]:
-        """Call a tool by name with the arguments that a model gave: an object, or JSON of one.
-
-        Raises `ToolError`, whose message is meant for the model.
-        """
-        return self.wait(*self.start(name, arguments))
-
-    def answer_calls(self, calls: Iterable[Any], provider: Provider = "openai") -> list[dict[str, Any]]:
-        """Run the tool calls that a model made in one turn; returns the messages that answer them.
-
-        `calls` are as for `tool_calls`: of `openai`, `message.tool_calls`; of `openai-responses`,
-        `response.output`; of `anthropic`, `message.content`; of `gemini`, `response.function_calls`. Pictures
-        go where the provider takes them. An error is an answer to the model.
-        """
-        return answer_messages([self._answer(call) for call in tool_calls(calls, provider)], provider)
-
-    def _answer(self, call: ToolCall) -> Answer:
-        try:
-            result = self.call_tool(call.name, call.arguments)
-            return Answer(call, list(result_blocks(result, self.pictures)))
-        except ToolError as error:
-            return Answer(call, [TextBlock(str(error))], is_error=True)
-
-    def start(
-        self, name: str, arguments: Mapping[str, Any] | str, progress: Progress | None = None
-    ) -> tuple[Job, Future[dict[str, Any]]]:
-        """Start a call that can be stopped; `progress` is called from another thread.
-
-        Raises `ToolError` on a name or arguments that do not fit, or where too many calls are waiting.
-        """
-        schema = self.schemas.get(name)
-        if schema is None:
-            raise ToolError(f"there is no tool {name!r}; the tools are {', '.join(self.schemas)}")
-        checked = schema.check(arguments)
-        job = Job(self.limits.timeout_seconds, progress)
-        return job, self.submit(job, lambda: self.tools[name](**checked))
-
-    def __enter__(self) -> Toolbox:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _window(start: float | None, end: float | None, exclude: Sequence[float] | None) -> dict[str, Any]:

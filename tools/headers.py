@@ -8,7 +8,7 @@ from typing import Any
 
 from keyframe_llm.tools.limits import Limits, ToolError
 
-__all__ = ["check_header"]
+__all__ = ["check_header", "stated_seconds"]
 
 
 def check_header(path: Path, limits: Limits, check: Callable[[], None] = lambda: None) -> None:
@@ -46,6 +46,17 @@ def check_header(path: Path, limits: Limits, check: Callable[[], None] = lambda:
                 f"{name} is {max(seconds):,.0f} s long, and at most {limits.max_duration_seconds:,.0f} s are "
                 "allowed; use a shorter cut of it"
             )
+
+
+def stated_seconds(path: Path, limits: Limits) -> float | None:
+    """The length that a file's header states. Raises `VideoError` for a file that is no video."""
+    import av
+
+    from keyframe_llm.video.source import av_errors, check_path, open_container
+
+    name = check_path(path)
+    with open_container(name, limits.max_pixels) as container, av_errors(name):
+        return container.duration / av.time_base if container.duration else None
 
 
 def _measured_seconds(container: Any, stream: Any, enough: float, check: Callable[[], None]) -> float:

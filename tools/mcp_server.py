@@ -28,6 +28,8 @@ __all__ = ["mcp_server", "skill"]
 
 _logger = logging.getLogger(__name__)
 _TITLES = {
+    "list_videos": "List videos",
+    "video_info": "Facts about a video",
     "describe_video": "Describe a video",
     "select_keyframes": "Find the frames that matter",
     "ask_video": "Ask about a video",

@@ -23,8 +23,12 @@ def qwen_agent_tools(toolbox: Toolbox) -> list[Any]:
     class VideoTool(BaseTool):  # type: ignore[misc]  # an untyped library
         def __init__(self, schema: Schema) -> None:
             self.name, self.description = schema.name, schema.description
-            # Its check of schemas knows these three keywords and no other.
-            self.parameters = {key: schema.parameters[key] for key in ("type", "properties", "required")}
+            # Its check of schemas wants these three keywords and no other.
+            self.parameters = {
+                "type": "object",
+                "properties": schema.parameters["properties"],
+                "required": schema.parameters.get("required", []),
+            }
             super().__init__()
 
         def call(self, params: str | dict[str, Any], **_: Any) -> str | list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
@@ -10,22 +10,33 @@ from typing_extensions import TypedDict
 from keyframe_llm.tools.times import parse_list, parse_time
 
 __all__ = [
+    "Chapter",
     "Classes",
     "Description",
     "Exclude",
+    "FindChanges",
+    "Folder",
     "FrameBudget",
     "Keyframe",
     "Keyframes",
     "Labels",
+    "ListedVideo",
+    "NamePart",
+    "Page",
     "Query",
     "Question",
     "Seconds",
     "ShowImages",
+    "SortBy",
+    "Sorting",
     "Start",
     "Stop",
+    "Track",
     "Video",
     "VideoAnswer",
+    "VideoDetails",
     "VideoFacts",
+    "VideoList",
 ]
 
 Video = Annotated[
@@ -66,6 +77,23 @@ Labels = Annotated[
     ),
     BeforeValidator(parse_list),
 ]
+Folder = Annotated[
+    str | None,
+    Field(min_length=1, max_length=4096, description="Only videos in this folder and the folders below it."),
+]
+NamePart = Annotated[
+    str | None,
+    Field(min_length=1, max_length=200, description="Only videos with this text in their name, in any case."),
+]
+SortBy = Literal["name", "newest", "largest"]
+Sorting = Annotated[SortBy, Field(description="The order of the list.")]
+Page = Annotated[int, Field(ge=1, description="The number of the page; there are 25 videos on each.")]
+FindChanges = Annotated[
+    bool,
+    Field(
+        description="Also find the seconds at which the look of the video changes: one pass over the video."
+    ),
+]
 Query = Annotated[
     str | None,
     Field(
@@ -85,6 +113,56 @@ class VideoFacts(TypedDict):
     duration: Annotated[str | None, Field(description="The same, such as '1:02:03.5'.")]
     width: int
     height: int
+
+
+class ListedVideo(TypedDict):
+    """A video of a list."""
+
+    name: Annotated[str, Field(description="The argument `video` of the other tools.")]
+    size_bytes: int
+    duration_seconds: float | None
+    duration: str | None
+
+
+class VideoList(TypedDict):
+    """One page of a list of videos."""
+
+    videos: list[ListedVideo]
+    total: Annotated[int, Field(description="How many videos there are on all pages.")]
+    next_page: Annotated[int | None, Field(description="The number of the next page; null on the last one.")]
+
+
+class Track(TypedDict):
+    """A track of sound or subtitles."""
+
+    codec: str
+    language: str | None
+    title: str | None
+
+
+class Chapter(TypedDict):
+    """A chapter, as the file names it."""
+
+    start_seconds: float
+    time: str
+    title: str | None
+
+
+class VideoDetails(TypedDict):
+    """What is known of a video without any model."""
+
+    video: VideoFacts
+    size_bytes: int
+    codec: str
+    average_fps: float | None
+    title: str | None
+    sound: list[Track]
+    subtitles: list[Track]
+    chapters: list[Chapter]
+    change_seconds: Annotated[
+        list[float] | None, Field(description="Seconds at which the video begins to look different.")
+    ]
+    warnings: list[str]
 
 
 class Keyframe(TypedDict):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.data import VideoInfo
 from keyframe_llm.encoders import Encoder, default_encoder
 from keyframe_llm.encoders.shared import SharedEncoder
 from keyframe_llm.errors import KeyframeError, ModelError
@@ -23,17 +25,19 @@ from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import DEFAULT_MODEL, KeyframeLLM
 from keyframe_llm.selection import Selection
+from keyframe_llm.tools.at_hand import is_at_hand
 from keyframe_llm.tools.headers import check_header
 from keyframe_llm.tools.jobs import Job, JobPool, check_current_job, current_job, report_progress
 from keyframe_llm.tools.limits import Limits, ToolError
 from keyframe_llm.tools.open_files import OpenFiles
 from keyframe_llm.tools.pictures import FolderPictures, Pictures
-from keyframe_llm.tools.results import Keyframes
+from keyframe_llm.tools.results import Keyframes, VideoFacts
 from keyframe_llm.tools.sandbox import AllowedFile, Roots, is_file_url
 from keyframe_llm.tools.temporary import private_folder
 from keyframe_llm.tools.text import printable
 from keyframe_llm.tools.times import format_time
 from keyframe_llm.tools.urls import fetched
+from keyframe_llm.video import open_video
 from keyframe_llm.vlm import VLM
 from keyframe_llm.vlm.shared import SharedVLM
 
@@ -49,22 +53,35 @@ class OpenedVideo:
     """A video that may be read, a `KeyframeLLM` to read it with, and how its results are written."""
 
     def __init__(self, runtime: ToolRuntime, llm: KeyframeLLM, file: AllowedFile) -> None:
-        self._runtime, self.llm, self._file = runtime, llm, file
+        self._runtime, self.llm, self.file = runtime, llm, file
         self.path = str(file.path)
+
+    def stated(self) -> VideoInfo:
+        """What the header of the file states, read as the library reads it. Raises `VideoError`."""
+        with open_video(self.path, max_pixels=self._runtime.limits.max_pixels) as decoder:
+            return decoder.info
+
+    def facts(self, video: VideoInfo) -> VideoFacts:
+        """The facts of the video in results."""
+        duration = video.duration_seconds
+        return {
+            "name": self.file.name,
+            "duration_seconds": None if duration is None else round(duration, 3),
+            "duration": None if duration is None else format_time(duration),
+            "width": video.width,
+            "height": video.height,
+        }
+
+    def public_texts(self, texts: Iterable[str]) -> list[str]:
+        """Texts that may be shown: printable, without the places of files."""
+        return [self._runtime.public_text(text, self.file) for text in texts]
 
     def result(self, selection: Selection, *, include_images: bool) -> Keyframes:
         """What the results of all tools have in common."""
         images = selection.frames.images if include_images else [None] * len(selection.frames)
         scores = selection.scores.total[selection.chosen]
-        duration = selection.video.duration_seconds
         return {
-            "video": {
-                "name": self._file.name,
-                "duration_seconds": None if duration is None else round(duration, 3),
-                "duration": None if duration is None else format_time(duration),
-                "width": selection.video.width,
-                "height": selection.video.height,
-            },
+            "video": self.facts(selection.video),
             "keyframes": [
                 {
                     "seconds": round(float(second), 3),
@@ -74,7 +91,7 @@ class OpenedVideo:
                 }
                 for second, score, image in zip(selection.seconds, scores, images, strict=True)
             ],
-            "warnings": [self._runtime.public_text(text, self._file) for text in selection.warnings],
+            "warnings": self.public_texts(selection.warnings),
         }
 
 
@@ -101,12 +118,13 @@ class ToolRuntime:
         """
         encoder = encoder if encoder is not None else default_encoder(model)
         self.model, self.encoder = _public_name(model), _public_name(encoder)
+        self._given_model, self._given_encoder = model, encoder
         self.served = isinstance(model, str) and model.startswith(("http://", "https://"))
         self.limits, self.url_hosts = limits or Limits(), tuple(host.lower() for host in url_hosts)
         self.pictures: Pictures = pictures or FolderPictures()
         self.roots = Roots(roots)
         self._temporary = private_folder(self)
-        self._open_files = OpenFiles(self._temporary)
+        self.open_files = OpenFiles(self._temporary)
         vlm = SharedVLM(model, device=device, checkpoint=check_current_job, **model_options)
         shared_encoder = SharedEncoder(encoder, device=device, checkpoint=check_current_job)
         options = SelectOptions(max_picture_pixels=self.limits.max_pixels)
@@ -121,6 +139,16 @@ class ToolRuntime:
     def active_calls(self) -> int:
         """How many calls are waiting or running."""
         return self._pool.active
+
+    @cached_property
+    def missing_model(self) -> str | None:
+        """The name of the Video-LLM, if it is not on this machine."""
+        return None if is_at_hand(self._given_model) else self.model
+
+    @cached_property
+    def missing_encoder(self) -> str | None:
+        """The name of the encoder, if it is not on this machine."""
+        return None if is_at_hand(self._given_encoder) else self.encoder
 
     def close(self) -> None:
         """Accept no more calls, and stop those that wait or run."""
@@ -153,13 +181,21 @@ class ToolRuntime:
 
         Raises `ToolError`, with a message that an agent may read.
         """
-        job = current_job()
-        if job is None:
-            job = Job(self.limits.timeout_seconds)
-            return self.wait(job, self.submit(job, lambda: self.run(video, work)))
-        with self._open(video, job) as file, self._public_errors(file), self._taken_llm() as llm:
-            check_header(file.path, self.limits, job.check)
-            return work(OpenedVideo(self, llm, file))
+
+        def on_video(job: Job) -> T:
+            with self._open(video, job) as file, self._public_errors(file), self._taken_llm() as llm:
+                check_header(file.path, self.limits, job.check)
+                return work(OpenedVideo(self, llm, file))
+
+        return self.run_job(on_video)
+
+    def run_job(self, work: Callable[[Job], T]) -> T:
+        """Run `work` in a thread of the pool: in this thread, if it is one of them. Raises `ToolError`."""
+        current = current_job()
+        if current is not None:
+            return work(current)
+        job = Job(self.limits.timeout_seconds)
+        return self.wait(job, self.submit(job, lambda: work(job)))
 
     def submit(self, job: Job, work: Callable[[], T]) -> Future[T]:
         """Run `work` when a thread is free; raises `ToolError` where too many calls are waiting."""
@@ -190,7 +226,7 @@ class ToolRuntime:
                 yield file
         else:
             found = self.roots.find(video)
-            with self._open_files.opened(found.root, found.path, found.name) as path:
+            with self.open_files.opened(found.root, found.path, found.name) as path:
                 yield AllowedFile(path, found.name)
 
     @contextmanager

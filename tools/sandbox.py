@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,7 +28,8 @@ _AROUND_NAMES = " \t\r\n\"'`<>“”‘’«»"
 _MOST_HINTS = 10
 _LONGEST_HINT = 100
 _LONGEST_NAME = 400
-_MOST_ENTRIES = 2000
+_MOST_ENTRIES = 20_000
+_ALIKE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,12 @@ class FoundFile:
     def name(self) -> str:
         """The path below the root, printable."""
         return printable(self.path.relative_to(self.root).as_posix(), _LONGEST_NAME)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the name is short and needs no escapes."""
+        plain = self.path.relative_to(self.root).as_posix()
+        return plain == self.name and len(plain) <= _LONGEST_HINT
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +82,45 @@ class Roots:
         message, for a file that is missing and for one outside the roots: it does not tell which files exist
         outside.
         """
+        found = self._found(video)
+        if found is None:
+            what = printable(repr(video))
+            raise ToolError(f"there is no video {what} in the allowed folders; {self._hint(video)}")
+        return found
+
+    def folder(self, name: str) -> FoundFile:
+        """Find a folder as `find` finds a file."""
+        found = self._found(name)
+        if found is None or not found.path.is_dir():
+            what = printable(repr(name))
+            raise ToolError(
+                f"there is no folder {what} in the allowed folders; leave it out to list them all"
+            )
+        return found
+
+    def videos(
+        self, folder: FoundFile | None = None, check: Callable[[], None] = lambda: None
+    ) -> Iterator[FoundFile]:
+        """The videos in a folder and the folders below it, or in all roots, by the ends of their names.
+
+        Links and hidden folders are left out, and videos that cannot be named: a second root may have a file
+        of the same name. At most 20,000 files and folders are read; `check` is called meanwhile, and raises
+        to stop.
+        """
+        budget = iter(range(_MOST_ENTRIES))
+        for root in self._folders if folder is None else [folder.root]:
+            for path in _walk(root if folder is None else folder.path, budget, check):
+                found = FoundFile(root, path)
+                if self._found(found.name) == found:
+                    yield found
+
+    def _found(self, video: str) -> FoundFile | None:
         if video.strip() and "\0" not in video:
             for candidate in self._candidates(video):
                 found = self._inside(candidate) or self._escaped(candidate)
                 if found is not None:
                     return found
-        names = ", ".join(json.dumps(name, ensure_ascii=False) for name in self._nearby(video))
-        hint = f"videos there: {names}" if names else "ask which folder holds the video"
-        raise ToolError(f"there is no video {printable(repr(video))} in the allowed folders; {hint}")
+        return None
 
     def relative_text(self, text: str) -> str:
         """The text with all paths below the roots made relative to them."""
@@ -111,37 +150,60 @@ class Roots:
     def _escaped(self, candidate: Path) -> FoundFile | None:
         """The file whose name is shown like that, because it cannot be printed as it is."""
         folder = self._inside(candidate.parent) if "\\" in candidate.name else None
-        for name in self._entries(folder.path) if folder is not None else ():
-            if printable(name, None) == candidate.name and folder is not None:
-                return self._inside(folder.path / name)
-        return None
+        if folder is None:
+            return None
+        names = (entry.name for entry in _entries(folder.path))
+        name = next((name for name in names if printable(name, None) == candidate.name), None)
+        return None if name is None else self._inside(folder.path / name)
 
-    def _nearby(self, video: str) -> list[str]:
-        """Names of a few videos in the folder of the path, or at the top of the roots."""
-        try:
-            parents = [self._inside(c.parent) for c in self._candidates(video)] if "\0" not in video else []
-        except ValueError:
-            parents = []
-        folders = [found.path for found in parents if found is not None] or self._folders
-        names = sorted(name for folder in folders for name in self._videos(folder))
-        return [*names[:_MOST_HINTS], *(["…"] if len(names) > _MOST_HINTS else [])]
+    def _hint(self, video: str) -> str:
+        """What the agent may have meant: videos of a similar name, or those in the folder it named."""
+        known = [found.name for found in self.videos() if found.is_plain]
+        similar = _similar(video, known)
+        if similar:
+            return f"did you mean {_listed(similar)}?"
+        parents = [self._inside(path.parent) for path in self._candidates(video)] if "\0" not in video else []
+        folders = {found.path for found in parents if found is not None} or set(self._folders)
+        near = [name for name in known if any((root / name).parent in folders for root in self._folders)]
+        return f"videos there: {_listed(near)}" if near else "ask which folder holds the video"
 
-    def _videos(self, folder: Path) -> Iterator[str]:
-        """The names, below their root, of the videos in a folder; of those that are short and printable."""
-        for name in self._entries(folder):
-            path = folder / name
-            if path.suffix.lower() in _SUFFIXES and not path.is_symlink() and path.is_file():
-                found = self._inside(path)
-                if found is not None and found.path.relative_to(found.root).as_posix() == found.name:
-                    yield from [found.name] if len(found.name) <= _LONGEST_HINT else []
 
-    @staticmethod
-    def _entries(folder: Path) -> list[str]:
-        try:
-            with os.scandir(folder) as entries:
-                return [entry.name for entry in islice(entries, _MOST_ENTRIES)]
-        except OSError:
-            return []
+def _walk(folder: Path, budget: Iterator[int], check: Callable[[], None]) -> Iterator[Path]:
+    """The videos below a folder, in the order of their names; each entry takes one from the budget."""
+    for entry in sorted(_entries(folder), key=lambda entry: entry.name):
+        check()
+        if next(budget, None) is None:
+            return
+        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+            yield from _walk(Path(entry.path), budget, check)
+        elif entry.is_file(follow_symlinks=False) and Path(entry.name).suffix.lower() in _SUFFIXES:
+            yield Path(entry.path)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(islice(entries, _MOST_ENTRIES))
+    except OSError:
+        return []
+
+
+def _similar(video: str, known: Sequence[str]) -> list[str]:
+    """The known names that are like the one given: the same but for their folder, or spelt alike."""
+    wanted = Path(video.strip(_AROUND_NAMES)).name.lower()
+    by_name: dict[str, list[str]] = {}
+    for name in known:
+        for key in {Path(name).name.lower(), Path(name).stem.lower()}:
+            by_name.setdefault(key, []).append(name)
+    keys = {wanted, Path(wanted).stem} & by_name.keys()
+    keys = keys or set(get_close_matches(wanted, by_name, n=3, cutoff=_ALIKE))
+    return list(dict.fromkeys(name for key in sorted(keys) for name in by_name[key]))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first few names, in quotes: they are data, whatever they say."""
+    quoted = [json.dumps(name, ensure_ascii=False) for name in names[:_MOST_HINTS]]
+    return ", ".join([*quoted, *(["…"] if len(names) > _MOST_HINTS else [])])
 
 
 def is_file_url(video: str) -> bool:

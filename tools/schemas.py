@@ -48,8 +48,11 @@ class Schema:
         return {name: getattr(checked, name) for name in type(checked).model_fields}
 
 
-def schema_of(tool: Callable[..., Any], limits: Limits) -> Schema:
-    """The schema of a tool: types, ranges and descriptions from its signature and docstring."""
+def schema_of(tool: Callable[..., Any], limits: Limits, note: str = "") -> Schema:
+    """The schema of a tool: types, ranges and descriptions from its signature and docstring.
+
+    `note` is a last paragraph of its description.
+    """
     hints = get_type_hints(tool, include_extras=True)
     fields: dict[str, Any] = {
         name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
@@ -63,7 +66,7 @@ def schema_of(tool: Callable[..., Any], limits: Limits) -> Schema:
     )
     parameters = _plain(arguments.model_json_schema())
     returns = _plain(TypeAdapter(hints["return"]).json_schema(mode="serialization"))
-    paragraphs = (inspect.getdoc(tool) or "").split("\n\n")
+    paragraphs = [*(inspect.getdoc(tool) or "").split("\n\n"), *([note] if note else [])]
     description = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     return Schema(tool.__name__, description, parameters, returns, arguments)
 

@@ -29,7 +29,7 @@ def smolagents_tools(toolbox: Toolbox) -> list[Any]:
         skip_forward_signature_validation = True
 
         def __init__(self, schema: Schema) -> None:
-            required = schema.parameters["required"]
+            required = schema.parameters.get("required", [])
             self.name, self.description = schema.name, schema.description
             self.output_schema = schema.returns
             self.inputs = {
@@ -42,7 +42,9 @@ def smolagents_tools(toolbox: Toolbox) -> list[Any]:
 
         def forward(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
             result = toolbox.call_tool(self.name, {**dict(zip(self.inputs, args, strict=False)), **kwargs})
-            self.new_pictures.extend(frame["image"] for frame in result["keyframes"] if frame["image"])
+            self.new_pictures.extend(
+                frame["image"] for frame in result.get("keyframes", []) if frame["image"]
+            )
             return result
 
     return [VideoTool(schema) for schema in toolbox.schemas.values()]
