@@ -1,25 +1,21 @@
-"""Fixtures that more than one test file needs."""
+"""Fixtures that more than one test file needs; what they are made of is in `support`."""
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Event
 from types import ModuleType
-from typing import Any
 
-import numpy as np
 import pytest
+
+from support.encoders import Slow
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """`checkpoint("clip")` is a folder with a small random checkpoint from `checkpoints.py`, made once."""
-    spec = importlib.util.spec_from_file_location("checkpoints", Path(__file__).with_name("checkpoints.py"))
-    assert spec is not None and spec.loader is not None
-    makers = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(makers)
+    """`checkpoint("clip")` is a folder with a small random checkpoint, made once."""
+    from support import checkpoints
+
     root, made = tmp_path_factory.mktemp("checkpoints"), dict[str, Path]()
 
     def make(family: str) -> Path:
@@ -28,7 +24,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
                 pytest.importorskip("open_clip", reason="open_clip is not installed (the `pe` extra)")
             if family == "smolvlm2":
                 pytest.importorskip("num2words", reason="num2words is not installed (SmolVLM's processor)")
-            made[family] = getattr(makers, family)(root / family)
+            made[family] = getattr(checkpoints, family)(root / family)
         return made[family]
 
     return make
@@ -36,12 +32,18 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
 @pytest.fixture(scope="session")
 def videos() -> ModuleType:
-    """The module `videos.py`, which draws videos with known truth."""
-    spec = importlib.util.spec_from_file_location("videos", Path(__file__).with_name("videos.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The module that draws videos with known truth."""
+    from support import videos
+
+    return videos
+
+
+@pytest.fixture(scope="session")
+def flags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty seconds: 14 red, 2 blue, 14 green (see `support.videos.flags`)."""
+    from support import videos
+
+    return videos.flags(tmp_path_factory.mktemp("videos") / "flags.mp4")
 
 
 @pytest.fixture(autouse=True)
@@ -52,22 +54,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     return folder
 
 
-class Slow:
-    """An encoder that waits to be let go, for as long as a test wants."""
-
-    def __init__(self) -> None:
-        self.entered, self.gate = Event(), Event()
-
-    def embed_images(self, images: Any, /) -> Any:
-        self.entered.set()
-        assert self.gate.wait(60)
-        return np.ones((len(images), 2), np.float32)
-
-    def embed_texts(self, texts: Any, /) -> Any:
-        return np.ones((len(texts), 2), np.float32)
+@pytest.fixture
+def slow() -> Slow:
+    """An encoder that says by `entered` that it was called, and waits for `gate`."""
+    return Slow()
 
 
 @pytest.fixture
-def slow() -> Slow:
-    """An encoder that says by `entered` that it was asked, and waits for `gate`."""
-    return Slow()
+def server() -> Iterator[object]:
+    """A server that speaks the OpenAI protocol (see `support.server`)."""
+    from support.server import running
+
+    with running() as server:
+        yield server

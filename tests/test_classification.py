@@ -20,6 +20,7 @@ from keyframe_llm.encoders import load_encoder
 from keyframe_llm.messages.prompts import frame_messages, prompt
 from keyframe_llm.prompts import default_prompts
 from keyframe_llm.vlm import load_vlm
+from support.vlms import Answers
 
 Checkpoint = Callable[[str], Path]
 DATA = os.environ.get("KEYFRAME_LLM_TEST_DATA")
@@ -28,19 +29,6 @@ DATA = os.environ.get("KEYFRAME_LLM_TEST_DATA")
 @pytest.fixture(scope="module")
 def film(videos: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return videos.flags(tmp_path_factory.mktemp("films") / "flags.mp4")
-
-
-class Answers:
-    """A Video-LLM of the user's own that says one thing, and keeps the texts it was given."""
-
-    def __init__(self, text: str) -> None:
-        self.text, self.texts = text, list[str]()
-
-    def generate(self, messages: Any, *, max_new_tokens: int = 128) -> str:
-        self.texts.append(messages[-1]["content"][-1]["text"])
-        return self.text
-
-    stream = generate_batch = label_log_likelihoods = count_tokens = generate
 
 
 @pytest.mark.parametrize(

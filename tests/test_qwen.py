@@ -183,7 +183,7 @@ def test_an_element_says_what_it_wants(film: Path, encoder: Any) -> None:
 
     assert len(times(max_frames=1)) == len(times(nframes=1)) == 1
     assert len(times(max_frames=768, fps=1.0)) <= 3  # a bound meant for dense sampling
-    window = times(video_start=20.0, video_end=25.0, caption="green", question="green")
+    window = times(video_start=20.0, video_end=25.0, caption="green", question="green", guide="both")
     assert window.min() >= 20.0 and window.max() <= 25.0
     assert encoder.texts[-2:] == ["green", "green"]
     with pytest.raises(OptionsError, match="gamma_time is 70"):

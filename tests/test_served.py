@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import re
@@ -111,15 +112,14 @@ def test_key_frames_are_answered_from_by_the_command_and_by_openais_own_client(
     assert capsys.readouterr().out.strip()
     selection = select_keyframes(film, question="Is it blue?", encoder=videos.ColourEncoder())
     address, _, name = served[0].partition("#")
-    client = openai.OpenAI(base_url=address, api_key="none")
-    chat = client.chat.completions.create(
-        model=name, messages=selection.to_messages(format="openai"), max_tokens=4
-    )
-    assert chat.choices[0].message.content and chat.usage.prompt_tokens > 20
-    events = client.responses.create(
-        model=name, input=selection.to_messages(format="openai-responses"), max_output_tokens=4, stream=True
-    )
-    assert "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    with openai.OpenAI(base_url=address, api_key="none") as client:
+        chat = client.chat.completions.create(
+            model=name, messages=selection.to_messages(format="openai"), max_tokens=4
+        )
+        assert chat.choices[0].message.content and chat.usage.prompt_tokens > 20
+        messages = selection.to_messages(format="openai-responses")
+        events = client.responses.create(model=name, input=messages, max_output_tokens=4, stream=True)
+        assert "".join(event.delta for event in events if event.type == "response.output_text.delta")
 
 
 def test_labels_are_judged_by_the_answer_or_not_at_all(
@@ -172,6 +172,8 @@ def test_every_block_of_the_document_runs(
         assert second == "looked at the video: False; 0 pictures, 1 text"
     if "rewrite_messages" in block:
         assert "video" not in said and "image_url" in said
+    names.clear()
+    gc.collect()  # the clients of the block are closed here, not in a later test
 
 
 def test_three_key_frames_of_720p_cost_what_the_document_says(folder: Path) -> None:

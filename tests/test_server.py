@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
-import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -19,6 +14,7 @@ from keyframe_llm.data import Frames
 from keyframe_llm.errors import ModelError, OptionsError
 from keyframe_llm.messages.prompts import frame_messages
 from keyframe_llm.vlm import load_vlm
+from support.server import Server
 
 pytest.importorskip("openai", reason="openai is not installed (the `server` extra)")
 
@@ -27,103 +23,11 @@ FRAMES = Frames(np.broadcast_to(COLOURS[:, None, None], (2, 48, 64, 3)).copy(), 
 MESSAGES = frame_messages(FRAMES, "What is he doing?")
 
 
-class Server(ThreadingHTTPServer):
-    """Speaks the OpenAI protocol, answers `<n> pictures`, and remembers what it was sent."""
-
-    models = ("served",)
-    breaks = ""
-    """How a stream ends before its time: `short` of its announced length, or by a `clean` close."""
-    failures: tuple[int, ...] = ()
-    """Statuses that the next requests are answered with."""
-    key = ""
-    silent_seconds = 0.0
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[dict[str, Any]] = []
-        self.url = f"http://127.0.0.1:{self.server_port}/v1"
-
-    def handle_error(self, *_: Any) -> None:
-        """Say nothing of a client that left."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        if self.server.key and self.headers["Authorization"] != f"Bearer {self.server.key}":
-            return self._send(401, {"error": {"message": "no such key"}})
-        listed = [
-            {"id": name, "object": "model", "created": 0, "owned_by": "x"} for name in self.server.models
-        ]
-        self._send(200 if listed else 500, {"object": "list", "data": listed})
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append(asked)
-        if self.server.failures:
-            status, *rest = self.server.failures
-            self.server.failures = tuple(rest)
-            return self._send(status, {"error": {"message": f"planted {status}"}})
-        time.sleep(self.server.silent_seconds)
-        if asked["model"] != "served":
-            return self._send(404, {"detail": f"no model {asked['model']}"})
-        parts = [part["type"] for message in asked["messages"] for part in message["content"]]
-        pictures = parts.count("image_url")
-        if asked.get("stream"):
-            return self._stream([str(pictures), " pictures", "\n"])
-        usage = {"prompt_tokens": 10 + 7 * pictures, "completion_tokens": 1, "total_tokens": 0}
-        message = {"role": "assistant", "content": f" {pictures} pictures\n"}
-        self._send(200, self._completion(message=message) | {"usage": usage})
-
-    def _completion(self, **choice: Any) -> dict[str, Any]:
-        choices = [{"index": 0, "finish_reason": None, **choice}]
-        return {"id": "1", "object": "chat.completion", "created": 0, "model": "served", "choices": choices}
-
-    def _stream(self, pieces: list[str]) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        if self.server.breaks == "short":
-            self.send_header("Content-Length", "100000")
-        self.end_headers()
-        choices: list[dict[str, Any]] = [{"delta": {"content": piece}} for piece in pieces]
-        if not self.server.breaks:
-            choices.append({"delta": {}, "finish_reason": "stop"})
-        for choice in choices:
-            event = self._completion(**choice) | {"object": "chat.completion.chunk"}
-            self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
-        if not self.server.breaks:
-            self.wfile.write(b"data: [DONE]\n\n")
-
-    def _send(self, status: int, body: Any) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("retry-after-ms", "1")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server()
-    thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
 def test_times_and_pictures_reach_the_server_in_order(server: Server) -> None:
     assert load_vlm(f"{server.url}#served").generate(MESSAGES, max_new_tokens=9) == "2 pictures"
-    (asked,) = server.asked
-    assert (asked["model"], asked["max_tokens"], asked["temperature"]) == ("served", 9, 0)
-    parts = asked["messages"][0]["content"]
+    (request,) = server.requests
+    assert (request["model"], request["max_tokens"], request["temperature"]) == ("served", 9, 0)
+    parts = request["messages"][0]["content"]
     assert [part.get("text") for part in parts] == ["[1.5s]", None, "[20.0s]", None, "What is he doing?"]
     for part, image in zip([parts[1], parts[3]], FRAMES.images, strict=True):
         head, data = part["image_url"]["url"].split(",")
@@ -199,7 +103,7 @@ def test_each_refusal_says_what_to_do_and_only_passing_ones_are_tried_again(
     with pytest.raises(ModelError, match=says) as refused:
         vlm.generate(MESSAGES)
     one_line_with_ways_out(refused)
-    assert len(server.asked) == tries
+    assert len(server.requests) == tries
     server.failures = (status,) * 5
     with pytest.raises(ModelError, match=says):
         list(vlm.stream(MESSAGES))
@@ -208,7 +112,7 @@ def test_each_refusal_says_what_to_do_and_only_passing_ones_are_tried_again(
 def test_a_passing_trouble_is_got_over(server: Server) -> None:
     vlm = load_vlm(f"{server.url}#served")
     server.failures = (429, 503)
-    assert vlm.generate(MESSAGES) == "2 pictures" and len(server.asked) == 3
+    assert vlm.generate(MESSAGES) == "2 pictures" and len(server.requests) == 3
     server.failures = (503,)
     assert "".join(vlm.stream(MESSAGES)).strip() == "2 pictures"
     server.failures = (503,)

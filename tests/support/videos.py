@@ -11,6 +11,28 @@ from typing import Any
 import av
 import numpy as np
 
+from support.encoders import ColourEncoder
+
+__all__ = [
+    "BITS",
+    "CORNERS",
+    "FLAGS",
+    "ColourEncoder",
+    "claim_key_frames",
+    "corners",
+    "draw",
+    "flag_at",
+    "flag_of",
+    "flags",
+    "hide_start",
+    "index_first",
+    "long_video",
+    "number",
+    "picture",
+    "promise_samples",
+    "set_matrix",
+]
+
 BITS = 8
 CORNERS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 220), "yellow": (220, 220, 30)}
 
@@ -58,7 +80,7 @@ def draw(
     options: dict[str, str] | None = None,
     pixel_shape: Fraction | None = None,
     rate: int = 25,
-    images: Sequence[np.ndarray] | None = None,
+    images: Sequence[Any] | None = None,
     colour: dict[str, int] | None = None,
     container_format: str | None = None,
     time_base: Fraction | None = None,
@@ -66,7 +88,11 @@ def draw(
     first_number: int = 0,
     sound_seconds: float = 0.0,
 ) -> Path:
-    """Encode one numbered picture (or one of `images`) for each time in `seconds`, and silence if wanted."""
+    """Encode one numbered picture for each time in `seconds`, and silence if wanted.
+
+    `images` are shown instead, if given: (H, W, 3) RGB or (H, W, 4) RGBA arrays; for the pixels `pal8`, pairs of
+    (H, W) indices and a (256, 4) palette of alpha, red, green, blue.
+    """
     with av.open(str(path), "w", format=container_format, options=container_options or {}) as container:
         stream: Any = container.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height = size
@@ -81,7 +107,8 @@ def draw(
             setattr(stream.codec_context, name, value)
         for i, second in enumerate(seconds):
             image = picture((first_number + i) % 256, *size) if images is None else images[i]
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            kind = "pal8" if pixels == "pal8" else "rgba" if image.shape[2] == 4 else "rgb24"
+            frame = av.VideoFrame.from_ndarray(image, format=kind)
             if colour:
                 frame = frame.reformat(
                     format=pixels, dst_colorspace=colour["colorspace"], dst_color_range=colour["color_range"]
@@ -224,24 +251,3 @@ def flag_at(second: float) -> str:
 def flag_of(image: np.ndarray) -> str:
     """The name of the colour a picture of `flags` has."""
     return ("red", "green", "blue")[int(np.argmax(np.asarray(image, np.float64).mean((0, 1))))]
-
-
-class ColourEncoder:
-    """Knows three colours: a picture is its mean colour, a text the colours it names."""
-
-    NAMES = ("red", "green", "blue")
-
-    def __init__(self) -> None:
-        self.images_seen = 0
-        self.texts: list[str] = []
-
-    def embed_images(self, images: Any, /) -> np.ndarray:
-        self.images_seen += len(images)
-        return np.stack([np.asarray(image, np.float32).mean((0, 1)) + 1 for image in images])
-
-    def embed_texts(self, texts: Sequence[str], /) -> np.ndarray:
-        from keyframe_llm.prompts import default_prompts
-
-        neutral = default_prompts().lines("neutral")
-        self.texts += [text for text in texts if text not in neutral]
-        return np.array([[float(name in text) for name in self.NAMES] for text in texts], np.float32) + 1e-3

@@ -1,0 +1,1 @@
+"""What several test files share: drawn videos, small checkpoints, models of one's own, a model server."""
