@@ -194,6 +194,20 @@ def test_pictures_shrink_to_the_short_side_and_never_grow(backend: Any, drawn: A
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_exact_frames_come_small_where_that_is_wanted(backend: Any, drawn: Any, videos: Any) -> None:
+    for name, side, shape in [
+        ("b-frames", 40, (40, 60)),
+        ("portrait", 40, (60, 40)),
+        ("b-frames", 999, (64, 96)),
+    ]:
+        with open_video(drawn(name), backend) as video:
+            frames = video.decode_at([0.04, 0.8], short_side=side)
+            assert frames.images.shape == (2, *shape, 3)
+            assert [videos.number(image) for image in frames.images] == [1, 20]
+            assert video.decode_at([], short_side=side).images.shape == (0, *shape, 3)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_after_the_end_the_last_frame_stays_and_repeats_are_given_once(
     backend: Any, drawn: Any, videos: Any
 ) -> None:
@@ -257,6 +271,7 @@ def _bad_calls(video: Decoder) -> list[tuple[Callable[[], object], str]]:
         (lambda: video.decode_at([2.0, 1.0]), "ascending"),
         (lambda: video.decode_at([-1.0]), "seconds holds -1.0"),
         (lambda: video.decode_at([float("inf")]), "seconds holds inf"),
+        (lambda: video.decode_at([1.0], short_side=0), "short_side is 0"),
     ]
 
 

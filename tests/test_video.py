@@ -1,4 +1,4 @@
-"""What PyAV makes of pixel shapes, colours, edit lists, cut files and damage; decord too, where it can."""
+"""Pictures as people see them, and files with edit lists, cuts and damage: PyAV, and decord where it can."""
 
 from __future__ import annotations
 
@@ -65,6 +65,93 @@ def test_colours_follow_the_tagged_matrix_and_range(
     assert np.abs(shown - np.array(planted)).max() <= 4
 
 
+RED, GREEN, BLUE, BLACK, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0), (255, 255, 255)
+TRANSPARENT = {
+    "mov": ("qtrle", "argb", {}),
+    "mkv": ("ffv1", "bgra", {}),
+    "apng": ("apng", "rgba", {}),
+    "webm": ("libvpx-vp9", "yuva420p", {"auto-alt-ref": "0", "cpu-used": "8"}),
+}
+
+
+def layered() -> np.ndarray:
+    """(64, 96, 4): red, wholly transparent; blue; black, half transparent, from left to right."""
+    image = np.zeros((64, 96, 4), np.uint8)
+    image[:, :32] = (*RED, 0)
+    image[:, 32:64] = (*BLUE, 255)
+    image[:, 64:] = (*BLACK, 128)
+    return image
+
+
+@pytest.mark.parametrize("suffix", TRANSPARENT)
+def test_transparent_parts_show_white_and_never_what_is_hidden(
+    suffix: str, videos: Any, tmp_path: Path
+) -> None:
+    codec, pixels, options = TRANSPARENT[suffix]
+    path = tmp_path / f"layers.{suffix}"
+    videos.draw(path, STEADY[:40], images=[layered()] * 40, codec=codec, pixels=pixels, options=options)
+    with open_video(path) as video:
+        full = video.decode_at([0.0, 1.0]).images[1]
+        small = list(video.sample(0.5, short_side=32))[-1][1]
+        assert video.warnings == []
+    for picture in (full, small):
+        row, third = picture[len(picture) // 2].astype(int), picture.shape[1] // 3
+        shown = [row[third // 2 + i * third] for i in range(3)]
+        assert np.abs(np.array(shown) - np.array([WHITE, BLUE, (127, 127, 127)])).max() <= 6
+
+
+@pytest.mark.parametrize("window", [{}, {"start_seconds": 6.0}])
+def test_a_palette_that_only_the_first_packet_brings_is_not_lost_by_a_seek(
+    window: dict[str, float], videos: Any, tmp_path: Path
+) -> None:
+    colours = [RED, GREEN, BLUE, (200, 100, 0)]
+    palette = np.zeros((256, 4), np.uint8)
+    palette[: len(colours)] = [(255, *colour) for colour in colours]
+    scenes = [np.full((64, 96), i * 4 // 100, np.uint8) for i in range(100)]
+    path = tmp_path / "palette.avi"
+    videos.draw(
+        path,
+        [i / 10 for i in range(100)],
+        images=[(scene, palette) for scene in scenes],
+        codec="rawvideo",
+        pixels="pal8",
+        rate=10,
+        time_base=Fraction(1, 10),
+    )
+    with open_video(path) as video:
+        shown = [(second, image) for second, image in video.sample(1.0, short_side=32, **window)]
+        frames = video.decode_at([6.0, 9.0])
+    for second, image in [*shown, *zip(frames.seconds, frames.images, strict=True)]:
+        assert np.abs(image.astype(int) - np.array(colours[int(second * 10) * 4 // 100])).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("size", "bars"), [((64, 96), "left and right"), ((160, 48), "above and below"), ((192, 128), "none")]
+)
+def test_a_size_that_changes_midway_is_fitted_and_not_squashed(
+    size: tuple[int, int], bars: str, videos: Any, tmp_path: Path
+) -> None:
+    options = {"g": "25", "bf": "0"}
+    first = videos.draw(tmp_path / "first.ts", STEADY[:50], options=options)
+    second = videos.draw(tmp_path / "second.ts", [2 + s for s in STEADY[:50]], size=size, options=options)
+    path = tmp_path / "sizes.ts"
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    with open_video(path) as video:
+        frames = video.decode_at([1.0, 3.0])
+        samples = dict(video.sample(0.5, short_side=32))
+    assert frames.images.shape == (2, 64, 96, 3)
+    scale = min(96 / size[0], 64 / size[1])
+    width, height = round(size[0] * scale), round(size[1] * scale)
+    top, left = (64 - height) // 2, (96 - width) // 2
+    inner = frames.images[1][top : top + height, left : left + width]
+    assert videos.number(frames.images[0]) == 25
+    assert videos.number(inner) == 25  # of the second recording
+    assert videos.corners(inner) == ["red", "green", "blue", "yellow"]
+    if bars != "none":
+        assert frames.images[1][:, :2].max() <= 8 if left else frames.images[1][:2].max() <= 8
+    assert {image.shape for image in samples.values()} == {(32, 48, 3)}
+
+
 def test_frames_an_edit_list_hides_are_not_shown(videos: Any, tmp_path: Path) -> None:
     path = videos.draw(tmp_path / "cut.mp4", STEADY, options={"bf": "2", "g": "30"})
     scale = _time_scale(path)
@@ -86,9 +173,7 @@ def _time_scale(path: Path) -> int:
 
 
 @pytest.mark.parametrize("reordered", ["0", "2"])
-def test_the_length_of_a_stream_without_times_is_counted(
-    reordered: str, videos: Any, tmp_path: Path
-) -> None:
+def test_the_length_of_a_stream_without_times_is_counted(reordered: str, videos: Any, tmp_path: Path) -> None:
     path = videos.draw(tmp_path / "raw.h264", STEADY[:50], options={"g": "20", "bf": reordered})
     with open_video(path) as video:
         assert video.info.duration_seconds == pytest.approx(2.0, abs=0.05)

@@ -18,8 +18,8 @@ import pytest
 from keyframe_llm import select_keyframes
 from keyframe_llm.errors import OptionsError, VideoError
 from keyframe_llm.video import open_video
+from keyframe_llm.video.cores import available_cores
 from keyframe_llm.video.costs import Survey
-from keyframe_llm.video.parallel import available_cores
 from keyframe_llm.video.plan import choose_plan
 from keyframe_llm.video.sparse import space_out
 

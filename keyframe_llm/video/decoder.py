@@ -89,9 +89,11 @@ class Decoder(Protocol):
         """
         ...
 
-    def decode_at(self, seconds: Sequence[float]) -> Frames:
-        """Pass 2: the frames on screen at these ascending times, exact, upright, full size.
+    def decode_at(self, seconds: Sequence[float], *, short_side: int | None = None) -> Frames:
+        """Pass 2: the frames on screen at these ascending times, exact and upright.
 
+        They have their full size or, with `short_side`, at most that many pixels on the shorter side: three
+        frames of 8K take 300 MB in full size.
         A time beyond the end gives the last frame. Times that show the same frame give it once. Times from
         `sample`, also rounded to a millisecond, give those very frames. Raises `OptionsError` on times that
         are negative or not ascending, `VideoError` where nothing can be decoded.

@@ -31,13 +31,13 @@ from numpy.typing import NDArray
 from keyframe_llm.data import Frames
 from keyframe_llm.errors import VideoError
 from keyframe_llm.video.decoder import DecodePlan, Samples
-from keyframe_llm.video.geometry import shrink
 from keyframe_llm.video.pyav_backend import PyAVDecoder
 from keyframe_llm.video.sampling import (
     ON_SCREEN_TOLERANCE_SECONDS,
     check_stride,
     check_times,
     sample_times,
+    shrink,
 )
 from keyframe_llm.video.survey import shown_length
 
@@ -99,16 +99,18 @@ class DecordDecoder:
         check_stride(stride_seconds, short_side, start_seconds, end_seconds)
         return self._sample(stride_seconds, short_side, start_seconds, end_seconds)
 
-    def decode_at(self, seconds: Sequence[float]) -> Frames:
+    def decode_at(self, seconds: Sequence[float], *, short_side: int | None = None) -> Frames:
         """See `Decoder.decode_at`."""
         times = [float(s) for s in seconds]
-        check_times(times)
+        check_times(times, short_side)
         refs = [self.around(time + ON_SCREEN_TOLERANCE_SECONDS)[0] for time in times]
         shown = sorted({ref for ref in refs if ref is not None})
-        size = (self.info.height, self.info.width, 3)
-        images = np.empty((len(shown), *size), np.uint8)
+        width, height = shrink(self.info.width, self.info.height, short_side)
+        full = (width, height) == (self.info.width, self.info.height)
+        reader = self._full if full or not shown else self._open(width, height)
+        images = np.empty((len(shown), height, width, 3), np.uint8)
         for row, ref in zip(images, shown, strict=True):
-            row[:] = self._picture(self._full, ref)
+            row[:] = self._picture(reader, ref)
         return Frames(images, np.array([ref.seconds for ref in shown], dtype=np.float64))
 
     def around(self, seconds: float) -> tuple[_FrameRef | None, _FrameRef | None]:

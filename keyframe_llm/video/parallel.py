@@ -7,7 +7,6 @@ memory.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,7 +23,7 @@ from keyframe_llm.video.reader import FrameReader, Skip, TimedFrame
 from keyframe_llm.video.sampling import TimedSource, sample_times
 from keyframe_llm.video.seek import FrameCursor, KeyFrameCursor
 
-__all__ = ["EXTRA_SAMPLES", "DecodeWorker", "SegmentSamples", "Window", "available_cores", "decode_in_order"]
+__all__ = ["EXTRA_SAMPLES", "DecodeWorker", "SegmentSamples", "Window", "decode_in_order"]
 
 EXTRA_SAMPLES = 16
 """The last segment may give this many samples more than planned, if the file is longer than it seemed."""
@@ -108,12 +107,6 @@ class _LazyCursor:
     def around(self, seconds: float) -> tuple[TimedFrame | None, TimedFrame | None]:
         self._made = self._made or self._make()
         return self._made.around(seconds)
-
-
-def available_cores() -> int:
-    """How many processor cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # missing on macOS and Windows
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def decode_in_order(

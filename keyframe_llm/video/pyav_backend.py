@@ -15,20 +15,22 @@ from numpy.typing import NDArray
 from keyframe_llm.data import Frames, VideoInfo
 from keyframe_llm.errors import VideoError
 from keyframe_llm.video.decoder import DecodePlan, Samples
-from keyframe_llm.video.geometry import Geometry
+from keyframe_llm.video.geometry import Geometry, has_alpha
 from keyframe_llm.video.hardware import check_hardware
 from keyframe_llm.video.parallel import Window
 from keyframe_llm.video.plan import choose_plan
 from keyframe_llm.video.pyav_sampling import sample_plan
 from keyframe_llm.video.reader import FrameReader, Skip
-from keyframe_llm.video.sampling import ON_SCREEN_TOLERANCE_SECONDS, check_stride, check_times
+from keyframe_llm.video.sampling import ON_SCREEN_TOLERANCE_SECONDS, check_stride, check_times, shrink
 from keyframe_llm.video.seek import FrameCursor
 from keyframe_llm.video.source import check_path
 from keyframe_llm.video.survey import FileSurvey, packet_times, survey_video
+from keyframe_llm.video.transparency import claims_transparency, means_transparency
 
 __all__ = ["PyAVDecoder"]
 
 _FPS_TOLERANCE = 0.05
+_LARGE_PIXELS = 4_000_000
 # Seeks may cost this many times the packets of the file, and a few; then it is read forwards.
 _BUDGET, _BUDGET_PACKETS = 2, 500
 
@@ -66,7 +68,10 @@ class PyAVDecoder:
         if first is None:
             raise VideoError(f"{self._path}: no frame can be decoded; the file is damaged, make it again")
         stream = self._reader.stream
-        self.geometry = Geometry.of(first.frame, stream.sample_aspect_ratio)
+        alpha = means_transparency(self._reader.container, stream)
+        self.geometry = Geometry.of(first.frame, stream.sample_aspect_ratio, transparency=alpha)
+        if claims_transparency(stream) and not has_alpha(first.frame):
+            self.warnings.append(f"{self._path} has transparent parts that this FFmpeg cannot decode")
         width, height = self.geometry.upright
         if max_pixels is not None and width * height > max_pixels:
             raise VideoError(
@@ -109,11 +114,11 @@ class PyAVDecoder:
         check_stride(stride_seconds, short_side, start_seconds, end_seconds)
         return self._sample(stride_seconds, short_side, start_seconds, end_seconds, sparse_stride_seconds)
 
-    def decode_at(self, seconds: Sequence[float]) -> Frames:
+    def decode_at(self, seconds: Sequence[float], *, short_side: int | None = None) -> Frames:
         """See `Decoder.decode_at`."""
         times = [float(s) for s in seconds]
-        check_times(times)
-        width, height = self.geometry.upright
+        check_times(times, short_side)
+        width, height = shrink(*self.geometry.upright, short_side)
         images = np.empty((len(times), height, width, 3), np.uint8)
         found: list[float] = []
         for time in times:
@@ -123,7 +128,7 @@ class PyAVDecoder:
                     f"{self._path}: no frame can be decoded at {time:.3f} s; the file is damaged"
                 )
             if not found or timed.seconds > found[-1]:
-                images[len(found)] = self.geometry.picture(timed.frame)
+                images[len(found)] = self.geometry.picture(timed.frame, short_side)
                 found.append(timed.seconds)
         self._note_damage(self._reader)
         return Frames(images[: len(found)], np.array(found, dtype=np.float64))
@@ -180,10 +185,14 @@ class PyAVDecoder:
             )
         if found.clock_rules is not None:
             self._reader.clock_rules = found.clock_rules
-            self._reader.restart()
-            self._exact = FrameCursor(self._reader, jump=True)
+            self._release()
             self.warnings.append(f"{self._path} {_clock_line(found.clock_breaks)}")
         return found
+
+    def _release(self) -> None:
+        """Give back the memory of the pictures that the exact reader holds; it starts anew."""
+        self._reader.restart()
+        self._exact = FrameCursor(self._reader, jump=True)
 
     def _sample(
         self, stride: float, short_side: int, start: float, end_seconds: float | None, sparse: float | None
@@ -193,6 +202,8 @@ class PyAVDecoder:
         if start >= duration:
             raise VideoError(f"{self._path} ends at {duration:.3f} s, before start_seconds {start:g}")
         window = Window(start, math.inf if end_seconds is None else end_seconds, duration, short_side)
+        if self.info.width * self.info.height > _LARGE_PIXELS:
+            self._release()
         readers = [self._reader]
         with ExitStack() as stack:
 

@@ -8,23 +8,24 @@ from typing import Protocol
 
 import numpy as np
 
+from keyframe_llm.video.cores import available_cores
 from keyframe_llm.video.decoder import DecodePlan, Samples, Segment
-from keyframe_llm.video.geometry import Geometry, shrink
+from keyframe_llm.video.geometry import Geometry
 from keyframe_llm.video.parallel import (
     EXTRA_SAMPLES,
     DecodeWorker,
     SegmentSamples,
     Window,
-    available_cores,
     decode_in_order,
 )
 from keyframe_llm.video.reader import FrameReader, Skip, TimedFrame
-from keyframe_llm.video.sampling import TimedSource, sample_times
+from keyframe_llm.video.sampling import TimedSource, sample_times, shrink
 from keyframe_llm.video.seek import FrameCursor, KeyFrameCursor
 
 __all__ = ["sample_plan"]
 
 _MOST_WORKERS = 8
+_MOST_DECODED_PIXELS = 16_000_000  # of one picture for each worker, whose decoders hold ten or more
 _MOST_WAITING_BYTES = 256 << 20  # pictures of the segments that wait for their turn
 
 
@@ -64,11 +65,12 @@ def sample_plan(
 
 
 def _worker_count(plan: DecodePlan, geometry: Geometry, short_side: int) -> int:
-    """As many workers as there are cores, but fewer where their pictures would not fit in memory."""
+    """As many workers as there are cores; fewer where their decoders or pictures would not fit in memory."""
     width, height = shrink(*geometry.upright, short_side)
     most = max(len(segment.wanted) for segment in plan.segments) + EXTRA_SAMPLES
     waiting = _MOST_WAITING_BYTES // (most * width * height * 3)
-    return min(available_cores(), _MOST_WORKERS, waiting - 2)
+    decoding = _MOST_DECODED_PIXELS // (geometry.width * geometry.height)
+    return min(available_cores(), _MOST_WORKERS, waiting - 2, decoding)
 
 
 def _one_by_one(plan: DecodePlan, window: Window, workers: list[DecodeWorker]) -> Samples:

@@ -17,15 +17,18 @@ from numpy.typing import NDArray
 from keyframe_llm.errors import VideoError
 from keyframe_llm.video.clock import Clock, ClockRules
 from keyframe_llm.video.container import container_traits
+from keyframe_llm.video.cores import available_cores
 from keyframe_llm.video.fork import Forkable
 from keyframe_llm.video.length import stated_end
 from keyframe_llm.video.source import open_container, picture_bound, video_stream
+from keyframe_llm.video.transparency import alpha_decoder
 
 __all__ = ["FrameReader", "Skip", "TimedFrame", "Work"]
 
 Skip = Literal["DEFAULT", "NONREF", "NONKEY"]
 _LOOSE_SEEK_SECONDS = 1.0
 _SAME = 1e-6
+_MOST_THREAD_PIXELS = 80_000_000
 # An encoder that reorders pictures fills an AVI's first places with at most so many empty chunks.
 _START_CHUNKS, _MOST_EMPTY_CHUNKS = 4, 3
 _MOST_ATTEMPTS = 4  # seeks for one time, each from further back, before the file is read from the start
@@ -99,8 +102,8 @@ class FrameReader(Forkable):
         self.container = open_container(self.path, self.max_pixels, self.hardware)
         self.stream = video_stream(self.container, self.path)
         self.stream.thread_type = "AUTO"
-        context = self.stream.codec_context
-        context.thread_count = self._threads  # 0: as many as there are cores
+        context = self._decoder = alpha_decoder(self.stream) or self.stream.codec_context
+        context.thread_count = self._threads or _thread_count(context.width * context.height)
         # The loop filter stays on. Without it colours drift between key frames as much as at a cut (histogram
         # distances of 0.1–0.6 on real clips).
         context.skip_frame = self.skip
@@ -133,7 +136,7 @@ class FrameReader(Forkable):
 
     def native_objects(self) -> list[Any]:
         """See `Forkable`."""
-        return [self.container]
+        return [self.container, self._decoder]
 
     def check_process(self) -> None:
         """Raise `VideoError` in a process that was forked since the file was opened."""
@@ -251,9 +254,8 @@ class FrameReader(Forkable):
         return self._decode_key(seconds) is not None
 
     def _decode_key(self, seconds: float) -> VideoFrame | None:
-        self._untouched, self._jumped, self._last = False, True, None
         try:
-            self.container.seek(self.timestamp(seconds), stream=self.stream)
+            self._seek(seconds)
             packet = next((p for p in self.container.demux(self.stream) if p.is_keyframe and p.size), None)
         except av.error.FFmpegError:
             return None
@@ -279,13 +281,10 @@ class FrameReader(Forkable):
 
     def _after_seek(self, to_seconds: float, wanted_seconds: float) -> Iterator[TimedFrame]:
         """Frames from the first key frame after a seek; none where it comes later than `wanted_seconds`."""
-        self._untouched = False
-        self._jumped = True
         try:
-            self.container.seek(self.timestamp(to_seconds), stream=self.stream)
+            self._seek(to_seconds)
         except av.error.FFmpegError:
             return
-        self._last = None
         frames = self.timed_frames()
         for timed in frames:
             if timed.seconds > wanted_seconds:
@@ -294,6 +293,12 @@ class FrameReader(Forkable):
             if timed.frame.key_frame:
                 yield timed
                 yield from frames
+
+    def _seek(self, seconds: float) -> None:
+        self._untouched, self._jumped, self._last = False, True, None
+        self.container.seek(self.timestamp(seconds), stream=self.stream)
+        if self._decoder is not self.stream.codec_context:  # which a seek empties by itself
+            self._decoder.flush_buffers()
 
     def _packets(self) -> Iterator[Packet[Any]]:
         """All packets to the end, but not an incomplete last one: it would spoil the frames before it."""
@@ -319,8 +324,7 @@ class FrameReader(Forkable):
     def _decode(self, packet: Packet[Any]) -> list[VideoFrame]:
         self.work.packets += 1
         try:
-            # The decoder of the stream, because a packet made here belongs to no stream.
-            frames = self.stream.codec_context.decode(packet if packet.size else None)
+            frames = self._decoder.decode(packet if packet.size else None)
         except av.error.EOFError:
             return []
         except av.error.FFmpegError:
@@ -363,6 +367,11 @@ class FrameReader(Forkable):
     def _needs_first_palette(self, frame: VideoFrame) -> bool:
         codec = self.stream.codec_context.codec.canonical_name
         return frame.format.name == "pal8" and codec not in _OWN_PALETTE
+
+
+def _thread_count(pixels: int) -> int:
+    """As many threads as there are cores, but fewer for large pictures: each thread holds one."""
+    return max(1, min(available_cores(), _MOST_THREAD_PIXELS // max(1, pixels)))
 
 
 def _empty_start(entries: Any) -> tuple[int, int]:

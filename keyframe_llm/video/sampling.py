@@ -1,4 +1,4 @@
-"""Sampling: pick frames at a stride, for any backend. The checks of the arguments, too."""
+"""Sampling for any backend: frames at a stride, sizes of pictures, checks of arguments."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = [
     "check_stride",
     "check_times",
     "sample_times",
+    "shrink",
 ]
 
 ON_SCREEN_TOLERANCE_SECONDS = 0.0005
@@ -105,23 +106,37 @@ def _nearest(pair: tuple[T | None, T | None], wanted: float, start: float, end: 
     return min(within, key=lambda frame: abs(frame.seconds - wanted), default=None)
 
 
+def shrink(width: int, height: int, short_side: int | None) -> tuple[int, int]:
+    """The size with `short_side` pixels on the shorter side, never larger than before."""
+    short = min(width, height)
+    if short_side is None or short <= short_side:
+        return width, height
+    return max(1, round(width * short_side / short)), max(1, round(height * short_side / short))
+
+
 def check_stride(stride: float, short_side: int, start: float, end: float | None) -> None:
     """Raise `OptionsError` on a stride, size or window out of range."""
     if not (math.isfinite(stride) and stride > 0):
         raise OptionsError(f"stride_seconds is {stride!r}; give a number above 0")
-    if short_side < 1:
-        raise OptionsError(f"short_side is {short_side!r}; give at least 1 pixel")
+    _check_side(short_side)
     if not (math.isfinite(start) and start >= 0):
         raise OptionsError(f"start_seconds is {start!r}; give a number from 0 up")
     if end is not None and not end > start:
         raise OptionsError(f"end_seconds is {end!r}, not after start_seconds {start!r}; give a later end")
 
 
-def check_times(seconds: list[float]) -> None:
-    """Raise `OptionsError` unless the times are finite, from 0 up and ascending."""
+def check_times(seconds: list[float], short_side: int | None = None) -> None:
+    """Raise `OptionsError` unless the times are finite, from 0 up and ascending, and the size is positive."""
+    if short_side is not None:
+        _check_side(short_side)
     for value in seconds:
         if not (math.isfinite(value) and value >= 0):
             raise OptionsError(f"seconds holds {value!r}; give times from 0 up, counted from the first frame")
     for one, two in pairwise(seconds):
         if two < one:
             raise OptionsError(f"seconds has {two!r} after {one!r}; give the times in ascending order")
+
+
+def _check_side(short_side: int) -> None:
+    if short_side < 1:
+        raise OptionsError(f"short_side is {short_side!r}; give at least 1 pixel")

@@ -20,6 +20,7 @@ from keyframe_llm.video.sampling import (
     check_stride,
     check_times,
     sample_times,
+    shrink,
 )
 
 __all__ = ["SimpleDecoder"]
@@ -78,16 +79,17 @@ class SimpleDecoder(ABC):
         end = math.inf if end_seconds is None else end_seconds
         return self._sample(stride_seconds, short_side, start_seconds, end)
 
-    def decode_at(self, seconds: Sequence[float]) -> Frames:
+    def decode_at(self, seconds: Sequence[float], *, short_side: int | None = None) -> Frames:
         """See `Decoder.decode_at`."""
         times = [float(second) for second in seconds]
-        check_times(times)
+        check_times(times, short_side)
         source = _Forwards(self, times[0] if times else 0.0)
         found = [source.around(time + ON_SCREEN_TOLERANCE_SECONDS)[0] for time in times]
-        frames = {frame.seconds: frame.image for frame in found if frame is not None}
+        frames = {frame.seconds: _shrunk(frame.image, short_side) for frame in found if frame is not None}
         if times and not frames:
             raise VideoError(f"{self.info.path}: no frame can be decoded at {times[0]:.3f} s")
-        empty = np.empty((0, self.info.height, self.info.width, 3), np.uint8)
+        width, height = shrink(self.info.width, self.info.height, short_side)
+        empty = np.empty((0, height, width, 3), np.uint8)
         images = np.stack(list(frames.values())) if frames else empty
         return Frames(images, np.array(list(frames), dtype=np.float64))
 
@@ -128,10 +130,8 @@ class _Forwards:
         return self._now, self._next
 
 
-def _shrunk(image: NDArray[np.uint8], short_side: int) -> NDArray[np.uint8]:
+def _shrunk(image: NDArray[np.uint8], short_side: int | None) -> NDArray[np.uint8]:
     from PIL import Image
-
-    from keyframe_llm.video.geometry import shrink
 
     height, width = image.shape[:2]
     size = shrink(width, height, short_side)

@@ -90,8 +90,8 @@ def draw(
 ) -> Path:
     """Encode one numbered picture for each time in `seconds`, and silence if wanted.
 
-    `images` are shown instead, if given: (H, W, 3) RGB or (H, W, 4) RGBA arrays; for the pixels `pal8`, pairs of
-    (H, W) indices and a (256, 4) palette of alpha, red, green, blue.
+    `images` are shown instead, if given: (H, W, 3) RGB or (H, W, 4) RGBA arrays; for the pixels `pal8`, pairs
+    of (H, W) indices and a (256, 4) palette of alpha, red, green, blue.
     """
     with av.open(str(path), "w", format=container_format, options=container_options or {}) as container:
         stream: Any = container.add_stream(codec, rate=rate, options=options or {})
