@@ -23,6 +23,7 @@ from keyframe_llm.proposals.spacing import gap_of, unseen
 from keyframe_llm.scoring.queries import Query, checked_text, query_texts
 from keyframe_llm.scoring.selectors import (
     choose_frames,
+    chooses_proposals,
     method_name,
     needs_sharpness,
     propose_options,
@@ -153,7 +154,7 @@ class VideoIndex:
         """
         chosen = self.options.replaced(**options)
         if (chosen.decode, chosen.propose) != (self.options.decode, self.options.propose):
-            stages = (*DecodeOptions.__slots__, *ProposeOptions.__slots__)
+            stages = ("decode", "propose", *DecodeOptions.__slots__, *ProposeOptions.__slots__)
             fixed = next(name for name in options if name in stages)
             raise OptionsError(f"{fixed} made this index; call index_video again with another one")
         with _opened(self.video.path, chosen) as decoder:
@@ -174,12 +175,12 @@ class VideoIndex:
         began, spent, tell = time.perf_counter(), timings if timings is not None else {}, progress or silent
         caption, question = checked_text("caption", caption), checked_text("question", question)
         texts = texts_of(caption, question, options)
-        index, options = self._with_unseen(decoder, texts, options, spent, tell)
+        index, gap = self._with_unseen(decoder, texts, options, spent, tell)
         query = None
         if texts:
             tell("embed", 0.0)
             query = _timed(spent, "embed", index._query, texts, options, question=question is not None)
-        choice = _timed(spent, "score", choose_frames, index, query, options)
+        choice = _timed(spent, "score", choose_frames, index, query, options, gap_seconds=gap)
         times = choice.candidates.seconds[choice.chosen].tolist()
         frames = _timed(spent, "decode", decoder.decode_at, times)
         outside = index.embedder.warnings(index.video.path) if index.embedder and texts else ()
@@ -214,12 +215,13 @@ class VideoIndex:
         options: SelectOptions,
         spent: dict[str, float],
         tell: Progress,
-    ) -> tuple[VideoIndex, SelectOptions]:
-        """This index; where all its candidates were seen, one of frames in between, and the gap it keeps."""
-        found = self.candidates if texts else self.proposals
+    ) -> tuple[VideoIndex, float | None]:
+        """This index; where all its frames were seen, one of frames in between, and the gap it keeps."""
+        few = chooses_proposals(options.choose.method, has_text=bool(texts))
+        found = self.proposals if few else self.candidates
         gap = gap_of(options.choose, self.span_seconds)
         if unseen(found.seconds, options.choose.exclude_seconds, gap).any():
-            return self, options
+            return self, None
         embedder = self.embedder if texts else None
         finest = options.replaced(fps=FINEST_FPS)
         samples, info, _ = _sampled(decoder, finest, embedder, texts, spent, tell)
@@ -228,7 +230,7 @@ class VideoIndex:
         index = replace(index, embedder=embedder, warnings=tuple(decoder.warnings))
         if embedder is not None:
             index = _timed(spent, "embed", index.embed, embedder)
-        return index, options.replaced(min_gap_seconds=gap)
+        return index, gap
 
 
 def build_index(

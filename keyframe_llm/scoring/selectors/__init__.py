@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ __all__ = [
     "Choice",
     "Selector",
     "choose_frames",
+    "chooses_proposals",
     "method_name",
     "needs_sharpness",
     "propose_options",
@@ -131,24 +133,32 @@ def propose_options(options: SelectOptions) -> ProposeOptions:
     return replace(propose, candidates=wanted)
 
 
-def choose_frames(index: VideoIndex, query: Query | None, options: SelectOptions) -> Choice:
+def chooses_proposals(method: str | Callable[..., Any], *, has_text: bool) -> bool:
+    """Whether a method chooses among an index's proposals: KeyScore's methods do where there is no text."""
+    return not has_text and isinstance(method, str) and method in _KEYSCORE
+
+
+def choose_frames(
+    index: VideoIndex, query: Query | None, options: SelectOptions, *, gap_seconds: float | None = None
+) -> Choice:
     """Choose among an index's candidates; with no text, or a method that uses none, `query` is None.
 
-    With no text the methods of this package choose among `index.proposals` instead. Raises `OptionsError` on
-    a method that is unknown, that needs a text and has none, or on a function that returns anything but such
-    indices.
+    With no text the methods of this package choose among `index.proposals` instead. `gap_seconds` takes the
+    place of the options' gap. Raises `OptionsError` on a method that is unknown, that needs a text and has
+    none, or on a function that returns anything but such indices.
     """
     method = options.choose.method
     traits = _traits(method)
     if isinstance(method, str) and method in _KEYSCORE:
+        kept = options if gap_seconds is None else options.replaced(min_gap_seconds=gap_seconds)
         if query is not None:
-            return Choice(index.candidates, *_KEYSCORE[method](index, query, options))
-        return _covering(index, options)
+            return Choice(index.candidates, *_KEYSCORE[method](index, query, kept))
+        return _covering(index, kept)
     if query is None and method in QUERY_AWARE:
         raise OptionsError(
             f"method {method_name(method)!r} is guided by a text; give a caption or a question"
         )
-    return _by_rule(index, query if traits.uses_text else None, options)
+    return _by_rule(index, query if traits.uses_text else None, options, gap_seconds)
 
 
 def _traits(method: str | Callable[..., Any]) -> _Traits:
@@ -178,7 +188,9 @@ def _covering(index: VideoIndex, options: SelectOptions) -> Choice:
     return Choice(found, chosen, scores)
 
 
-def _by_rule(index: VideoIndex, query: Query | None, options: SelectOptions) -> Choice:
+def _by_rule(
+    index: VideoIndex, query: Query | None, options: SelectOptions, gap_seconds: float | None
+) -> Choice:
     """A published rule or one's own, among the candidates that were not excluded."""
     choose = options.choose
     for name in ("threshold", "min_gap_seconds"):
@@ -186,7 +198,7 @@ def _by_rule(index: VideoIndex, query: Query | None, options: SelectOptions) -> 
             raise OptionsError(
                 f"method {method_name(choose.method)!r} has a rule of its own; leave out {name}"
             )
-    gap = gap_of(choose, index.span_seconds)
+    gap = gap_of(choose, index.span_seconds) if gap_seconds is None else gap_seconds
     allowed = np.flatnonzero(checked_unseen(index.candidates.seconds, choose.exclude_seconds, gap))
     left = index if len(allowed) == len(index.candidates) else index.only(allowed)
     picks = allowed[_picks(left, query, options)]
@@ -199,18 +211,24 @@ def _by_rule(index: VideoIndex, query: Query | None, options: SelectOptions) -> 
 
 
 def _picks(index: VideoIndex, query: Query | None, options: SelectOptions) -> NDArray[np.intp]:
-    method, count = options.choose.method, len(index.candidates)
-    k = min(options.choose.max_frames, count)
+    method, k = options.choose.method, min(options.choose.max_frames, len(index.candidates))
+    returned: Any
     if isinstance(method, str):
         rule = (QUERY_AGNOSTIC | QUERY_AWARE)[method]  # type: ignore[operator]
-        picks = rule(index, None if query is None else query.mean, k, options.propose.seed)
+        returned = rule(index, None if query is None else query.mean, k, options.propose.seed)
     else:
-        picks = np.asarray(list(method(index, None if query is None else query.parts, k)))
-    chosen = np.unique(picks)
-    whole = chosen.ndim == 1 and 0 < len(chosen) <= k and np.issubdtype(chosen.dtype, np.integer)
-    if not whole or chosen[0] < 0 or chosen[-1] >= count:
+        returned = method(index, None if query is None else query.parts, k)
+    return _checked_picks(returned, method_name(method), k, len(index.candidates))
+
+
+def _checked_picks(returned: Any, name: str, k: int, count: int) -> NDArray[np.intp]:
+    """What a selector returned as (1 … k,) ascending indices, each once; raises `OptionsError` where not."""
+    values = returned.tolist() if hasattr(returned, "tolist") else returned
+    picks = list(values) if isinstance(values, Iterable) else [values]
+    whole = all(isinstance(one, Integral) and not isinstance(one, bool) for one in picks)
+    if not whole or not 0 < len(set(picks)) <= k or not all(0 <= one < count for one in picks):
         raise OptionsError(
-            f"the selector {method_name(method)!r} returned {shortened(np.asarray(picks).tolist())}; return "
-            f"1 to {k} indices from 0 to {count - 1} into index.candidates"
+            f"the selector {name!r} returned {shortened(values)}; return 1 to {k} indices from 0 to "
+            f"{count - 1} into index.candidates"
         )
-    return chosen.astype(np.intp)
+    return np.array(sorted(set(picks)), np.intp)
