@@ -23,16 +23,6 @@ class KeyframeMatch:
     truth: int
 
     @property
-    def precision(self) -> float:
-        """Matched share of the predicted frames; 0 where none was predicted."""
-        return self.matched / self.predicted if self.predicted else 0.0
-
-    @property
-    def recall(self) -> float:
-        """Matched share of the true key frames."""
-        return self.matched / self.truth if self.truth else 0.0
-
-    @property
     def f1(self) -> float:
         """Harmonic mean of precision and recall; 0 where nothing matched."""
         return 2 * self.matched / (self.predicted + self.truth) if self.matched else 0.0

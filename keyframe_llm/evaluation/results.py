@@ -89,7 +89,20 @@ def markdown(table: Table, budget: int | None = None) -> str:
         lines.append(
             f"| {name} | {found.value:.3f} | {found.low:.3f}–{found.high:.3f} | {row.frames_used:.1f} |"
         )
+    lines += ["", *_lead(table, rows)]
     return "\n".join([*lines, ""])
+
+
+def _lead(table: Table, rows: Sequence[Row]) -> list[str]:
+    """How far this package's best row is ahead of the best other one at the same budget, on the same samples."""
+    ours = next((row for row in rows if row.selector.startswith(SHIPPED)), None)
+    if ours is None:
+        return []
+    others = [row for row in rows if row.budget == ours.budget and not row.selector.startswith(SHIPPED)]
+    if not others:
+        return []
+    lead = table.ahead_of(ours.selector, ours.budget, others[0].selector)
+    return [f"{ours.selector} is ahead of {others[0].selector} by {lead} with {ours.budget} frames.", ""]
 
 
 def write_json(results: Results, path: Path) -> None:

@@ -74,10 +74,6 @@ class Dataset:
         """The videos that are not there, each once."""
         return tuple(dict.fromkeys(s.video for s in self.samples if not s.video.is_file()))
 
-    def available(self) -> Dataset:
-        """The samples whose video is there; figures on a part of a benchmark are not the benchmark's."""
-        return replace(self, samples=tuple(s for s in self.samples if s.video.is_file()))
-
     def require_videos(self) -> None:
         """Raise `OptionsError`, saying what to download, where a video is not there."""
         missing = self.missing()
