@@ -10,7 +10,7 @@ from typing import Any
 
 from keyframe_llm.tools.pictures import Pictures
 
-__all__ = ["JPEG_TYPE", "ImageBlock", "TextBlock", "result_blocks", "result_text"]
+__all__ = ["JPEG_TYPE", "ImageBlock", "TextBlock", "picture_names", "result_blocks", "result_text"]
 
 JPEG_TYPE = "image/jpeg"
 
@@ -45,7 +45,15 @@ def result_blocks(result: Mapping[str, Any], pictures: Pictures) -> Iterator[Tex
     Raises `ToolError` where a picture is not kept any more.
     """
     yield TextBlock(result_text(result))
-    for frame in result.get("keyframes", []):
+    for label, name in picture_names(result):
+        yield TextBlock(label)
+        yield ImageBlock(pictures.read(name))
+
+
+def picture_names(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The pictures that a result refers to, each with a label: the time of its frame, or what it is."""
+    for frame in [*result.get("keyframes", []), *result.get("frames", [])]:
         if frame["image"] is not None:
-            yield TextBlock(f"[{frame['seconds']:.1f}s]")
-            yield ImageBlock(pictures.read(frame["image"]))
+            yield f"[{frame['seconds']:.1f}s]", frame["image"]
+    if "image" in result:
+        yield "[contact sheet]", result["image"]

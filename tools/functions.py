@@ -13,39 +13,50 @@ from typing import Any
 
 from keyframe_llm.classification import By
 from keyframe_llm.scoring.queries import query_kind
-from keyframe_llm.tools.calling import ToolCaller
-from keyframe_llm.tools.details import change_seconds, stated_details
-from keyframe_llm.tools.listing import list_page
-from keyframe_llm.tools.results import (
-    Classes,
-    Description,
+from keyframe_llm.tools.arguments import (
+    Box,
     Exclude,
     FindChanges,
     Folder,
     FrameBudget,
-    Keyframes,
+    FrameSeconds,
     Labels,
     NamePart,
     Page,
+    PictureDetail,
     Query,
     Question,
+    SheetFrames,
     ShowImages,
     Sorting,
     Start,
     Stop,
     Video,
+)
+from keyframe_llm.tools.calling import ToolCaller
+from keyframe_llm.tools.details import change_seconds, stated_details
+from keyframe_llm.tools.listing import list_page
+from keyframe_llm.tools.opened import OpenedVideo
+from keyframe_llm.tools.results import (
+    Classes,
+    ContactSheet,
+    Description,
+    Keyframes,
+    ShownFrames,
     VideoAnswer,
     VideoDetails,
     VideoList,
 )
-from keyframe_llm.tools.runtime import OpenedVideo
 from keyframe_llm.tools.text import printable_lines
+from keyframe_llm.tools.times import parse_list, parse_time
 
 __all__ = ["Toolbox"]
 
 _TOOLS = (
     "list_videos",
     "video_info",
+    "contact_sheet",
+    "view_frames",
     "describe_video",
     "select_keyframes",
     "ask_video",
@@ -120,6 +131,41 @@ class Toolbox(ToolCaller):
 
         return self.run(video, work)
 
+    def contact_sheet(
+        self,
+        video: Video,
+        start_seconds: Start = None,
+        end_seconds: Stop = None,
+        frames: SheetFrames = 12,
+        detail: PictureDetail = "auto",
+    ) -> ContactSheet:
+        """Show frames of a video, or a part of it, as one picture, each with its time.
+
+        Use this to see for yourself what happens over a longer time. Returns one picture of frames spread
+        evenly over the window, row by row, and their seconds. Costs no model and reads little of the video;
+        the picture costs up to 350 tokens in low detail, 1,400 in auto, 3,300 in high.
+        """
+        return self.run(
+            video, lambda opened: opened.contact_sheet(start_seconds, end_seconds, frames, detail)
+        )
+
+    def view_frames(
+        self,
+        video: Video,
+        seconds: FrameSeconds,
+        detail: PictureDetail = "auto",
+        box: Box = None,
+    ) -> ShownFrames:
+        """Show the frames of a video at given seconds, or a part of them, in the detail you need.
+
+        Use this to see a time you know, or to look closer at a part of a frame: small print needs high detail
+        or a box. Returns a picture of each frame, in time order. Costs no model and reads little of the
+        video.
+        """
+        times = [parse_time(second) for second in parse_list(seconds)]
+        self.check_budget(len(times))
+        return self.run(video, lambda opened: opened.shown_frames(times, detail, box))
+
     def describe_video(
         self,
         video: Video,
@@ -157,6 +203,7 @@ class Toolbox(ToolCaller):
         end_seconds: Stop = None,
         exclude_seconds: Exclude = None,
         include_images: ShowImages = True,
+        detail: PictureDetail = "auto",
     ) -> Keyframes:
         """Find the few frames of a video that matter to a query, and look at them yourself.
 
@@ -178,7 +225,7 @@ class Toolbox(ToolCaller):
                 max_frames=self.check_budget(max_frames),
                 **window,
             )
-            return opened.result(selection, include_images=include_images)
+            return opened.result(selection, include_images=include_images, detail=detail)
 
         return self.run(video, work)
 

@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
-from keyframe_llm.tools.blocks import JPEG_TYPE, ImageBlock, TextBlock, result_blocks, result_text
+from keyframe_llm.tools.blocks import (
+    JPEG_TYPE,
+    ImageBlock,
+    TextBlock,
+    picture_names,
+    result_blocks,
+    result_text,
+)
 from keyframe_llm.tools.functions import Toolbox
 from keyframe_llm.tools.limits import ToolError
 from keyframe_llm.tools.pictures import Pictures
@@ -82,7 +89,7 @@ def with_pictures(messages: Sequence[Any], toolbox: Toolbox) -> list[Any]:
 
 def _pictures_of(message: Any, pictures: Pictures) -> Iterator[dict[str, Any]]:
     result = getattr(message, "artifact", None)
-    if not isinstance(result, dict) or not any(frame.get("image") for frame in result.get("keyframes", [])):
+    if not isinstance(result, dict) or not any(picture_names(result)):
         return
     yield {"type": "text", "text": f"Pictures of the result of {message.name} (call {message.tool_call_id}):"}
     try:

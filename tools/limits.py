@@ -34,7 +34,9 @@ class Limits:
     max_frames: int = 8
     """The most key frames of one call, 1–64."""
     image_side: int = 768
-    """Key frames are returned at most this many pixels wide or high."""
+    """Pictures are returned at most this many pixels wide or high, unless high detail is asked for."""
+    high_image_side: int = 1568
+    """Pictures in high detail, and contact sheets, are at most this many pixels wide or high."""
     concurrent_calls: int = 2
     """Calls that run at once; models are used by one of them at a time."""
     waiting_calls: int = 128

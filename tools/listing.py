@@ -7,10 +7,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from keyframe_llm.errors import KeyframeError
+from keyframe_llm.tools.arguments import SortBy
 from keyframe_llm.tools.headers import stated_seconds
 from keyframe_llm.tools.limits import Limits
 from keyframe_llm.tools.open_files import OpenFiles
-from keyframe_llm.tools.results import ListedVideo, SortBy, VideoList
+from keyframe_llm.tools.results import ListedVideo, VideoList
 from keyframe_llm.tools.sandbox import FoundFile, Roots
 from keyframe_llm.tools.times import format_time
 

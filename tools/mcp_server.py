@@ -30,6 +30,8 @@ _logger = logging.getLogger(__name__)
 _TITLES = {
     "list_videos": "List videos",
     "video_info": "Facts about a video",
+    "contact_sheet": "Frames of a video in one picture",
+    "view_frames": "Look at frames",
     "describe_video": "Describe a video",
     "select_keyframes": "Find the frames that matter",
     "ask_video": "Ask about a video",

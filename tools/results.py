@@ -1,107 +1,27 @@
-"""The types of the tools' arguments and results, all plain JSON. The schemas are made from these types."""
+"""The types of the tools' results, all plain JSON. Their schemas are made from these types."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from typing_extensions import TypedDict
-
-from keyframe_llm.tools.times import parse_list, parse_time
 
 __all__ = [
     "Chapter",
     "Classes",
+    "ContactSheet",
     "Description",
-    "Exclude",
-    "FindChanges",
-    "Folder",
-    "FrameBudget",
     "Keyframe",
     "Keyframes",
-    "Labels",
     "ListedVideo",
-    "NamePart",
-    "Page",
-    "Query",
-    "Question",
-    "Seconds",
-    "ShowImages",
-    "SortBy",
-    "Sorting",
-    "Start",
-    "Stop",
+    "ShownFrame",
+    "ShownFrames",
     "Track",
-    "Video",
     "VideoAnswer",
     "VideoDetails",
     "VideoFacts",
     "VideoList",
-]
-
-Video = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=4096,
-        description="Path of the video file, as the user gave it; or its URL, where URLs are allowed.",
-    ),
-]
-Seconds = Annotated[float, Field(ge=0), BeforeValidator(parse_time)]
-Start = Annotated[
-    Seconds | None,
-    Field(description="Ignore everything before this second. Set it to look closer at a part."),
-]
-Stop = Annotated[
-    Seconds | None,
-    Field(description="Ignore everything after this second. Set it to look closer at a part."),
-]
-Exclude = Annotated[
-    Annotated[list[Seconds], Field(max_length=64), BeforeValidator(parse_list)] | None,
-    Field(description="Seconds of frames you have already seen; other frames are returned."),
-]
-FrameBudget = Annotated[int, Field(ge=1, description="At most this many key frames.")]
-"""The upper bound is that of the `Limits` in force."""
-ShowImages = Annotated[
-    bool, Field(description="Also return the key frames as pictures, a few hundred tokens each.")
-]
-Question = Annotated[
-    str, Field(min_length=1, max_length=2000, description="One question that pictures can answer.")
-]
-Labels = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=200)]],
-    Field(
-        min_length=2,
-        max_length=200,
-        description="The labels to choose from, such as ['walk', 'wave a hand'].",
-    ),
-    BeforeValidator(parse_list),
-]
-Folder = Annotated[
-    str | None,
-    Field(min_length=1, max_length=4096, description="Only videos in this folder and the folders below it."),
-]
-NamePart = Annotated[
-    str | None,
-    Field(min_length=1, max_length=200, description="Only videos with this text in their name, in any case."),
-]
-SortBy = Literal["name", "newest", "largest"]
-Sorting = Annotated[SortBy, Field(description="The order of the list.")]
-Page = Annotated[int, Field(ge=1, description="The number of the page; there are 25 videos on each.")]
-FindChanges = Annotated[
-    bool,
-    Field(
-        description="Also find the seconds at which the look of the video changes: one pass over the video."
-    ),
-]
-Query = Annotated[
-    str | None,
-    Field(
-        min_length=1,
-        max_length=2000,
-        description="What the frames should show, in a few plain words, or the question they should answer. "
-        "Leave it out for frames that represent the whole video.",
-    ),
 ]
 
 
@@ -174,6 +94,7 @@ class Keyframe(TypedDict):
     image: Annotated[
         str | None, Field(description="Path or URI of its picture; null if pictures were not requested.")
     ]
+    image_tokens: Annotated[int, Field(description="About how many tokens its picture costs, or would cost.")]
 
 
 class Keyframes(TypedDict):
@@ -210,3 +131,32 @@ class Classes(Keyframes):
         Field(description="Of each label; they sum to 1. Empty if the model can only name its choice."),
     ]
     model: str
+
+
+class ShownFrame(TypedDict):
+    """A frame as a picture."""
+
+    seconds: float
+    time: str
+    image: Annotated[str, Field(description="Path or URI of its picture.")]
+    width: Annotated[int, Field(description="Of the picture, in pixels.")]
+    height: int
+    image_tokens: int
+
+
+class ShownFrames(TypedDict):
+    """The frames on screen at some times, in time order."""
+
+    video: VideoFacts
+    frames: list[ShownFrame]
+    warnings: list[str]
+
+
+class ContactSheet(TypedDict):
+    """Frames of a window in one picture, row by row, each with its time."""
+
+    video: VideoFacts
+    image: Annotated[str, Field(description="Path or URI of the picture.")]
+    image_tokens: int
+    seconds: Annotated[list[float], Field(description="Of the frames, row by row.")]
+    warnings: list[str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
@@ -16,83 +16,37 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from keyframe_llm.data import VideoInfo
 from keyframe_llm.encoders import Encoder, default_encoder
 from keyframe_llm.encoders.shared import SharedEncoder
 from keyframe_llm.errors import KeyframeError, ModelError
 from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import DEFAULT_MODEL, KeyframeLLM
-from keyframe_llm.selection import Selection
 from keyframe_llm.tools.at_hand import is_at_hand
+from keyframe_llm.tools.frames import (
+    fitted_size,
+)
 from keyframe_llm.tools.headers import check_header
 from keyframe_llm.tools.jobs import Job, JobPool, check_current_job, current_job, report_progress
 from keyframe_llm.tools.limits import Limits, ToolError
 from keyframe_llm.tools.open_files import OpenFiles
+from keyframe_llm.tools.opened import OpenedVideo
 from keyframe_llm.tools.pictures import FolderPictures, Pictures
-from keyframe_llm.tools.results import Keyframes, VideoFacts
 from keyframe_llm.tools.sandbox import AllowedFile, Roots, is_file_url
 from keyframe_llm.tools.temporary import private_folder
 from keyframe_llm.tools.text import printable
-from keyframe_llm.tools.times import format_time
 from keyframe_llm.tools.urls import fetched
-from keyframe_llm.video import open_video
 from keyframe_llm.vlm import VLM
 from keyframe_llm.vlm.shared import SharedVLM
 
-__all__ = ["OpenedVideo", "ToolRuntime"]
+__all__ = ["ToolRuntime"]
 
 T = TypeVar("T")
 _JPEG_QUALITY = 85
 _LONGEST_TEXT = 600
 _logger = logging.getLogger(__name__)
-
-
-class OpenedVideo:
-    """A video that may be read, a `KeyframeLLM` to read it with, and how its results are written."""
-
-    def __init__(self, runtime: ToolRuntime, llm: KeyframeLLM, file: AllowedFile) -> None:
-        self._runtime, self.llm, self.file = runtime, llm, file
-        self.path = str(file.path)
-
-    def stated(self) -> VideoInfo:
-        """What the header of the file states, read as the library reads it. Raises `VideoError`."""
-        with open_video(self.path, max_pixels=self._runtime.limits.max_pixels) as decoder:
-            return decoder.info
-
-    def facts(self, video: VideoInfo) -> VideoFacts:
-        """The facts of the video in results."""
-        duration = video.duration_seconds
-        return {
-            "name": self.file.name,
-            "duration_seconds": None if duration is None else round(duration, 3),
-            "duration": None if duration is None else format_time(duration),
-            "width": video.width,
-            "height": video.height,
-        }
-
-    def public_texts(self, texts: Iterable[str]) -> list[str]:
-        """Texts that may be shown: printable, without the places of files."""
-        return [self._runtime.public_text(text, self.file) for text in texts]
-
-    def result(self, selection: Selection, *, include_images: bool) -> Keyframes:
-        """What the results of all tools have in common."""
-        images = selection.frames.images if include_images else [None] * len(selection.frames)
-        scores = selection.scores.total[selection.chosen]
-        return {
-            "video": self.facts(selection.video),
-            "keyframes": [
-                {
-                    "seconds": round(float(second), 3),
-                    "time": format_time(float(second)),
-                    "score": round(float(score), 4),
-                    "image": None if image is None else self._runtime.save_picture(image),
-                }
-                for second, score, image in zip(selection.seconds, scores, images, strict=True)
-            ],
-            "warnings": self.public_texts(selection.warnings),
-        }
 
 
 class ToolRuntime:
@@ -161,10 +115,13 @@ class ToolRuntime:
         shutil.rmtree(self._temporary, ignore_errors=True)
         return ended
 
-    def save_picture(self, image: NDArray[np.uint8]) -> str:
-        """Save a key frame, (H, W, 3) RGB, made smaller if needed; returns the name it is kept under."""
-        side = self.limits.image_side
-        return self.pictures.save(encode_jpeg(image, quality=_JPEG_QUALITY, max_size=(side, side)))
+    def save_picture(self, image: NDArray[np.uint8], side: int) -> str:
+        """Save a picture, (H, W, 3) RGB, at most `side` pixels wide and high; returns its name in results."""
+        picture = Image.fromarray(image)
+        size = fitted_size(picture.width, picture.height, side)
+        if size != picture.size:
+            picture = picture.resize(size, Image.Resampling.LANCZOS)
+        return self.pictures.save(encode_jpeg(picture, quality=_JPEG_QUALITY))
 
     def public_text(self, text: str, file: AllowedFile) -> str:
         """The text, printable, with the file's path replaced by its public name."""

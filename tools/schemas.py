@@ -61,6 +61,9 @@ def schema_of(tool: Callable[..., Any], limits: Limits, note: str = "") -> Schem
     if "max_frames" in fields:
         kind, default = fields["max_frames"]
         fields["max_frames"] = (Annotated[kind, Field(le=limits.max_frames)], min(default, limits.max_frames))
+    if "seconds" in fields:
+        kind, default = fields["seconds"]
+        fields["seconds"] = (Annotated[kind, Field(max_length=limits.max_frames)], default)
     arguments = create_model(
         tool.__name__, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields
     )

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from keyframe_llm.tools.blocks import picture_names
 from keyframe_llm.tools.functions import Toolbox
 from keyframe_llm.tools.limits import ToolError
 from keyframe_llm.tools.schemas import Schema
@@ -42,9 +43,7 @@ def smolagents_tools(toolbox: Toolbox) -> list[Any]:
 
         def forward(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
             result = toolbox.call_tool(self.name, {**dict(zip(self.inputs, args, strict=False)), **kwargs})
-            self.new_pictures.extend(
-                frame["image"] for frame in result.get("keyframes", []) if frame["image"]
-            )
+            self.new_pictures.extend(name for _, name in picture_names(result))
             return result
 
     return [VideoTool(schema) for schema in toolbox.schemas.values()]

@@ -1,0 +1,143 @@
+"""A video that may be read, and what tools make of it: facts, key frames, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from keyframe_llm.data import Frames, VideoInfo
+from keyframe_llm.pipeline import KeyframeLLM
+from keyframe_llm.selection import Selection
+from keyframe_llm.tools.arguments import Detail
+from keyframe_llm.tools.frames import (
+    cell_side,
+    cropped,
+    draw_sheet,
+    even_seconds,
+    fitted_size,
+    image_tokens,
+    picture_side,
+    sheet_side,
+)
+from keyframe_llm.tools.limits import ToolError
+from keyframe_llm.tools.results import ContactSheet, Keyframes, ShownFrame, ShownFrames, VideoFacts
+from keyframe_llm.tools.sandbox import AllowedFile
+from keyframe_llm.tools.times import format_time
+from keyframe_llm.video import open_video
+
+if TYPE_CHECKING:
+    from keyframe_llm.tools.runtime import ToolRuntime
+
+__all__ = ["OpenedVideo"]
+
+
+class OpenedVideo:
+    """A video that may be read, a `KeyframeLLM` to read it with, and how its results are written."""
+
+    def __init__(self, runtime: ToolRuntime, llm: KeyframeLLM, file: AllowedFile) -> None:
+        self._runtime, self.llm, self.file = runtime, llm, file
+        self.path = str(file.path)
+
+    def stated(self) -> VideoInfo:
+        """What the header of the file states, read as the library reads it. Raises `VideoError`."""
+        with open_video(self.path, max_pixels=self._runtime.limits.max_pixels) as decoder:
+            return decoder.info
+
+    def shown_frames(
+        self, seconds: Sequence[float], detail: Detail, box: Sequence[float] | None
+    ) -> ShownFrames:
+        """The frames on screen at some times, or a part of them, as pictures."""
+        side = picture_side(detail, self._runtime.limits)
+        info, frames, warnings = self._decoded(sorted(set(seconds)))
+        shown: list[ShownFrame] = []
+        for image, second in zip(frames.images, frames.seconds, strict=True):
+            part = cropped(image, box)
+            width, height = fitted_size(part.shape[1], part.shape[0], side)
+            shown.append(
+                {
+                    "seconds": round(float(second), 3),
+                    "time": format_time(float(second)),
+                    "image": self._runtime.save_picture(part, side),
+                    "width": width,
+                    "height": height,
+                    "image_tokens": image_tokens((width, height)),
+                }
+            )
+        return {"video": self.facts(info), "frames": shown, "warnings": self.public_texts(warnings)}
+
+    def contact_sheet(
+        self, start: float | None, end: float | None, count: int, detail: Detail
+    ) -> ContactSheet:
+        """Frames spread evenly over a window, in one picture."""
+        first, last = self._window(start, end)
+        side = sheet_side(detail, self._runtime.limits)
+        seconds = even_seconds(first, last, count)
+        info, frames, warnings = self._decoded(seconds, short_side=cell_side(count, side))
+        sheet = draw_sheet(frames, side)
+        return {
+            "video": self.facts(info),
+            "image": self._runtime.save_picture(sheet, side),
+            "image_tokens": image_tokens((sheet.shape[1], sheet.shape[0])),
+            "seconds": [round(float(second), 3) for second in frames.seconds],
+            "warnings": self.public_texts(warnings),
+        }
+
+    def _decoded(
+        self, seconds: Sequence[float], short_side: int | None = None
+    ) -> tuple[VideoInfo, Frames, list[str]]:
+        """What is known of the video, its frames on screen at some times, ascending, and its faults."""
+        with open_video(self.path, max_pixels=self._runtime.limits.max_pixels) as decoder:
+            frames = decoder.decode_at(seconds, short_side=short_side)
+            return decoder.info, frames, decoder.warnings
+
+    def _window(self, start: float | None, end: float | None) -> tuple[float, float]:
+        """A part of the video: where it begins and ends. Raises `ToolError` if there is nothing in it."""
+        length = self.stated().duration_seconds
+        ends = [second for second in (end, length) if second is not None]
+        if not ends:
+            raise ToolError(f"the length of {self.file.name} is not known; give end_seconds")
+        first, last = start or 0.0, min(ends)
+        if first >= last:
+            raise ToolError(
+                f"there is nothing from {format_time(first)} to {format_time(last)} in {self.file.name}; "
+                "give an earlier start_seconds or a later end_seconds"
+            )
+        return first, last
+
+    def facts(self, video: VideoInfo) -> VideoFacts:
+        """The facts of the video in results."""
+        duration = video.duration_seconds
+        return {
+            "name": self.file.name,
+            "duration_seconds": None if duration is None else round(duration, 3),
+            "duration": None if duration is None else format_time(duration),
+            "width": video.width,
+            "height": video.height,
+        }
+
+    def public_texts(self, texts: Iterable[str]) -> list[str]:
+        """Texts that may be shown: printable, without the places of files."""
+        return [self._runtime.public_text(text, self.file) for text in texts]
+
+    def result(self, selection: Selection, *, include_images: bool, detail: Detail = "auto") -> Keyframes:
+        """What the results of all tools about key frames have in common."""
+        scores = selection.scores.total[selection.chosen]
+        side = picture_side(detail, self._runtime.limits)
+        height, width = selection.frames.images.shape[1:3]
+        tokens = image_tokens(fitted_size(width, height, side))
+        return {
+            "video": self.facts(selection.video),
+            "keyframes": [
+                {
+                    "seconds": round(float(second), 3),
+                    "time": format_time(float(second)),
+                    "score": round(float(score), 4),
+                    "image": self._runtime.save_picture(image, side) if include_images else None,
+                    "image_tokens": tokens,
+                }
+                for second, score, image in zip(
+                    selection.seconds, scores, selection.frames.images, strict=True
+                )
+            ],
+            "warnings": self.public_texts(selection.warnings),
+        }
