@@ -37,12 +37,12 @@ def read_index(reader: FrameReader) -> FileIndex | None:
     if reader.traits.lists_key_frames:
         if not has_one_segment(reader.path):
             return None
-        reader.container.seek(reader.timestamp(0.0), stream=reader.stream)
+        reader.container.seek(reader.timeline.timestamp(0.0), stream=reader.stream)
     entries = getattr(reader.stream, "index_entries", ())  # PyAV 16 and later
     if len(entries) < 2:
         return None
     rows = _entry_rows(entries)
-    keys = np.array([reader.seconds(int(stamp)) for stamp in rows["stamp"][rows["key"]]])
+    keys = np.array([reader.timeline.seconds(int(stamp)) for stamp in rows["stamp"][rows["key"]]])
     if len(keys) == 0 or not _reaches_end(reader, rows):
         return None
     if not reader.traits.lists_frames:
@@ -63,7 +63,7 @@ def _reaches_end(reader: FrameReader, rows: Any) -> bool:
     """Whether the entries go on to about the stated end; a recording that was interrupted has fewer."""
     if reader.stated_end is None:
         return False
-    stamps = np.array([reader.seconds(int(stamp)) for stamp in rows["stamp"][[0, -1]]])
+    stamps = np.array([reader.timeline.seconds(int(stamp)) for stamp in rows["stamp"][[0, -1]]])
     steps = np.diff(rows["stamp"])
-    longest = reader.seconds((reader.origin or 0) + int(steps.max()))
+    longest = reader.timeline.seconds((reader.timeline.origin or 0) + int(steps.max()))
     return bool(reader.stated_end - stamps[-1] <= max(_REST_SECONDS, 2 * longest))

@@ -18,6 +18,7 @@ from keyframe_llm.video.decoder import DecodePlan, Samples
 from keyframe_llm.video.geometry import Geometry, has_alpha
 from keyframe_llm.video.hardware import check_hardware
 from keyframe_llm.video.parallel import Window
+from keyframe_llm.video.pixel_formats import claims_transparency, means_transparency, needs_first_palette
 from keyframe_llm.video.plan import choose_plan
 from keyframe_llm.video.pyav_sampling import sample_plan
 from keyframe_llm.video.reader import FrameReader, Skip
@@ -25,7 +26,6 @@ from keyframe_llm.video.sampling import ON_SCREEN_TOLERANCE_SECONDS, check_strid
 from keyframe_llm.video.seek import FrameCursor
 from keyframe_llm.video.source import check_path
 from keyframe_llm.video.survey import FileSurvey, packet_times, survey_video
-from keyframe_llm.video.transparency import claims_transparency, means_transparency
 
 __all__ = ["PyAVDecoder"]
 
@@ -68,6 +68,7 @@ class PyAVDecoder:
         if first is None:
             raise VideoError(f"{self._path}: no frame can be decoded; the file is damaged, make it again")
         stream = self._reader.stream
+        self._reader.sequential |= self._reader.timeline.counted or needs_first_palette(first.frame, stream)
         alpha = means_transparency(self._reader.container, stream)
         self.geometry = Geometry.of(first.frame, stream.sample_aspect_ratio, transparency=alpha)
         if claims_transparency(stream) and not has_alpha(first.frame):
@@ -227,8 +228,8 @@ class PyAVDecoder:
         """
         if window.end >= window.duration:
             self._check_end(
-                max(reader.reached for reader in readers),
-                max(unseen, *(reader.longest_gap for reader in readers)),
+                max(reader.timeline.reached for reader in readers),
+                max(unseen, *(reader.timeline.longest_gap for reader in readers)),
             )
         for reader in readers:
             self._note_damage(reader)

@@ -62,8 +62,8 @@ class FrameCursor:
         entries = getattr(self._reader.stream, "index_entries", None)  # PyAV 16 and later
         if not entries or len(entries) < 2:
             return None
-        found = entries.search_timestamp(self._reader.timestamp(seconds))
-        return None if found < 0 else self._reader.seconds(entries[found].timestamp)
+        found = entries.search_timestamp(self._reader.timeline.timestamp(seconds))
+        return None if found < 0 else self._reader.timeline.seconds(entries[found].timestamp)
 
 
 class KeyFrameCursor:

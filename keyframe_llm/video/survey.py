@@ -90,7 +90,7 @@ def _scanned(reader: FrameReader) -> FileSurvey:
     clock = Clock(rules)
     rows = _rows(_packets(reader, clock), reader)
     if clock.breaks and reader.traits.clock_may_jump and _sound_goes_on(reader):
-        rules = replace(rules, longest_gap=reader.ticks(_IMPOSSIBLE_GAP_SECONDS))
+        rules = replace(rules, longest_gap=reader.timeline.ticks(_IMPOSSIBLE_GAP_SECONDS))
         reader.restart()
         clock = Clock(rules)
         rows = _rows(_packets(reader, clock), reader)
@@ -108,7 +108,7 @@ def _scanned(reader: FrameReader) -> FileSurvey:
     average_fps = (len(shown) - 1) / span if span else None
     if not clock.breaks and not clock.outliers:
         return replace(_checked(reader, survey), average_fps=average_fps)
-    breaks = tuple(reader.seconds(stamp) for stamp in clock.breaks)
+    breaks = tuple(reader.timeline.seconds(stamp) for stamp in clock.breaks)
     return FileSurvey(replace(survey, key_seconds=None), None, average_fps, rules, breaks)
 
 
@@ -121,7 +121,7 @@ def _checked(reader: FrameReader, survey: Survey) -> FileSurvey:
     sizes = survey.group_bytes
     survey = replace(
         survey,
-        key_seconds=None if reader.dated_by_decoding else keys,
+        key_seconds=None if reader.timeline.dated_by_decoding else keys,
         group_bytes=None if sizes is None else sizes[order],
         exact_seeks=not reader.traits.loose_seeks,
     )
@@ -136,9 +136,9 @@ def _keys_hold(reader: FrameReader, keys: Times) -> bool:
 
 def _clock_rules(reader: FrameReader) -> ClockRules:
     return ClockRules(
-        step=reader.ticks_per_frame,
-        slack=reader.ticks(_SLACK_SECONDS),
-        longest_gap=reader.ticks(
+        step=reader.timeline.ticks_per_frame,
+        slack=reader.timeline.ticks(_SLACK_SECONDS),
+        longest_gap=reader.timeline.ticks(
             _LONGEST_GAP_SECONDS if reader.traits.clock_may_jump else _IMPOSSIBLE_GAP_SECONDS
         ),
         decoding_times=reader.traits.decoding_times,
@@ -180,8 +180,13 @@ def _rows(packets: Iterator[Packet[Any]], reader: FrameReader) -> Rows:
 def _row(packet: Packet[Any], reader: FrameReader) -> tuple[float, bool, float, int]:
     pts, dts = packet.pts, packet.dts
     stamp = dts if reader.traits.decoding_times or pts is None else pts
-    delay = 0.0 if pts is None or dts is None else reader.seconds(pts) - reader.seconds(dts)
-    return (math.nan if stamp is None else reader.seconds(stamp)), packet.is_keyframe, delay, packet.size
+    delay = 0.0 if pts is None or dts is None else reader.timeline.seconds(pts) - reader.timeline.seconds(dts)
+    return (
+        (math.nan if stamp is None else reader.timeline.seconds(stamp)),
+        packet.is_keyframe,
+        delay,
+        packet.size,
+    )
 
 
 def _from_first(reader: FrameReader, rows: Any) -> Rows:
@@ -189,8 +194,8 @@ def _from_first(reader: FrameReader, rows: Any) -> Rows:
     known: Rows = rows[np.isfinite(rows["seconds"])]
     if len(known) == 0:
         known = rows.copy()
-        known["seconds"] = np.arange(len(rows)) * reader.seconds(
-            (reader.origin or 0) + reader.ticks_per_frame
+        known["seconds"] = np.arange(len(rows)) * reader.timeline.seconds(
+            (reader.timeline.origin or 0) + reader.timeline.ticks_per_frame
         )
     elif reader.traits.decoding_times:
         known["seconds"] -= known["seconds"].min()
@@ -208,7 +213,7 @@ def _group_bytes(rows: Rows) -> Times:
 def _anchor_gap(reader: FrameReader, head: Rows) -> float | None:
     """The longest step in seconds between frames other than B-frames; None where none can be left out."""
     plain = reader.stream.codec_context.codec.canonical_name in _PLAIN_B_FRAMES
-    if len(head) == 0 or (reader.dated_by_decoding and not plain):
+    if len(head) == 0 or (reader.timeline.dated_by_decoding and not plain):
         return None
     times = head["seconds"] + (head["delay"] if reader.traits.decoding_times else 0.0)
     anchors = np.unique(np.maximum.accumulate(times))
@@ -227,7 +232,7 @@ def _index_delay(reader: FrameReader, head: Rows) -> float:
 
 def _tail(reader: FrameReader, last_key: float) -> Rows:
     """The packets from the last key frame on: where frames are reordered, the stated length is too short."""
-    reader.container.seek(reader.timestamp(last_key), stream=reader.stream)
+    reader.container.seek(reader.timeline.timestamp(last_key), stream=reader.stream)
     rows = _rows(_packets(reader), reader)
     known: Rows = rows[np.isfinite(rows["seconds"])]
     return known
