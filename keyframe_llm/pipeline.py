@@ -34,7 +34,7 @@ from keyframe_llm.messages import Messages, frame_messages
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.prompts import Prompts, default_prompts
 from keyframe_llm.scoring.queries import checked_text
-from keyframe_llm.scoring.selectors import propose_options
+from keyframe_llm.scoring.selectors import QUERY_AWARE, propose_options
 from keyframe_llm.selection import Selection
 from keyframe_llm.vlm import DEFAULT_MODEL, VLM, Normalise, load_vlm
 
@@ -355,7 +355,9 @@ def _caption_choice(options: SelectOptions) -> Any:
 
 def _without_text(options: SelectOptions) -> SelectOptions:
     """The options that choose the frames of a caption, which then guides the choice that was asked for."""
-    return options.replaced(guide="auto", task=None, threshold=None, exclude_seconds=())
+    method = options.choose.method
+    method = "moments" if method in QUERY_AWARE else method  # those choose nothing without a text
+    return options.replaced(method=method, guide="auto", task=None, threshold=None, exclude_seconds=())
 
 
 def _classification(

@@ -224,7 +224,7 @@ def _picks(index: VideoIndex, query: Query | None, options: SelectOptions) -> ND
 def _checked_picks(returned: Any, name: str, k: int, count: int) -> NDArray[np.intp]:
     """What a selector returned as (1 … k,) ascending indices, each once; raises `OptionsError` where not."""
     values = returned.tolist() if hasattr(returned, "tolist") else returned
-    picks = list(values) if isinstance(values, Iterable) else [values]
+    picks: list[Any] = list(values) if isinstance(values, Iterable) else []
     whole = all(isinstance(one, Integral) and not isinstance(one, bool) for one in picks)
     if not whole or not 0 < len(set(picks)) <= k or not all(0 <= one < count for one in picks):
         raise OptionsError(
