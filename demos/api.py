@@ -1,6 +1,6 @@
 """The page's endpoints for programs: a video and a text in, an answer, files and figures out.
 
-They stand apart from the conversation on the page: no session, nothing kept between calls.
+They are independent of the conversation on the page: no session, and nothing is kept between calls.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from keyframe_llm.demos.handlers import plain_error
-from keyframe_llm.demos.session import check_length
-from keyframe_llm.demos.visitors import Visitors
 
 from keyframe_llm import KeyframeLLM
-from keyframe_llm.data import Selection
+from keyframe_llm.demos.handlers import plain_error
+from keyframe_llm.demos.session import check_length
+from keyframe_llm.demos.sessions import Sessions
 from keyframe_llm.errors import KeyframeError, VideoError
 from keyframe_llm.report.files import save_selection, selection_dict
+from keyframe_llm.selection import Selection
 
-__all__ = ["Endpoints"]
+__all__ = ["Endpoints", "uploads_only"]
 
 _KEPT_SECONDS = 3600.0
 _RESULTS = "results-"
@@ -32,11 +32,11 @@ _RESULTS = "results-"
 class Endpoints:
     """`/select`, `/ask` and `/classify`, with the models the page started with."""
 
-    def __init__(self, visitors: Visitors) -> None:
-        self.visitors = visitors
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
 
     def add(self) -> None:
-        """Declare the endpoints inside a `gr.Blocks`; nothing of them is seen on the page."""
+        """Declare the endpoints inside a `gr.Blocks`; the page shows nothing of them."""
         with gr.Row(visible=False):
             video = uploads_only(gr.File(label="video"))
             question, caption = gr.Textbox(label="question"), gr.Textbox(label="caption", value="")
@@ -75,7 +75,7 @@ class Endpoints:
         return details["answer"], files, details
 
     def classify(self, video: str, labels: str, max_frames: float = 3) -> tuple[str, list[str], Any]:
-        """Say which of the labels, separated by commas, an uploaded video shows.
+        """Find which of the labels, separated by commas, an uploaded video shows.
 
         Returns the likeliest label, the files and the details, which hold every label's probability.
         """
@@ -90,29 +90,31 @@ class Endpoints:
 
     @property
     def _model(self) -> str:
-        return str(self.visitors.models.model_names[0])
+        return str(self.sessions.models.model_names[0])
 
     def _done(self, video: str | None, work: Any, max_frames: float) -> tuple[list[str], Any]:
         self._sweep()
-        models = self.visitors.models
+        models = self.sessions.models
         try:
             if not video:
                 raise VideoError("no video was given; upload one with gradio_client.handle_file(path)")
             check_length(Path(video))
-            llm = KeyframeLLM(models.model(self._model), models.encoder(models.encoder_names[0]), cache=False)
-            llm.options = type(llm.options)(max_frames=int(max_frames))
+            llm = models.pipeline()
+            llm.options = llm.options.replaced(max_frames=int(max_frames))
             selection, more = work(llm, Path(video))
         except KeyframeError as error:
             raise plain_error(type(error)(str(error).replace(str(video), Path(video or "").name))) from error
         finally:
             if video:
-                self.visitors.discard(Path(video))
+                self.sessions.discard(Path(video))
         return self._saved(selection, more)
 
     def _saved(self, selection: Selection, more: dict[str, Any]) -> tuple[list[str], Any]:
-        folder = self.visitors.folder / (_RESULTS + secrets.token_urlsafe(16))
+        folder = self.sessions.folder / (_RESULTS + secrets.token_urlsafe(16))
         written = save_selection(selection, folder)
         details = {**selection_dict(selection), **more}
+        video = Path(selection.video.path)
+        details["warnings"] = [text.replace(str(video), video.name) for text in selection.warnings]
         # Clients take whatever has a `path` for a file to fetch.
         details["video"]["name"] = Path(details["video"].pop("path")).name
         pictures = [path for path in written.values() if path.suffix == ".jpg"]
@@ -124,7 +126,7 @@ class Endpoints:
 
     def _sweep(self) -> None:
         """Remove the results nobody has fetched for an hour."""
-        for folder in self.visitors.folder.glob(_RESULTS + "*"):
+        for folder in self.sessions.folder.glob(_RESULTS + "*"):
             if time.time() - folder.stat().st_mtime > _KEPT_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
 

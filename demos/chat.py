@@ -1,4 +1,4 @@
-"""`keyframe-llm chat`: start the chat page. Gradio is imported here alone, with nothing sent to anybody."""
+"""`keyframe-llm chat`: start the chat page. Gradio is imported when it starts, its analytics switched off."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from keyframe_llm.errors import ModelError, OptionsError
-from keyframe_llm.index.selector import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     from keyframe_llm.demos.models import Models
@@ -26,20 +25,25 @@ LARGEST_UPLOAD = "500mb"
 _MISSING = "the chat page needs gradio, which is not installed: `pip install 'keyframe-llm[demo]'`"
 
 
-def run(asked: argparse.Namespace) -> None:
-    """Serve the page until it is interrupted; `asked` is what the command line was given."""
+def run(args: argparse.Namespace) -> None:
+    """Serve the page until it is interrupted; `args` are those of the command line."""
     from keyframe_llm.demos.models import Models
+    from keyframe_llm.prompts import Prompts
 
-    names = asked.model or ["cartoon"]
-    encoders = asked.encoder or ["cartoon" if names[0] == "cartoon" else DEFAULT_ENCODER]
-    auth = [_account(text) for text in asked.auth or []]
-    if asked.share and not auth:
+    models = Models(
+        args.model or ["cartoon"],
+        args.encoder or (),
+        device=args.device,
+        prompts=Prompts(args.prompts) if args.prompts else None,
+    )
+    auth = [_account(text) for text in args.auth or []]
+    if args.share and not auth:
         print("keyframe-llm: warning: whoever has the link can use the page; add --auth", file=sys.stderr)
     signal.signal(signal.SIGTERM, _end)
-    place = {"host": asked.host, "port": asked.port}
-    with serving(Models(names, encoders), **place, auth=auth, share=asked.share) as addresses:
+    place = {"host": args.host, "port": args.port}
+    with serving(models, **place, auth=auth, share=args.share) as addresses:
         print("Chat with a video:", *addresses, flush=True)
-        print("Ctrl+C ends it; what was uploaded is removed then.", file=sys.stderr)
+        print("Ctrl+C ends it; uploads are removed then.", file=sys.stderr)
         while True:
             time.sleep(3600)
 
@@ -78,7 +82,7 @@ def _launched(
     models: Models, folder: Path, host: str, port: int | None, auth: list[tuple[str, str]], share: bool
 ) -> tuple[Any, list[str]]:
     try:
-        from keyframe_llm.demos import look
+        from keyframe_llm.demos import theme
         from keyframe_llm.demos.page import build
     except ModuleNotFoundError as error:
         raise (ModelError(_MISSING) if error.name == "gradio" else error) from error
@@ -96,9 +100,9 @@ def _launched(
             ssr_mode=False,
             run_history=False,
             footer_links=["api"],
-            theme=look.theme(),
-            css=look.style(),
-            js=look.script(),
+            theme=theme.theme(),
+            css=theme.style(),
+            js=theme.script(),
         )
     except OSError as error:
         raise OptionsError(f"cannot serve on {host}, port {port} ({error}); give another --port") from error

@@ -1,52 +1,55 @@
-"""What is said to the Video-LLM in a conversation, and what looks for the frames of a follow-up."""
+"""The messages of a conversation, and the text that chooses the frames for a follow-up question."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from keyframe_llm.data import Frames
-from keyframe_llm.messages.prompts import frame_messages, prompt
+from keyframe_llm.messages import Messages, frame_messages
+from keyframe_llm.prompts import Prompts, default_prompts
 
-__all__ = ["Said", "conversation", "guiding_text"]
+__all__ = ["QuestionAnswer", "conversation", "query_text"]
 
 _REMEMBERED_TURNS = 3
-_LEANING = re.compile(
+_REFERS_BACK = re.compile(
     r"\b(he|she|it|they|him|her|them|his|its|their|there|this|that|these|those|one|then|else)\b|"
     r"^(and|but|or|so|why|how come|what about|how about|really)\b",
     re.IGNORECASE,
 )
 
 
-class Said(Protocol):
+class QuestionAnswer(Protocol):
     """A question and its answer."""
 
     question: str
     answer: str
 
 
-def conversation(frames: Frames, earlier: Sequence[Said], question: str) -> list[dict[str, Any]]:
-    """The frames chosen for this question, what was said before, and the question.
+def conversation(
+    frames: Frames, earlier: Sequence[QuestionAnswer], question: str, prompts: Prompts | None = None
+) -> Messages:
+    """The frames chosen for this question, the last turns, and the question.
 
-    Frames stand in the first turn, as in the conversations Video-LLMs are trained on, and only those of the
-    question at hand: earlier answers keep in words what earlier frames showed.
+    The first message holds the frames, as in the conversations that Video-LLMs are trained on. Only frames
+    chosen for the present question are sent: earlier answers say in words what earlier frames showed.
     """
-    said = earlier[-_REMEMBERED_TURNS:]
-    opening = said[0].question if said else question
-    messages = frame_messages(frames, prompt("question", question=opening))
-    asked = [*(turn.question for turn in said), question]
-    for turn, following in zip(said, asked[1:], strict=True):
+    turns = earlier[-_REMEMBERED_TURNS:]
+    opening = turns[0].question if turns else question
+    messages = frame_messages(frames, (prompts or default_prompts()).text("question", question=opening))
+    questions = [*(turn.question for turn in turns), question]
+    for turn, following in zip(turns, questions[1:], strict=True):
         messages.append({"role": "assistant", "content": [{"type": "text", "text": turn.answer}]})
         messages.append({"role": "user", "content": [{"type": "text", "text": following}]})
     return messages
 
 
-def guiding_text(question: str, earlier: Sequence[Said]) -> str:
-    """The text that looks for the frames: a follow-up that leans on what was said takes it along.
+def query_text(question: str, earlier: Sequence[QuestionAnswer]) -> str:
+    """The text that chooses the frames: a question that refers back is joined to the question before it.
 
-    "Where is she?" finds nothing by itself; after "What is the woman doing?" it does.
+    "Where is she?" finds nothing alone; after "What is the woman doing?" the joined text does.
     """
-    if not earlier or not _LEANING.search(question):
+    if not earlier or not _REFERS_BACK.search(question):
         return question
-    return f"{guiding_text(earlier[-1].question, earlier[:-1])} {question}"
+    return f"{query_text(earlier[-1].question, earlier[:-1])} {question}"

@@ -1,4 +1,4 @@
-"""What the page does when somebody does something: every handler finds its session by the tab that asks."""
+"""What the page does on every event: each handler finds its session by the browser tab."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from keyframe_llm.demos import told, views
-from keyframe_llm.demos.session import Session, Settings
-from keyframe_llm.demos.videos import EXAMPLES
-from keyframe_llm.demos.visitors import Visitors
 
+from keyframe_llm.demos import render, views
+from keyframe_llm.demos.session import Session, Settings
+from keyframe_llm.demos.sessions import Sessions
+from keyframe_llm.demos.videos import EXAMPLES
 from keyframe_llm.errors import KeyframeError, OptionsError
 
-__all__ = ["GENERAL_QUESTIONS", "NOTHING_SAID", "Desk", "plain_error"]
+__all__ = ["GENERAL_QUESTIONS", "NO_CONVERSATION", "Handlers", "plain_error"]
 
 _NO_VIDEO = "First drop a video, or take an example"
-NOTHING_SAID = "First a video, then your questions about it"
+NO_CONVERSATION = "First a video, then your questions about it"
 GENERAL_QUESTIONS = ("What happens in the video?", "Who is in it?", "Where is this?")
 
 
-class Desk:
-    """The handlers. Those of a video's side return notice, status, moments, caption and question box."""
+class Handlers:
+    """The handlers. Those of the video's side return notice, status, keyframes, caption and question box."""
 
-    def __init__(self, visitors: Visitors, examples: dict[str, Path]) -> None:
-        self.visitors, self.examples = visitors, examples
+    def __init__(self, sessions: Sessions, examples: dict[str, Path]) -> None:
+        self.sessions, self.examples = sessions, examples
 
     def _session(self, request: gr.Request) -> Session:
-        return self.visitors.session(str(request.session_hash))
+        return self.sessions.session(str(request.session_hash))
 
     def opened(self, upload: str | None, request: gr.Request) -> list[Any]:
         """Put an uploaded video into the player and start anew."""
@@ -46,47 +46,47 @@ class Desk:
     def _opened(self, path: Path, questions: tuple[str, ...], request: gr.Request) -> list[Any]:
         session = self._session(request)
         session.stop()
-        video = self.visitors.bring(str(request.session_hash), path)
+        video = self.sessions.take(str(request.session_hash), path)
         session.open(video)
         examples = [{"text": question} for question in questions]
         chat = gr.Chatbot(value=[], examples=examples, placeholder="What would you like to know?")
-        return [gr.update(visible=False), gr.update(visible=True), told.player(video), chat, "", ""]
+        return [gr.update(visible=False), gr.update(visible=True), render.player(video), chat, "", ""]
 
     def closed(self, request: gr.Request) -> list[Any]:
         """Put the video away and go back to the beginning."""
         session = self._session(request)
         with session.at_rest():
             session.forget()
-        self.visitors.put_away(str(request.session_hash))
+        self.sessions.remove_files(str(request.session_hash))
         shown = (gr.update(visible=True), gr.update(visible=False))
-        chat = gr.Chatbot(value=[], examples=None, placeholder=NOTHING_SAID)
+        chat = gr.Chatbot(value=[], examples=None, placeholder=NO_CONVERSATION)
         box = gr.update(value="", interactive=False, placeholder=_NO_VIDEO, submit_btn=True, stop_btn=False)
         return [*shown, "", chat, "", None, "", "", "", "", box]
 
     def watched(self, request: gr.Request, *settings: Any) -> Iterator[Any]:
-        """Find what matters in the video; draw the frames as soon as they are there.
+        """Find the key frames of the video; draw them as soon as they are there.
 
-        Also returns the start, the video's side and the upload: where nothing could be made of the video the
-        page goes back to its beginning, notice kept.
+        Also returns the start, the video's side and the upload: where the video cannot be read the page goes
+        back to its beginning and keeps the notice.
         """
         session, chosen = self._session(request), Settings(*settings)
         video = session.video
 
         def draw() -> list[Any]:
-            side, kept = self._video_side(session, chosen), [gr.skip()] * 3
+            side, kept = self._video_side(session), [gr.skip()] * 3
             if not session.stage and session.overview is None and session.video == video:
                 session.video = None
-                self.visitors.put_away(str(request.session_hash))
+                self.sessions.remove_files(str(request.session_hash))
                 kept = [gr.update(visible=True), gr.update(visible=False), None]
             return [*side, *kept]
 
-        yield from _worked(session, lambda: session.watch(chosen), draw)
+        yield from _work(session, lambda: session.watch(chosen), draw)
 
     def captioned(self, request: gr.Request, caption: str, *settings: Any) -> Iterator[Any]:
         """Choose the frames by the caption a person wrote."""
         session, chosen = self._session(request), Settings(*settings)
-        job = partial(session.guide_by_caption, caption, chosen)
-        yield from _worked(session, job, lambda: self._video_side(session, chosen))
+        job = partial(session.select_by_caption, caption, chosen)
+        yield from _work(session, job, lambda: self._video_side(session))
 
     def asked(self, request: gr.Request, question: str, *settings: Any) -> Iterator[Any]:
         """Answer, word by word; the frames come first."""
@@ -95,78 +95,76 @@ class Desk:
             yield gr.skip()
             return
         session, chosen = self._session(request), Settings(*settings)
-        yield from self._talked(session, chosen, partial(session.ask, question, chosen), value="")
+        yield from self._converse(session, partial(session.ask, question, chosen), value="")
 
     def again(self, request: gr.Request, *settings: Any) -> Iterator[Any]:
         """Ask the last question once more, with the settings as they are now."""
         session, chosen = self._session(request), Settings(*settings)
         if session.turns:
-            yield from self._talked(session, chosen, partial(session.ask_again, chosen))
+            yield from self._converse(session, partial(session.ask_again, chosen))
         else:
             yield gr.skip()
 
-    def _talked(
-        self, session: Session, chosen: Settings, job: Callable[[], Any], **box: Any
-    ) -> Iterator[Any]:
+    def _converse(self, session: Session, job: Callable[[], Any], **box: Any) -> Iterator[Any]:
         """Do a job of the conversation; `box` is what changes in the question box at once."""
 
         def draw() -> list[Any]:
             busy = bool(session.stage)
-            told = gr.update(**box, submit_btn=not busy, stop_btn=busy)
+            question_box = gr.update(**box, submit_btn=not busy, stop_btn=busy)
             box.clear()
-            return [*self._chat_side(session, chosen), told]
+            return [*self._chat_side(session), question_box]
 
-        yield from _worked(session, job, draw)
+        yield from _work(session, job, draw)
 
-    def undone(self, request: gr.Request, *settings: Any) -> list[Any]:
+    def undone(self, request: gr.Request) -> list[Any]:
         """Take the last question back into the box."""
         session = self._session(request)
         if not session.turns or session.stage:
             return [gr.skip()] * 5
         question = session.take_back()
-        return [*self._chat_side(session, Settings(*settings)), gr.update(value=question)]
+        return [*self._chat_side(session), gr.update(value=question)]
 
-    def cleared(self, request: gr.Request, *settings: Any) -> list[Any]:
-        """Forget what was said, keep the video."""
+    def cleared(self, request: gr.Request) -> list[Any]:
+        """Forget the conversation, keep the video."""
         session = self._session(request)
         with session.at_rest():
             session.clear()
         box = gr.update(submit_btn=True, stop_btn=False)
-        return [*self._chat_side(session, Settings(*settings)), box]
+        return [*self._chat_side(session), box]
 
     def stopped(self, request: gr.Request) -> None:
         """End the answer that is being written."""
         self._session(request).stop()
 
     def classified(self, request: gr.Request, labels: list[str], *settings: Any) -> Iterator[Any]:
-        """Say which label fits the video."""
+        """Draw which label fits the video."""
         session, chosen = self._session(request), Settings(*settings)
         names = [name.strip() for label in labels or [] for name in re.split(r"[,\n]", label)]
         job = partial(session.classify, names, chosen)
-        yield from _worked(session, job, lambda: [told.classified(session), told.notice(session, chosen)])
+        yield from _work(session, job, lambda: [render.classified(session), render.notice(session)])
 
     def left(self, request: gr.Request) -> None:
         """End the session of a tab that was closed."""
-        self.visitors.leave(str(request.session_hash))
+        self.sessions.end(str(request.session_hash))
 
-    def _video_side(self, session: Session, settings: Settings) -> list[Any]:
+    def _video_side(self, session: Session) -> list[Any]:
         ready = not session.stage
         caption = gr.update(value=session.caption, interactive=ready)
         there = ready and session.overview is not None
-        hint = "Ask about the video" if there else _NO_VIDEO if ready else "One moment, looking …"
+        hint = "Ask about the video" if there else _NO_VIDEO if ready else "One moment, reading the video …"
         box = gr.update(interactive=there, placeholder=hint)
-        notice = told.notice(session, settings)
-        return [notice, told.status(session), told.moments(session), caption, box]
+        notice = render.notice(session)
+        return [notice, render.status(session), render.keyframes(session), caption, box]
 
-    def _chat_side(self, session: Session, settings: Settings) -> list[Any]:
-        drawn = [told.messages(session), told.moments(session)]
-        return [*drawn, told.status(session), told.notice(session, settings)]
+    def _chat_side(self, session: Session) -> list[Any]:
+        drawn = [render.messages(session), render.keyframes(session)]
+        return [*drawn, render.status(session), render.notice(session)]
 
 
-def _worked(session: Session, job: Callable[[], Any], draw: Callable[[], list[Any]]) -> Iterator[Any]:
-    """Do the job and draw what is new; where something else is going on, say so and leave that alone.
+def _work(session: Session, job: Callable[[], Any], draw: Callable[[], list[Any]]) -> Iterator[Any]:
+    """Do the job and draw what is new; where another job is not done, say so and leave it alone.
 
-    What is as it was is left out: a page that gets everything at every word has no time for a click.
+    What has not changed is left out: a page that gets everything at every word has no time for a click.
     """
     last: list[Any] = []
     try:

@@ -1,33 +1,46 @@
-"""The models a chat page offers: each loaded once, when first needed, and used by one person at a time."""
+"""The models that a chat page offers: each is loaded once, when first needed, and shared by all sessions."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from threading import Lock
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from keyframe_llm.encoders import Encoder, load_encoder, preferred_image_size
-from keyframe_llm.encoders.base import Images
+from keyframe_llm import KeyframeLLM
+from keyframe_llm.data import Progress
+from keyframe_llm.demos.worker import checkpoint
+from keyframe_llm.encoders import Encoder, default_encoder
+from keyframe_llm.encoders.shared import SharedEncoder
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.vlm.transformers import VLM, Messages, Normalise, load_vlm
+from keyframe_llm.prompts import Prompts
+from keyframe_llm.vlm import VLM
+from keyframe_llm.vlm.shared import SharedVLM
 
-__all__ = ["Models", "SharedEncoder", "SharedModel"]
+__all__ = ["Models"]
+
+T = TypeVar("T")
 
 
 class Models:
     """The Video-LLMs and encoders to choose from, by name; the first of each is the default.
 
-    Only what whoever starts the page named can be used: a visitor who could type a name could have folders
-    read and gigabytes downloaded.
+    A visitor can choose only models that were named when the page was started: a name that a visitor types
+    could have folders read and gigabytes downloaded.
     """
 
-    def __init__(self, models: Sequence[str | VLM], encoders: Sequence[str | Encoder]) -> None:
-        self._models = {_name(model): SharedModel(model) for model in models}
-        self._encoders = {_name(encoder): SharedEncoder(encoder) for encoder in encoders}
+    def __init__(
+        self,
+        models: Sequence[str | VLM],
+        encoders: Sequence[str | Encoder] = (),
+        *,
+        device: str | None = None,
+        prompts: Prompts | None = None,
+    ) -> None:
+        """Without `encoders` every model is used with its `default_encoder`. `device` is where models run."""
+        vlms = [SharedVLM(model, device=device, checkpoint=checkpoint) for model in models]
+        sources = list(encoders) or list(dict.fromkeys(default_encoder(vlm) for vlm in vlms))
+        shared = [SharedEncoder(source, device=device, checkpoint=checkpoint) for source in sources]
+        self._models, self._encoders = {vlm.name: vlm for vlm in vlms}, {each.name: each for each in shared}
+        self.prompts = prompts
 
     @property
     def model_names(self) -> list[str]:
@@ -39,93 +52,28 @@ class Models:
         """The encoders on offer, the default first."""
         return list(self._encoders)
 
-    def model(self, name: str) -> VLM:
+    def model(self, name: str) -> SharedVLM:
         """The Video-LLM of that name; raises `OptionsError` on one that is not on offer."""
-        return self._models[_offered(self._models, "model", name)]
+        return _offered(self._models, "model", name)
 
-    def encoder(self, name: str) -> Encoder:
+    def encoder(self, name: str) -> SharedEncoder:
         """The encoder of that name; raises `OptionsError` on one that is not on offer."""
-        return self._encoders[_offered(self._encoders, "encoder", name)]
+        return _offered(self._encoders, "encoder", name)
+
+    def pipeline(
+        self, model: str | None = None, encoder: str | None = None, *, progress: Progress | None = None
+    ) -> KeyframeLLM:
+        """A pipeline with these models (by default the first ones) that keeps nothing on disk."""
+        return KeyframeLLM(
+            self.model(model or self.model_names[0]),
+            self.encoder(encoder or self.encoder_names[0]),
+            progress=progress,
+            cache=False,
+            prompts=self.prompts,
+        )
 
 
-class SharedModel:
-    """A Video-LLM behind a lock: a local model keeps positions between calls that two people would mix up."""
-
-    def __init__(self, name: str | VLM) -> None:
-        self._name, self._lock = name, Lock()
-        self._loaded: VLM | None = None
-
-    @contextmanager
-    def _mine(self) -> Iterator[VLM]:
-        with self._lock:
-            if self._loaded is None:
-                self._loaded = load_vlm(self._name)
-            yield self._loaded
-
-    def generate(self, messages: Messages, *, max_new_tokens: int = 128) -> str:
-        """Answer one conversation."""
-        with self._mine() as model:
-            return model.generate(messages, max_new_tokens=max_new_tokens)
-
-    def stream(self, messages: Messages, *, max_new_tokens: int = 128) -> Iterator[str]:
-        """Yield the answer piece by piece; others wait until it has ended or was closed."""
-        with self._mine() as model:
-            yield from model.stream(messages, max_new_tokens=max_new_tokens)
-
-    def generate_batch(self, conversations: Sequence[Messages], *, max_new_tokens: int = 128) -> list[str]:
-        """Answer several conversations, in order."""
-        with self._mine() as model:
-            return model.generate_batch(conversations, max_new_tokens=max_new_tokens)
-
-    def label_log_likelihoods(
-        self, messages: Messages, labels: Sequence[str], *, normalise: Normalise = "mean"
-    ) -> NDArray[np.float64]:
-        """(L,) log-likelihood of each label as the answer."""
-        with self._mine() as model:
-            return model.label_log_likelihoods(messages, labels, normalise=normalise)
-
-    def count_tokens(self, messages: Messages) -> tuple[int, int]:
-        """How many tokens the prompt has, and how many of them stand for pictures."""
-        with self._mine() as model:
-            return model.count_tokens(messages)
-
-
-class SharedEncoder:
-    """An encoder behind a lock: the tokenizers of transformers refuse two threads at once."""
-
-    def __init__(self, name: str | Encoder) -> None:
-        self._name, self._lock = name, Lock()
-        self._loaded: Encoder | None = None
-
-    @contextmanager
-    def _mine(self) -> Iterator[Encoder]:
-        with self._lock:
-            if self._loaded is None:
-                self._loaded = load_encoder(self._name)
-            yield self._loaded
-
-    @property
-    def image_size(self) -> int:
-        """The shorter side, in pixels, that pictures are wanted at."""
-        with self._mine() as encoder:
-            return preferred_image_size(encoder)
-
-    def embed_images(self, images: Images, /) -> NDArray[np.float32]:
-        """(N, D) one row per picture."""
-        with self._mine() as encoder:
-            return encoder.embed_images(images)
-
-    def embed_texts(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        """(N, D) one row per text."""
-        with self._mine() as encoder:
-            return encoder.embed_texts(texts)
-
-
-def _name(model: Any) -> str:
-    return model if isinstance(model, str) else type(model).__name__
-
-
-def _offered(there: Collection[str], kind: str, name: str) -> str:
-    if name not in there:
-        raise OptionsError(f"{kind} is {name!r}; this page offers {', '.join(there)}")
-    return name
+def _offered(models: Mapping[str, T], kind: str, name: str) -> T:
+    if name not in models:
+        raise OptionsError(f"{kind} is {name!r}; this page offers {', '.join(models)}")
+    return models[name]

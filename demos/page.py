@@ -1,4 +1,4 @@
-"""The chat page: what lies where, and which handler hears it."""
+"""The chat page: its layout, and which handler each event calls."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from keyframe_llm.demos.api import Endpoints, uploads_only
-from keyframe_llm.demos.handlers import NOTHING_SAID, Desk
-from keyframe_llm.demos.models import Models
-from keyframe_llm.demos.videos import EXAMPLES, demo_video
-from keyframe_llm.demos.visitors import Visitors
 from PIL import Image
 
+from keyframe_llm.cartoon import is_embedded
 from keyframe_llm.cartoon.world.language import ACTION_LABELS
+from keyframe_llm.demos.api import Endpoints, uploads_only
+from keyframe_llm.demos.handlers import NO_CONVERSATION, Handlers
+from keyframe_llm.demos.models import Models
+from keyframe_llm.demos.sessions import Sessions
+from keyframe_llm.demos.videos import EXAMPLES, demo_video
 from keyframe_llm.options import SelectOptions
+from keyframe_llm.scoring.selectors import selector_names
 from keyframe_llm.video import open_video
 
 __all__ = ["build"]
@@ -33,8 +35,8 @@ _DAY = 86_400
 
 def build(models: Models, folder: Path) -> gr.Blocks:
     """Lay out the page. `folder` is Gradio's own for uploads; sessions and examples live in it."""
-    visitors = Visitors(models, folder)
-    desk = Desk(visitors, _examples(folder))
+    sessions = Sessions(models, folder)
+    handlers = Handlers(sessions, _examples(folder))
     with gr.Blocks(
         title="Chat with a video", analytics_enabled=False, delete_cache=(3600, _DAY), fill_width=True
     ) as page:
@@ -42,7 +44,7 @@ def build(models: Models, folder: Path) -> gr.Blocks:
         with gr.Row(elem_id="kf-main"):
             with gr.Column(scale=5, min_width=330, elem_id="kf-left"):
                 notice = gr.HTML(elem_id="kf-notice")
-                start, upload, examples = _start(desk)
+                start, upload, examples = _start(handlers)
                 side = _video_side()
             with gr.Column(scale=6, min_width=330, elem_id="kf-right"), gr.Tabs():
                 with gr.Tab("Chat"):
@@ -52,43 +54,43 @@ def build(models: Models, folder: Path) -> gr.Blocks:
                 with gr.Tab("Settings"):
                     settings = _settings(models)
         opened = [start, side["column"], side["player"], chat, result]
-        looked = [notice, side["status"], side["moments"], side["caption"], box]
+        video_side = [notice, side["status"], side["keyframes"], side["caption"], box]
         kept = [start, side["column"], upload]
-        said = [chat, side["moments"], side["status"], notice, box]
+        conversation = [chat, side["keyframes"], side["status"], notice, box]
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
-        def watch(event: Any) -> None:
-            event.then(desk.watched, settings, [*looked, *kept], **private)
+        def then_watch(event: Any) -> None:
+            event.then(handlers.watched, settings, [*video_side, *kept], **private)
 
-        watch(upload.upload(desk.opened, upload, [*opened, notice], **private))
+        then_watch(upload.upload(handlers.opened, upload, [*opened, notice], **private))
         for name, button in examples.items():
-            watch(button.click(_named(desk, name), None, [*opened, notice], **private))
-        side["another"].click(desk.closed, None, [*opened, upload, *looked], **private)
-        side["caption"].submit(desk.captioned, [side["caption"], *settings], looked, **private)
+            then_watch(button.click(_named(handlers, name), None, [*opened, notice], **private))
+        side["another"].click(handlers.closed, None, [*opened, upload, *video_side], **private)
+        side["caption"].submit(handlers.captioned, [side["caption"], *settings], video_side, **private)
         # Not "once": right after an answer's last word its event is not over for the page, and the next
         # question would be dropped unheard.
-        box.submit(desk.asked, [box, *settings], said, trigger_mode="multiple", **private)
-        box.stop(desk.stopped, None, None, queue=False, **private)
+        box.submit(handlers.asked, [box, *settings], conversation, trigger_mode="multiple", **private)
+        box.stop(handlers.stopped, None, None, queue=False, **private)
         chat.example_select(_chosen_question, None, box, **private).then(
-            desk.asked, [box, *settings], said, **private
+            handlers.asked, [box, *settings], conversation, **private
         )
-        chat.retry(desk.again, settings, said, **private)
-        chat.undo(desk.undone, settings, said, **private)
-        chat.clear(desk.cleared, settings, said, **private)
-        classify.click(desk.classified, [labels, *settings], [result, notice], **private)
-        Endpoints(visitors).add()
-        page.unload(desk.left)
+        chat.retry(handlers.again, settings, conversation, **private)
+        chat.undo(handlers.undone, None, conversation, **private)
+        chat.clear(handlers.cleared, None, conversation, **private)
+        classify.click(handlers.classified, [labels, *settings], [result, notice], **private)
+        Endpoints(sessions).add()
+        page.unload(handlers.left)
     return page
 
 
 def _head(models: Models) -> str:
-    lead = "Drop a video, see which moments matter in it, and ask. Every answer shows the frames it rests on."
-    embedded = "cartoon" in (models.model_names[0], models.encoder_names[0])
+    lead = "Drop a video, see its key frames, and ask. Every answer shows the frames it rests on."
+    embedded = is_embedded(models.model_names[0]) or is_embedded(models.encoder_names[0])
     banner = f'<p class="kf-banner">{_BANNER}</p>' if embedded else ""
     return f"<h1>Chat with a video</h1><p>{escape(lead)}</p>{banner}"
 
 
-def _start(desk: Desk) -> tuple[Any, Any, dict[str, Any]]:
+def _start(handlers: Handlers) -> tuple[Any, Any, dict[str, Any]]:
     with gr.Column(elem_id="kf-start") as start:
         upload = uploads_only(
             gr.File(
@@ -98,7 +100,7 @@ def _start(desk: Desk) -> tuple[Any, Any, dict[str, Any]]:
         gr.HTML("or begin with one of these", elem_id="kf-or")
         with gr.Row(elem_id="kf-examples"):
             buttons = {
-                name: gr.Button(example.title, icon=desk.examples[name].with_suffix(".jpg"))
+                name: gr.Button(example.title, icon=handlers.examples[name].with_suffix(".jpg"))
                 for name, example in EXAMPLES.items()
             }
     return start, upload, buttons
@@ -107,7 +109,7 @@ def _start(desk: Desk) -> tuple[Any, Any, dict[str, Any]]:
 def _video_side() -> dict[str, Any]:
     with gr.Column(visible=False, elem_id="kf-side") as column:
         player = gr.HTML(elem_id="kf-player")
-        moments = gr.HTML(elem_id="kf-moments")
+        keyframes = gr.HTML(elem_id="kf-keyframes")
         status = gr.HTML(elem_id="kf-status")
         caption = gr.Textbox(
             label="Caption",
@@ -117,7 +119,7 @@ def _video_side() -> dict[str, Any]:
             elem_id="kf-caption",
         )
         another = gr.Button("Take another video", size="sm", elem_id="kf-another")
-    parts = {"player": player, "status": status, "moments": moments, "caption": caption}
+    parts = {"player": player, "status": status, "keyframes": keyframes, "caption": caption}
     return {"column": column, "another": another, **parts}
 
 
@@ -129,7 +131,7 @@ def _chat() -> tuple[Any, Any]:
         layout="bubble",
         buttons=["copy"],
         feedback_options=None,
-        placeholder=NOTHING_SAID,
+        placeholder=NO_CONVERSATION,
         elem_id="kf-chat",
     )
     box = gr.Textbox(
@@ -163,12 +165,14 @@ def _settings(models: Models) -> list[Any]:
     """The controls, in the order of the fields of `Settings`."""
     gr.HTML("They hold from the next question on.", elem_id="kf-hold")
     frames = gr.Slider(1, 8, 3, step=1, label="Key frames", info="At most this many are shown to the model.")
-    guide = gr.Radio(
-        [("The question", "question"), ("The caption", "caption"), ("Both", "both")],
-        value="question",
-        label="What chooses the frames for a question",
+    method = gr.Dropdown(
+        list(selector_names()),
+        value=SelectOptions().method,
+        label="Method",
+        info="How frames are chosen: this package's way, the paper's, or a published selector.",
     )
     usual_weights = SelectOptions().weights
+    gr.HTML("Weights of the score, for the methods moments and paper alone:", elem_id="kf-weights")
     with gr.Row():
         weights = [
             gr.Slider(0, 1, usual, step=0.05, label=label, info=info, min_width=150)
@@ -180,17 +184,17 @@ def _settings(models: Models) -> list[Any]:
         ]
     compare = gr.Checkbox(
         label="Compare with uniform sampling",
-        info="Shows what the model would have seen without key frames, and what it would have said.",
+        info="Shows the frames of uniform sampling, and what the model answers to them.",
         elem_id="kf-compare",
     )
     model = gr.Dropdown(models.model_names, label="Video-LLM", interactive=len(models.model_names) > 1)
     encoder = gr.Dropdown(models.encoder_names, label="Encoder", interactive=len(models.encoder_names) > 1)
-    return [model, encoder, frames, guide, *weights, compare]
+    return [model, encoder, frames, method, *weights, compare]
 
 
-def _named(desk: Desk, name: str) -> Any:
+def _named(handlers: Handlers, name: str) -> Any:
     def example(request: gr.Request) -> Sequence[Any]:
-        shown: list[Any] = desk.example(name, request)
+        shown: list[Any] = handlers.example(name, request)
         return shown
 
     return example

@@ -1,35 +1,39 @@
-"""One person's video and conversation: what is known, what was asked, and how it is worked out."""
+"""One person's video and conversation: what is known, the questions so far, and how answers come about."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from keyframe_llm.demos.dialogue import conversation, guiding_text
-from keyframe_llm.demos.models import Models
-from keyframe_llm.demos.work import Stopped, Worker
 
 from keyframe_llm import KeyframeLLM
-from keyframe_llm.cartoon import OUTSIDE_WORLD, is_drawn
-from keyframe_llm.data import Frames, Selection
+from keyframe_llm.cartoon import world_warnings
+from keyframe_llm.classification import Classification
+from keyframe_llm.data import Frames
+from keyframe_llm.demos.dialogue import conversation, query_text
+from keyframe_llm.demos.models import Models
+from keyframe_llm.demos.worker import Stopped, Worker
 from keyframe_llm.errors import KeyframeError, ModelError, OptionsError, VideoError
-from keyframe_llm.pipeline import Classification
+from keyframe_llm.messages import Messages
+from keyframe_llm.selection import Selection
 from keyframe_llm.video import open_video
-from keyframe_llm.vlm.transformers import Messages
 
 __all__ = ["LONGEST_SECONDS", "Session", "Settings", "Turn", "check_length"]
 
 LONGEST_SECONDS = 3 * 3600.0
-"""Longer videos are refused: people wait for one another on one machine."""
+"""Longer videos are refused: all sessions share one machine."""
 _LONGEST_TEXT = 2000
+"""Characters of a question or a caption."""
 _LONGEST_ANSWER = 512
-"""Tokens; whoever has read enough can stop it."""
-_LOOKING = ("decode", "propose", "embed")
+"""Tokens."""
+_INDEXING = ("decode", "propose", "embed")
+_WEIGHTED = ("moments", "paper")
+"""The methods that add up KeyScore, and so take its weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +43,21 @@ class Settings:
     model: str
     encoder: str
     frames: int = 3
-    guide: str = "question"
+    method: str = "moments"
     semantic: float = 0.5
     temporal: float = 0.0
     drop: float = 0.5
     compare: bool = False
 
     def options(self) -> dict[str, Any]:
-        """Return what changes in `SelectOptions`; raises `OptionsError` where no weight is left."""
-        parts = (self.semantic, self.temporal, self.drop)
-        if min(parts) < 0 or sum(parts) <= 0:
-            raise OptionsError("all three weights are 0; raise at least one of them in the settings")
-        weights = tuple(part / sum(parts) for part in parts)
-        return {"max_frames": int(self.frames), "weights": weights}
+        """The fields of `SelectOptions` that differ; raises `OptionsError` where all weights are 0."""
+        chosen: dict[str, Any] = {"max_frames": int(self.frames), "method": self.method}
+        if self.method in _WEIGHTED:
+            parts = (self.semantic, self.temporal, self.drop)
+            if min(parts) < 0 or sum(parts) <= 0:
+                raise OptionsError("all three weights are 0; raise at least one of them in the settings")
+            chosen["weights"] = tuple(part / sum(parts) for part in parts)
+        return chosen
 
 
 @dataclass(slots=True, eq=False)
@@ -63,19 +69,19 @@ class Turn:
     selection: Selection | None = None
     uniform: Frames | None = None
     uniform_answer: str = ""
-    tokens: tuple[int, int] = (0, 0)
-    """Of the prompt, and those of them that stand for pictures."""
+    tokens: tuple[int, int] | None = None
+    """Of the prompt, and those of them that stand for pictures; None where the model does not count."""
     answer_seconds: float = 0.0
     saved_seconds: float = 0.0
-    """What the first look at the video took and this question did not have to pay again."""
+    """What indexing the video took and this question did not have to pay again."""
     state: str = "working"
     """`working`, `done`, `stopped`, or `failed`."""
     trouble: str = ""
     drawn: dict[str, Any] = field(default_factory=dict)
-    """What was drawn of it, so that it is drawn once."""
+    """HTML that is drawn once."""
 
 
-class Session(Worker):  # type: ignore[misc]  # mypy knows this folder as `demos` alone
+class Session(Worker):
     """One person's chat about one video at a time."""
 
     def __init__(self, models: Models) -> None:
@@ -86,8 +92,6 @@ class Session(Worker):  # type: ignore[misc]  # mypy knows this folder as `demos
     def forget(self) -> None:
         """Go back to before there was a video."""
         self.video: Path | None = None
-        self.footage = False
-        """Whether it is known not to be of the world that the embedded models know."""
         self.caption = ""
         self.overview: Selection | None = None
         self.overview_uniform: Frames | None = None
@@ -97,7 +101,9 @@ class Session(Worker):  # type: ignore[misc]  # mypy knows this folder as `demos
         self.in_view: Turn | None = None
         """The question whose key frames stand beside the player; None for those of the whole video."""
         self.spent: dict[str, float] = {}
-        """Seconds of each stage of the first look at the video."""
+        """Seconds that each stage took when the video was indexed and captioned."""
+        self.warnings: tuple[str, ...] = ()
+        """The library's warnings about this video, one line each."""
         self._llms: dict[tuple[str, str], KeyframeLLM] = {}
         self._uniform: Frames | None = None
 
@@ -108,41 +114,41 @@ class Session(Worker):  # type: ignore[misc]  # mypy knows this folder as `demos
             self.video = video
 
     @property
-    def first_look(self) -> float:
+    def indexing_seconds(self) -> float:
         """Seconds that later questions about the video do not have to pay again."""
-        return sum(self.spent.get(stage, 0.0) for stage in _LOOKING)
+        return sum(self.spent.get(stage, 0.0) for stage in _INDEXING)
 
     def watch(self, settings: Settings) -> None:
-        """Find what matters in the video, first by its looks, then by the caption the model writes."""
+        """Find the key frames of the video, first without a text, then by the caption the model writes."""
         video, llm = self._video(), self._llm(settings)
-        options = settings.options()
         check_length(video)
-        self.footage = not is_drawn(str(video))
+        most: dict[str, Any] = {"max_frames": int(settings.frames)}
+        settings.options()
         try:
-            found = llm.select(video, expect_text=True, **options)
+            found = llm.select(video, expect_text=True, **most)
         except ModelError as error:  # frames need no model: show them, and say what is missing
-            self._overlook(llm.select(video, max_frames=options["max_frames"]), settings)
+            self._show(llm.select(video, **most), settings)
             self.trouble = str(error)
             return
         self._spend(found.timings)
-        self._overlook(found, settings)
-        written = llm.caption(video, max_frames=options["max_frames"])
+        self._show(found, settings)
+        written = llm.caption(video, **most)
+        self._warn(written.selection.warnings)
         self._spend({"caption": written.selection.timings["caption"]})
-        self._spend(self.guide_by_caption(written.text, settings).timings)
+        self._spend(self.select_by_caption(written.text, settings).timings)
 
-    def guide_by_caption(self, caption: str, settings: Settings) -> Selection:
+    def select_by_caption(self, caption: str, settings: Settings) -> Selection:
         """Choose the frames of the overview by a caption, the model's or a person's."""
         self.caption = _checked_text("caption", caption)
-        options = {**settings.options(), "guide": "caption"}
-        found = self._llm(settings).select(self._video(), caption=self.caption, **options)
-        self._overlook(found, settings)
+        found = self._llm(settings).select(self._video(), caption=self.caption, **settings.options())
+        self._show(found, settings)
         return found
 
     def ask(self, question: str, settings: Settings) -> None:
-        """Answer a question from frames chosen for it, knowing what was said before."""
+        """Answer a question from frames chosen for it, knowing the conversation so far."""
         llm = self._llm(settings)
         turn = Turn(_checked_text("question", question))
-        earlier = [said for said in self.turns if said.answer and said.state != "failed"]
+        earlier = [past for past in self.turns if past.answer and past.state != "failed"]
         self.turns.append(turn)
         self.changed()
         try:
@@ -159,7 +165,7 @@ class Session(Worker):  # type: ignore[misc]  # mypy knows this folder as `demos
                 turn.state, turn.trouble = "failed", "an error in this page; its log says more"
 
     def ask_again(self, settings: Settings) -> None:
-        """Ask the last question once more, in place of what was answered."""
+        """Ask the last question once more, in place of its answer."""
         self.ask(self.take_back(), settings)
 
     def take_back(self) -> str:
@@ -169,39 +175,34 @@ class Session(Worker):  # type: ignore[misc]  # mypy knows this folder as `demos
         return question
 
     def clear(self) -> None:
-        """Forget what was said, keep the video."""
+        """Forget the conversation, keep the video."""
         self.turns, self.in_view = [], None
 
     def classify(self, labels: list[str], settings: Settings) -> None:
-        """Say which of the labels the video shows."""
+        """Find which of the labels the video shows."""
         self.classified, caption = None, self.caption or None
-        options = {**settings.options(), "guide": "caption"}
-        self.classified = self._llm(settings).classify(self._video(), labels, caption=caption, **options)
+        self.classified = self._llm(settings).classify(
+            self._video(), labels, caption=caption, **settings.options()
+        )
+        self._warn(self.classified.selection.warnings)
 
-    def warnings(self, settings: Settings) -> list[str]:
-        """Return what a person should know about the video that is open."""
-        found = list(self.overview.warnings) if self.overview else []
-        if self.footage and "cartoon" in (settings.model, settings.encoder):
-            found.append(OUTSIDE_WORLD.split(":")[0] + ": start the page with a real --model and --encoder")
-        return found
-
-    def _overlook(self, selection: Selection, settings: Settings) -> None:
+    def _show(self, selection: Selection, settings: Settings) -> None:
         """Have these frames stand for the whole video."""
         self.overview, self.in_view, self.overview_drawn = selection, None, {}
         self.overview_uniform = self._uniform_like(selection) if settings.compare else None
+        self._warn(selection.warnings)
         self.changed()
 
+    def _warn(self, warnings: Iterable[str]) -> None:
+        self.warnings = tuple(dict.fromkeys([*self.warnings, *warnings]))
+
     def _choose(self, turn: Turn, earlier: Sequence[Turn], settings: Settings) -> None:
-        guide = settings.guide
         turn.selection = self._llm(settings).select(
-            self._video(),
-            question=guiding_text(turn.question, earlier),
-            caption=self.caption or None if guide != "question" else None,
-            generate_caption=True,
-            **{**settings.options(), "guide": guide},
+            self._video(), question=query_text(turn.question, earlier), **settings.options()
         )
-        paid = sum(turn.selection.timings[stage] for stage in _LOOKING)
-        turn.saved_seconds = max(0.0, self.first_look - paid)
+        self._warn([*turn.selection.warnings, *world_warnings(str(self._video()), settings.model)])
+        paid = sum(turn.selection.timings[stage] for stage in _INDEXING)
+        turn.saved_seconds = max(0.0, self.indexing_seconds - paid)
         if settings.compare:
             turn.uniform = self._uniform_like(turn.selection)
         self.in_view = turn
@@ -210,10 +211,10 @@ class Session(Worker):  # type: ignore[misc]  # mypy knows this folder as `demos
     def _answer(self, turn: Turn, earlier: Sequence[Turn], llm: KeyframeLLM) -> None:
         assert turn.selection is not None
         self.progress("answer", 0.0)
-        messages = conversation(turn.selection.frames, earlier, turn.question)
+        messages = conversation(turn.selection.frames, earlier, turn.question, llm.prompts)
         turn.tokens = llm.model.count_tokens(messages)
         began = time.perf_counter()
-        for piece in self._said(llm, messages):
+        for piece in self._pieces(llm, messages):
             turn.answer += piece
         turn.answer = turn.answer.strip()
         turn.answer_seconds = time.perf_counter() - began
@@ -221,14 +222,14 @@ class Session(Worker):  # type: ignore[misc]  # mypy knows this folder as `demos
 
     def _answer_uniform(self, turn: Turn, earlier: Sequence[Turn], llm: KeyframeLLM, uniform: Frames) -> None:
         self.changed()
-        for piece in self._said(llm, conversation(uniform, earlier, turn.question)):
+        for piece in self._pieces(llm, conversation(uniform, earlier, turn.question, llm.prompts)):
             turn.uniform_answer += piece
         turn.uniform_answer = turn.uniform_answer.strip() + (" … (stopped)" if self.stopping else "")
 
-    def _said(self, llm: KeyframeLLM, messages: Messages) -> Iterator[str]:
+    def _pieces(self, llm: KeyframeLLM, messages: Messages) -> Iterator[str]:
         """The answer piece by piece, until it ends or is stopped."""
         answer = llm.model.stream(messages, max_new_tokens=_LONGEST_ANSWER)
-        with closing(answer) as pieces:  # type: ignore[type-var]  # a generator, told as an iterator
+        with closing(answer) as pieces:  # type: ignore[type-var]  # generators, typed as iterators
             for piece in pieces:
                 if self.stopping:
                     break
@@ -236,7 +237,7 @@ class Session(Worker):  # type: ignore[misc]  # mypy knows this folder as `demos
                 self.changed()
 
     def _uniform_like(self, selection: Selection) -> Frames:
-        """As many frames in the middles of equal parts: what would have been shown instead."""
+        """As many frames, in the middles of equal parts of the video."""
         count = len(selection.frames)
         if self._uniform is None or len(self._uniform) != count:
             end = selection.video.duration_seconds or float(selection.proposals.sampled_seconds[-1])
@@ -249,14 +250,13 @@ class Session(Worker):  # type: ignore[misc]  # mypy knows this folder as `demos
             self.spent[stage] = self.spent.get(stage, 0.0) + seconds
 
     def _llm(self, settings: Settings) -> KeyframeLLM:
-        """The pipeline with these models; its memory of the video is this session's alone."""
+        """The pipeline with these models; what it knows of the video belongs to this session alone."""
         key = (settings.model, settings.encoder)
         if key not in self._llms:
-            model, encoder = self.models.model(settings.model), self.models.encoder(settings.encoder)
-            self._llms[key] = KeyframeLLM(model, encoder, progress=self._looked, cache=False)
+            self._llms[key] = self.models.pipeline(*key, progress=self._report)
         return self._llms[key]
 
-    def _looked(self, stage: str, share: float) -> None:
+    def _report(self, stage: str, share: float) -> None:
         if stage != "done":  # the selection is, the job is not
             self.progress(stage, share)
 
@@ -275,7 +275,7 @@ def _checked_text(name: str, text: str) -> str:
 
 
 def check_length(video: Path) -> None:
-    """Refuse a video that would keep everybody waiting; raises `VideoError`."""
+    """Raise `VideoError` on a video that is too long."""
     with open_video(video) as decoder:
         seconds = decoder.info.duration_seconds
     if seconds is not None and seconds > LONGEST_SECONDS:

@@ -81,10 +81,10 @@ def demo_video(name: str = "hidden_event.mp4") -> Path:
 def draw(folder: Path) -> None:
     """Draw all bundled videos and write beside them what they show."""
     folder.mkdir(parents=True, exist_ok=True)
-    told = {}
+    described = {}
     for name, clip in demo_clips().items():
         write_clip(clip, folder / name, width=480, height=360, smooth=2)
-        told[name] = [
+        described[name] = [
             {
                 "start": s.start,
                 "end": s.end,
@@ -92,7 +92,7 @@ def draw(folder: Path) -> None:
             }
             for s in clip.scenes
         ]
-    (folder / "scenes.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    (folder / "scenes.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,26 +5,24 @@ Whatever carries `data-second` makes the player jump there; the script `page.js`
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 import numpy as np
-from keyframe_llm.demos.curves import clock, timeline
 from numpy.typing import NDArray
-from PIL import Image
 
-from keyframe_llm.data import Frames, Selection
+from keyframe_llm.data import STAGES, Frames
+from keyframe_llm.demos.curves import clock, score_text, timeline
+from keyframe_llm.selection import Selection
 
 __all__ = [
     "Address",
     "bars",
-    "frame_scores",
-    "jpeg",
+    "frame_labels",
+    "keyframes",
     "linked_times",
-    "moments",
     "rows",
     "sentence",
     "spent",
@@ -35,10 +33,9 @@ __all__ = [
 Address = Callable[[NDArray[np.uint8]], str]
 """Gives a picture, (H, W, 3) RGB uint8, an address for the page to show it from."""
 
-_THUMBNAIL = (416, 416)
-"""Pixels; twice what is shown, for dense screens."""
 _PARTS = ("semantic", "temporal", "drop")
-_STAGES = {"decode": "Read", "propose": "Propose", "caption": "Caption", "embed": "Look", "score": "Choose"}
+_INDEXING = ("decode", "propose", "caption", "embed", "score")
+"""The stages that are drawn as a list, in the order they are reached."""
 _TIME = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?(?:seconds?\b|s\b)")
 
 
@@ -47,29 +44,16 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] if re.match(r"[a-z]+\s", text) else text
 
 
-def jpeg(image: NDArray[np.uint8]) -> bytes:
-    """Turn (H, W, 3) RGB uint8 into a small JPEG."""
-    small, out = Image.fromarray(image), io.BytesIO()
-    small.thumbnail(_THUMBNAIL)
-    small.save(out, "JPEG", quality=82)
-    return out.getvalue()
-
-
 def strip(
-    frames: Frames,
-    address: Address,
-    scores: Sequence[Mapping[str, float]] | None = None,
-    *,
-    kind: str = "picks",
+    frames: Frames, address: Address, labels: Sequence[tuple[str, str]] = (), *, kind: str = "picks"
 ) -> str:
-    """Draw frames in a row, each a button that jumps to its second; `scores` has the parts of each."""
+    """Draw frames in a row, each a button that jumps to its second; `labels` as of `frame_labels`."""
     height, width = frames.images.shape[1:3]
     cells = []
     for i, (second, image) in enumerate(zip(frames.seconds, frames.images, strict=True)):
-        parts = {n: v for n, v in scores[i].items() if math.isfinite(v)} if scores else {}
-        told = ", ".join(f"{name} {value:.2f}" for name, value in parts.items())
-        score = f"<b>{parts['score']:.2f}</b>" if "score" in parts else ""
-        label = f"Jump to {second:.2f} seconds" + (f"; {told}" if told else "")
+        short, long = labels[i] if labels else ("", "")
+        score = f"<b>{escape(short)}</b>" if short else ""
+        label = f"Jump to {second:.2f} seconds" + (f"; {escape(long)}" if long else "")
         cells.append(
             f'<button type="button" class="kf-frame" data-second="{second:.3f}" title="{label}" '
             f'aria-label="{label}"><img alt="" width="{width}" height="{height}" src="{address(image)}">'
@@ -78,50 +62,58 @@ def strip(
     return f'<div class="kf-strip kf-{kind}">{"".join(cells)}</div>'
 
 
-def frame_scores(selection: Selection) -> list[dict[str, float]]:
-    """Score and parts of every key frame, 0–1; a part that does not apply is NaN."""
-    scores = selection.scores
-    names = {"score": scores.total, **{name: getattr(scores, name) for name in _PARTS}}
-    return [{name: float(values[i]) for name, values in names.items()} for i in selection.chosen]
+def frame_labels(selection: Selection) -> list[tuple[str, str]]:
+    """What chose each key frame, short for below the picture, and long with all its parts."""
+    scores, labels = selection.scores, []
+    for i in selection.chosen:
+        text = score_text(scores, int(i))
+        parts = {name: float(getattr(scores, name)[i]) for name in _PARTS}
+        finite = [f"{name} {value:.2f}" for name, value in parts.items() if math.isfinite(value)]
+        full = text if scores.are_shares else ", ".join([f"{scores.name} {text}", *finite])
+        labels.append((text, full))
+    return labels
 
 
 def rows(selection: Selection, address: Address, uniform: Frames | None = None) -> str:
     """Draw the key frames, and the uniform ones beside them where there are some."""
-    picks = strip(selection.frames, address, frame_scores(selection))
+    picks = strip(selection.frames, address, frame_labels(selection))
     if uniform is None:
         return picks
     return (
-        f'<div class="kf-versus"><div><h4>KeyScore</h4>{picks}</div>'
+        f'<div class="kf-versus"><div><h4>Key frames</h4>{picks}</div>'
         f"<div><h4>Uniform sampling</h4>{strip(uniform, address, kind='uniform')}</div></div>"
     )
 
 
-def moments(selection: Selection, guided_by: str, address: Address, uniform: Frames | None = None) -> str:
-    """Draw the frames as `rows` does, and the curves they came from."""
+def keyframes(selection: Selection, guided_by: str, address: Address, uniform: Frames | None = None) -> str:
+    """Draw the frames as `rows` does, and the curves that chose them."""
     drawn = rows(selection, address, uniform)
     heading = f"<h3>Key frames <small>{escape(guided_by)}</small></h3>"
-    return f'<section class="kf-moments">{heading}{drawn}{timeline(selection)}</section>'
+    return f'<section class="kf-keyframes">{heading}{drawn}{timeline(selection)}</section>'
 
 
 def stages(current: str, share: float, last: str = "") -> str:
-    """Draw how far the work is; `share`, 0–1, is of the stage it is at, `last` a stage of this work alone."""
-    names = {**_STAGES, **({"last": last} if last else {})}
-    order = list(names)
+    """Draw the progress: `share`, 0–1, of the stage `current`; `last` is a stage after the usual ones."""
+    order = [*_INDEXING, *([last] if last else [])]
     at = order.index(current) if current in order else len(order) - 1 if current != "start" else 0
     cells = [
-        f'<li class="{"done" if i < at else "now" if i == at else ""}">{name}</li>'
-        for i, name in enumerate(names.values())
+        f'<li class="{"done" if i < at else "now" if i == at else ""}">{sentence(STAGES[stage])}</li>'
+        for i, stage in enumerate(order)
     ]
     width = 100 * (at + min(1.0, share)) / len(order)
     bar = f'<div class="kf-bar"><div style="width:{width:.0f}%"></div></div>'
     return f'<div class="kf-stages" role="status"><ol>{"".join(cells)}</ol>{bar}</div>'
 
 
-def spent(timings: Mapping[str, float], told: Sequence[str]) -> str:
-    """Say what came of the work, and draw the seconds that each stage took."""
-    parts = [f"<li>{name} <b>{timings[n]:.1f} s</b></li>" for n, name in _STAGES.items() if n in timings]
-    facts = f"<p>{' · '.join(map(escape, told))}</p>"
-    return f'<div class="kf-stages kf-done">{facts}<ol>{"".join(parts)}</ol></div>'
+def spent(timings: Mapping[str, float], facts: Sequence[str]) -> str:
+    """Draw the result of the work in a line, and the seconds that each stage took."""
+    parts = [
+        f"<li>{sentence(STAGES[stage])} <b>{timings[stage]:.1f} s</b></li>"
+        for stage in _INDEXING
+        if stage in timings
+    ]
+    line = f"<p>{' · '.join(map(escape, facts))}</p>"
+    return f'<div class="kf-stages kf-done">{line}<ol>{"".join(parts)}</ol></div>'
 
 
 def bars(probabilities: Mapping[str, float], most: int = 12) -> str:

@@ -1,4 +1,4 @@
-"""The chat page without a browser: what is kept apart, what is said to the model, and the endpoints."""
+"""The chat page without a browser: sessions, messages to the model, drawings, and the endpoints."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from keyframe_llm import KeyframeLLM, OptionsError
+from keyframe_llm.cartoon import OUTSIDE_WORLD
 from keyframe_llm.cartoon.world.video import write_clip
 from keyframe_llm.data import Frames
-from keyframe_llm.demos import told
+from keyframe_llm.demos import render
 from keyframe_llm.demos.curves import clock
-from keyframe_llm.demos.dialogue import conversation, guiding_text
-from keyframe_llm.demos.models import Models, SharedModel
+from keyframe_llm.demos.dialogue import conversation, query_text
+from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.session import Session, Settings, Turn
+from keyframe_llm.demos.sessions import Sessions
 from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
-from keyframe_llm.demos.views import linked_times, moments
-from keyframe_llm.demos.visitors import Visitors
+from keyframe_llm.demos.views import keyframes, linked_times
 from keyframe_llm.options import SelectOptions
+from keyframe_llm.vlm.shared import SharedVLM
 
-# Gradio leaves event loops and sockets of its server to the garbage collector; that is not ours to mend.
+# Gradio leaves event loops and sockets of its server to the garbage collector; nothing here can close them.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -56,11 +58,11 @@ class Listener:
     """A Video-LLM of the caller's own: remembers what it was shown and answers with the count of words."""
 
     def __init__(self) -> None:
-        self.heard: list[list[dict[str, Any]]] = []
+        self.conversations: list[list[dict[str, Any]]] = []
 
     def generate(self, messages: list[dict[str, Any]], *, max_new_tokens: int = 128) -> str:
-        self.heard.append(messages)
-        return f"answer {len(self.heard)}"
+        self.conversations.append(messages)
+        return f"answer {len(self.conversations)}"
 
     def stream(self, messages: list[dict[str, Any]], *, max_new_tokens: int = 128) -> Iterator[str]:
         yield from self.generate(messages).partition(" ")
@@ -90,7 +92,7 @@ def minute(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def talk(minute: Path) -> SimpleNamespace:
-    """A session about the minute, with models whose senses can be asked afterwards."""
+    """A session about the minute, with models that keep what they were given."""
     model, encoder = Listener(), Colours()
     session = Session(Models([model], [encoder]))
     session.open(minute)
@@ -110,7 +112,7 @@ def test_a_follow_up_is_told_what_was_said_and_shown_the_frames_of_its_own_quest
 ) -> None:
     talk.session.ask(DEMO_QUESTION, SETTINGS)
     talk.session.ask("Where is it?", SETTINGS)
-    first, second = talk.model.heard
+    first, second = talk.model.conversations
     assert [m["role"] for m in first] == ["user"]
     assert [m["role"] for m in second] == ["user", "assistant", "user"]
     assert DEMO_QUESTION in texts(second[0])[-1] and texts(second[1]) == ["answer 1"]
@@ -122,10 +124,10 @@ def test_a_follow_up_is_told_what_was_said_and_shown_the_frames_of_its_own_quest
 
 def test_a_question_that_stands_by_itself_is_looked_for_by_itself() -> None:
     said = [Turn("What is the robot doing?", "flies a kite")]
-    assert guiding_text("Where is it?", said) == "What is the robot doing? Where is it?"
-    assert guiding_text("And the child?", said) == "What is the robot doing? And the child?"
-    assert guiding_text("What does the woman in yellow do?", said) == "What does the woman in yellow do?"
-    assert guiding_text("Where is it?", []) == "Where is it?"
+    assert query_text("Where is it?", said) == "What is the robot doing? Where is it?"
+    assert query_text("And the child?", said) == "What is the robot doing? And the child?"
+    assert query_text("What does the woman in yellow do?", said) == "What does the woman in yellow do?"
+    assert query_text("Where is it?", []) == "Where is it?"
 
 
 def test_no_more_than_three_earlier_turns_are_told() -> None:
@@ -149,7 +151,7 @@ def test_the_second_question_looks_at_no_picture_again(talk: SimpleNamespace) ->
 def test_an_edited_caption_guides_the_frames(talk: SimpleNamespace) -> None:
     talk.session.watch(SETTINGS)
     before = talk.session.overview.seconds
-    talk.session.guide_by_caption("a robot", SETTINGS)
+    talk.session.select_by_caption("a robot", SETTINGS)
     assert any(30.5 <= second < 32.5 for second in talk.session.overview.seconds)
     assert list(before) != list(talk.session.overview.seconds)
     assert talk.session.overview.caption == "a robot"
@@ -170,7 +172,7 @@ def test_a_new_video_starts_anew(talk: SimpleNamespace) -> None:
     talk.session.open(demo_video("one_walk.mp4"))
     assert (talk.session.turns, talk.session.caption, talk.session.overview) == ([], "", None)
     talk.session.ask("And then?", SETTINGS)
-    assert len(talk.model.heard[-1]) == 1
+    assert len(talk.model.conversations[-1]) == 1
     assert talk.session.turns[0].selection.video.duration_seconds == pytest.approx(6.0, abs=0.2)
 
 
@@ -178,7 +180,7 @@ def test_an_edited_caption_shows_its_frames_also_after_a_question(talk: SimpleNa
     talk.session.watch(SETTINGS)
     talk.session.ask("Who is on the beach?", SETTINGS)
     assert talk.session.in_view is talk.session.turns[0]
-    talk.session.guide_by_caption("a robot", SETTINGS)
+    talk.session.select_by_caption("a robot", SETTINGS)
     assert talk.session.in_view is None and talk.session.overview.caption == "a robot"
 
 
@@ -211,7 +213,7 @@ def test_a_stopped_answer_is_kept_as_far_as_it_came_and_can_be_asked_again(minut
             session.stop()
     turn = session.turns[0]
     assert turn.state == "stopped" and turn.answer.startswith("word0 word1 ") and model.silent.is_set()
-    assert session.stage == "" and "— stopped" in str(told.messages(session))
+    assert session.stage == "" and "— stopped" in str(render.messages(session))
     for _ in session.work(lambda: session.ask_again(settings)):
         if "word9 " in session.turns[-1].answer:
             session.stop()
@@ -235,7 +237,7 @@ def test_a_look_that_nobody_waits_for_ends_before_its_time(talk: SimpleNamespace
     next(drawings)
     talk.session.stop()
     list(drawings)
-    assert talk.model.heard == [] and talk.session.trouble == "" and talk.session.stage == ""
+    assert talk.model.conversations == [] and talk.session.trouble == "" and talk.session.stage == ""
 
 
 @pytest.mark.parametrize("content", [b"", b"\0\0\0\x18ftypmp42" + bytes(500)])
@@ -245,7 +247,7 @@ def test_a_file_that_is_no_video_gets_a_notice_with_the_embedded_models_too(
     (tmp_path / "broken.mp4").write_bytes(content)
     session, settings = Session(Models(["cartoon"], ["cartoon"])), Settings("cartoon", "cartoon")
     session.open(tmp_path / "broken.mp4")
-    shown = [told.notice(session, settings) for _ in session.work(lambda: session.watch(settings))]
+    shown = [render.notice(session) for _ in session.work(lambda: session.watch(settings))]
     assert "kf-trouble" in shown[-1] and "broken.mp4" in shown[-1] and str(tmp_path) not in shown[-1]
     assert session.overview is None and session.stage == ""
 
@@ -261,7 +263,7 @@ def test_one_thing_is_done_at_a_time(talk: SimpleNamespace) -> None:
     begun = Thread(target=lambda: list(drawings))
     begun.start()
     going.wait()
-    with pytest.raises(OptionsError, match="still being worked on"):
+    with pytest.raises(OptionsError, match="another task is not done"):
         next(talk.session.work(lambda: None))
     release.set()
     begun.join()
@@ -269,17 +271,17 @@ def test_one_thing_is_done_at_a_time(talk: SimpleNamespace) -> None:
 
 
 def test_pictures_lie_beside_the_video_and_go_with_it(tmp_path: Path) -> None:
-    visitors = Visitors(Models([Listener()], [Colours()]), tmp_path)
+    sessions = Sessions(Models([Listener()], [Colours()]), tmp_path)
     upload = tmp_path / "upload" / "v.mp4"
     upload.parent.mkdir()
     upload.write_bytes(demo_video("one_walk.mp4").read_bytes())
-    session = visitors.session("ann")
-    session.open(visitors.bring("ann", upload))
+    session = sessions.session("ann")
+    session.open(sessions.take("ann", upload))
     session.ask("What?", SETTINGS)
-    shown = re.findall(r'src="gradio_api/file=([^"]+)"', told.moments(session))
+    shown = re.findall(r'src="gradio_api/file=([^"]+)"', render.keyframes(session))
     assert len(shown) == len(session.turns[0].selection.frames)
     assert all(Path(path).parent == session.video.parent and Image.open(path).width <= 416 for path in shown)
-    visitors.leave("ann")
+    sessions.end("ann")
     assert not any(Path(path).exists() for path in shown)
 
 
@@ -317,7 +319,7 @@ def test_only_times_that_are_the_frames_own_become_links() -> None:
 
 def test_the_curve_has_its_picks_where_their_seconds_are(minute: Path) -> None:
     found = KeyframeLLM(Listener(), Colours()).select(minute, caption="a robot <b>", max_frames=3)
-    drawn = moments(found, "for “a robot <b>”", lambda image: "frame.jpg")
+    drawn = keyframes(found, "for “a robot <b>”", lambda image: "frame.jpg")
     picks = re.findall(r'class="kf-pick" data-second="([\d.]+)".*?left:([\d.]+)%;top:([\d.]+)%', drawn)
     assert [float(second) for second, _, _ in picks] == pytest.approx(found.seconds.tolist(), abs=0.001)
     for (second, left, top), score in zip(picks, found.scores.total[found.chosen], strict=True):
@@ -326,21 +328,55 @@ def test_the_curve_has_its_picks_where_their_seconds_are(minute: Path) -> None:
     assert drawn.count('src="frame.jpg"') == len(found.frames) and "<b>”" not in drawn
 
 
+def test_with_no_text_a_frame_shows_the_share_of_the_video_it_stands_for(minute: Path) -> None:
+    found = KeyframeLLM(Listener(), Colours()).select(minute, max_frames=3)
+    drawn = keyframes(found, "without a text", lambda image: "frame.jpg")
+    shares = re.findall(r"<b>stands for (\d+)%</b>", drawn)
+    assert [int(share) for share in shares] == [
+        round(100 * share) for share in found.scores.total[found.chosen]
+    ]
+    stems = re.search(r'kf-stems" d="([^"]+)"', drawn)
+    assert stems is not None and stems[1].count("M") == len(found.frames)
+    assert "share of the video" in drawn and "score" not in drawn.lower()
+
+
+def test_a_published_method_takes_no_weights_and_its_scores_have_their_own_name(
+    talk: SimpleNamespace,
+) -> None:
+    chosen = Settings("Listener", "Colours", method="top-k", semantic=0, drop=0)
+    assert "weights" not in chosen.options()
+    talk.session.watch(chosen)
+    talk.session.ask(DEMO_QUESTION, chosen)
+    assert talk.session.turns[0].selection.method == "top-k"
+    assert "similarity" in render.keyframes(talk.session)
+
+
+def test_the_warning_about_the_embedded_models_is_the_librarys_own(flags: Path, tmp_path: Path) -> None:
+    session, settings = Session(Models(["cartoon"])), Settings("cartoon", "cartoon")
+    assert session.models.encoder_names == ["cartoon"]
+    session.open(flags)
+    session.ask("What is it?", settings)
+    assert session.warnings == (OUTSIDE_WORLD,) and "kf-warning" in render.notice(session)
+    session.open(demo_video("one_walk.mp4"))
+    session.ask("What does the man in green do?", settings)
+    assert session.warnings == ()
+
+
 def test_what_somebody_brought_is_theirs_alone_and_goes_with_them(tmp_path: Path) -> None:
-    visitors = Visitors(Models([Listener()], [Colours()]), tmp_path)
+    sessions = Sessions(Models([Listener()], [Colours()]), tmp_path)
     upload = tmp_path / "upload" / "v.mp4"
     upload.parent.mkdir()
     upload.write_bytes(demo_video("one_walk.mp4").read_bytes())
-    ann, bob = visitors.bring("ann", upload), visitors.bring("bob", upload)
-    assert ann != bob and visitors.session("ann") is not visitors.session("bob")
-    visitors.leave("ann")
+    ann, bob = sessions.take("ann", upload), sessions.take("bob", upload)
+    assert ann != bob and sessions.session("ann") is not sessions.session("bob")
+    sessions.end("ann")
     assert not ann.exists() and upload.exists() and bob.exists()
-    visitors.leave("bob")
+    sessions.end("bob")
     assert not upload.exists() and not bob.exists()
 
 
 def test_two_people_asking_at_once_are_answered_as_if_alone(checkpoint: Any) -> None:
-    model = SharedModel(str(checkpoint("qwen2_5_vl")))
+    model = SharedVLM(str(checkpoint("qwen2_5_vl")))
     rng = np.random.default_rng(0)
     asked = [
         conversation(Frames(rng.integers(0, 255, (n, 56, 84, 3), np.uint8), np.arange(n) * 1.0), [], text)
@@ -363,11 +399,18 @@ def test_two_people_asking_at_once_are_answered_as_if_alone(checkpoint: Any) -> 
 def test_the_command_refuses_a_password_without_a_name() -> None:
     from keyframe_llm.demos.chat import run
 
-    asked = argparse.Namespace(
-        model=None, encoder=None, host="127.0.0.1", port=None, share=False, auth=["ann"]
+    args = argparse.Namespace(
+        model=None,
+        encoder=None,
+        device=None,
+        prompts=None,
+        host="127.0.0.1",
+        port=None,
+        share=False,
+        auth=["ann"],
     )
     with pytest.raises(OptionsError, match="NAME:PASSWORD"):
-        run(asked)
+        run(args)
 
 
 # The endpoints, through the client people use ------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from keyframe_llm.cli import flags
+
 __all__ = ["add", "run"]
 
 _SUMMARY = (
@@ -20,6 +22,8 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--encoder", action="append", metavar="NAME", help="encoder (default: fits the model)"
     )
+    flags.add_device(command)
+    flags.add_prompts(command)
     command.add_argument("--host", default="127.0.0.1", help="address to bind to (default: %(default)s)")
     command.add_argument("--port", type=int, metavar="N", help="port (default: the first free one from 7860)")
     command.add_argument(

@@ -9,37 +9,33 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from keyframe_llm.demos import views
-from keyframe_llm.demos.session import Session, Settings, Turn
 from numpy.typing import NDArray
 
-from keyframe_llm.data import Selection
+from keyframe_llm.data import STAGES
+from keyframe_llm.demos import views
+from keyframe_llm.demos.session import Session, Turn
+from keyframe_llm.jpeg import encode_jpeg
+from keyframe_llm.selection import Selection
 
-__all__ = ["classified", "messages", "moments", "notice", "player", "session_address", "status"]
+__all__ = ["classified", "keyframes", "messages", "notice", "player", "session_address", "status"]
 
-_WAITING = {
-    "start": "Starting …",
-    "decode": "Looking through the video …",
-    "propose": "Proposing frames …",
-    "embed": "Looking for the moments …",
-    "caption": "Writing the caption …",
-    "answer": "Thinking …",
-}
+_THUMBNAIL = (416, 416)
+"""Pixels; twice the size on the page, for dense screens."""
 
 
 def messages(session: Session) -> list[dict[str, Any]]:
-    """Return the conversation for `gr.Chatbot`: question, key frames, answer, and what was saved."""
+    """Return the conversation for `gr.Chatbot`: question, key frames, answer, and its cost."""
     return [message for turn in session.turns for message in _turn(turn, session)]
 
 
 def _turn(turn: Turn, session: Session) -> list[dict[str, Any]]:
-    said: list[dict[str, Any]] = [{"role": "user", "content": turn.question}]
+    parts: list[dict[str, Any]] = [{"role": "user", "content": turn.question}]
     if turn.selection is not None:
-        said.append(_frames(turn, turn.selection, session))
-    said += [{"role": "assistant", "content": text} for text in _texts(turn, session)]
+        parts.append(_frames(turn, turn.selection, session))
+    parts += [{"role": "assistant", "content": text} for text in _texts(turn, session)]
     if turn.state in ("done", "stopped") and turn.selection is not None:
-        said.append(_facts(turn, turn.selection))
-    return said
+        parts.append(_facts(turn, turn.selection))
+    return parts
 
 
 def _frames(turn: Turn, selection: Selection, session: Session) -> dict[str, Any]:
@@ -54,33 +50,35 @@ def _texts(turn: Turn, session: Session) -> list[str]:
     if turn.state == "failed":
         return [f"**That did not work:** {_without_path(turn.trouble, session.video)}"]
     if not turn.answer or turn.selection is None:
-        return ["*stopped before a word was said*"] if turn.state == "stopped" else [_waiting(session)]
+        return ["*stopped before the first word*"] if turn.state == "stopped" else [_waiting(session)]
     texts = [views.linked_times(turn.answer, turn.selection.frames)]
     if turn.state == "stopped":
         texts[0] += " *— stopped*"
     if turn.uniform is not None and turn.state == "done":
-        said = views.linked_times(turn.uniform_answer, turn.uniform) or "…"
-        texts.append(f"*Shown the uniform frames instead, the model says:* {said}")
+        uniform_answer = views.linked_times(turn.uniform_answer, turn.uniform) or "…"
+        texts.append(f"*Shown the uniform frames instead, the model says:* {uniform_answer}")
     return texts
 
 
 def _waiting(session: Session) -> str:
-    return "*Stopping …*" if session.stopping else f"*{_WAITING.get(session.stage, 'Choosing the frames …')}*"
+    if session.stopping:
+        return "*Stopping …*"
+    return f"*{views.sentence(STAGES.get(session.stage, STAGES['score']))} …*"
 
 
 def _facts(turn: Turn, selection: Selection) -> dict[str, Any]:
     """What the answer cost and saved, in one line under it."""
     if "facts" not in turn.drawn:
-        count, (_, visual) = len(selection.frames), turn.tokens
+        count, visual = len(selection.frames), turn.tokens[1] if turn.tokens else 0
         plural = "frame" if count == 1 else "frames"
-        facts = [f"rests on {count} {plural} of {selection.sampled_frames} looked at"]
+        facts = [f"rests on {count} {plural} of {selection.sampled_frames} sampled"]
         if visual:
             facts.append(f"{visual:,} image tokens, not the {visual * 8 // count:,} of 8 uniform frames")
         chosen = selection.timings["total"] - selection.timings["caption"]
         ended = "stopped" if turn.state == "stopped" else "answered"
         facts.append(f"chosen in {chosen:.1f} s, {ended} in {turn.answer_seconds:.1f} s")
         if turn.saved_seconds >= 0.1:
-            facts.append(f"{turn.saved_seconds:.1f} s saved: nothing was looked at twice")
+            facts.append(f"{turn.saved_seconds:.1f} s saved: the video was not read again")
         turn.drawn["facts"] = _html(f'<p class="kf-facts">{escape(" · ".join(facts))}</p>')
     message: dict[str, Any] = turn.drawn["facts"]
     return message
@@ -94,50 +92,50 @@ def status(session: Session) -> str:
     if found is None:
         return ""
     total = (found.video.duration_seconds or 0) * (found.video.average_fps or 0)
-    told = [f"{len(found.frames)} key frames out of {total:,.0f}" if total else f"{len(found.frames)} frames"]
-    told.append(f"{found.sampled_frames} looked at, {len(found.proposals)} proposed")
+    facts = [
+        f"{len(found.frames)} key frames out of {total:,.0f}" if total else f"{len(found.frames)} frames"
+    ]
+    facts.append(f"{found.sampled_frames} sampled, {len(found.proposals)} proposed")
     share = found.frame_reduction()["versus_uniform8"]
     if share and share > 0:
-        told.append(f"{share:.0%} fewer than 8 uniform frames")
-    if session.first_look:
-        told.append(f"first look {session.first_look:.1f} s, kept for every question")
-    return str(views.spent(session.spent, told))
+        facts.append(f"{share:.0%} fewer than 8 uniform frames")
+    if session.indexing_seconds:
+        facts.append(f"indexed in {session.indexing_seconds:.1f} s, kept for every question")
+    return str(views.spent(session.spent, facts))
 
 
-def moments(session: Session) -> str:
-    """Draw what matters: for the question in view, or for the video as a whole."""
+def keyframes(session: Session) -> str:
+    """Draw the key frames and curves: of the question in view, or of the video as a whole."""
     turn, found = session.in_view, session.overview
     if turn is not None and turn.selection is not None:
         about, found, uniform, drawn = f"for “{turn.question}”", turn.selection, turn.uniform, turn.drawn
     elif found is not None:
-        about = "by the caption" if found.caption else "by their looks"
+        about = "by the caption" if found.caption else "without a text"
         uniform, drawn = session.overview_uniform, session.overview_drawn
     else:
         return ""
-    if "moments" not in drawn:
-        drawn["moments"] = views.moments(found, about, session_address(session), uniform)
-    return str(drawn["moments"])
+    if "keyframes" not in drawn:
+        drawn["keyframes"] = views.keyframes(found, about, session_address(session), uniform)
+    return str(drawn["keyframes"])
 
 
 def classified(session: Session) -> str:
     """Draw how likely each label is, and the frames it was judged by."""
     found = session.classified
     if session.stage:
-        return str(views.stages(session.stage, session.share, last="Judge"))
+        return str(views.stages(session.stage, session.share, last="classify"))
     if found is None:
         return ""
-    scores = views.frame_scores(found.selection)
-    frames = views.strip(found.selection.frames, session_address(session), scores)
+    frames = views.rows(found.selection, session_address(session))
     return f"{views.bars(found.probabilities)}<h4>Judged by these frames</h4>{frames}"
 
 
-def notice(session: Session, settings: Settings) -> str:
-    """Say in plain words what went wrong and what a person should know."""
+def notice(session: Session) -> str:
+    """What went wrong in the last job, and the library's warnings."""
     trouble = [_without_path(session.trouble, session.video)] if session.trouble else []
     rows = [f'<p class="kf-trouble" role="alert">{escape(text)}</p>' for text in trouble]
     rows += [
-        f'<p class="kf-warning">{escape(_without_path(text, session.video))}</p>'
-        for text in session.warnings(settings)
+        f'<p class="kf-warning">{escape(_without_path(text, session.video))}</p>' for text in session.warnings
     ]
     return "".join(rows)
 
@@ -159,11 +157,11 @@ def session_address(session: Session) -> views.Address:
     def address(image: NDArray[np.uint8]) -> str:
         if session.video is None:
             return ""
-        data = views.jpeg(image)
+        data = encode_jpeg(image, quality=82, max_size=_THUMBNAIL)
         path = session.video.with_name(hashlib.sha256(data).hexdigest()[:20] + ".jpg")
         try:
             path.write_bytes(data)
-        except FileNotFoundError:  # the video was put away meanwhile, and what is drawn is not looked at
+        except FileNotFoundError:  # the video was put away meanwhile, and nobody sees what is drawn
             return ""
         return f"gradio_api/file={quote(str(path))}"
 

@@ -1,7 +1,7 @@
-"""One job at a time in a thread of its own, told how far it is and stopped when it is no longer wanted.
+"""One job at a time in a thread of its own, which reports its progress and can be stopped.
 
-The page draws from the state a job leaves behind, never from the job itself, so that stopping, closing the
-page or a slow network never leaves a model busy.
+The page is drawn from the state that a job leaves behind, never from the job itself: a page that is closed or
+slow leaves no model busy.
 """
 
 from __future__ import annotations
@@ -10,25 +10,34 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, Queue
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Thread, local
 
 from keyframe_llm.errors import KeyframeError, OptionsError
 
-__all__ = ["Stopped", "Worker", "relay"]
+__all__ = ["Stopped", "Worker", "checkpoint", "relay"]
 
 _PAUSE_SECONDS = 0.15
-"""Between two drawings, at least: words come faster than a page can draw them and still hear a click."""
+"""Between two drawings, at least: words come faster than a page can draw them and still react to a click."""
+_current = local()
 
 
 class Stopped(KeyframeError):
-    """Nobody waits any more for what is being worked on."""
+    """The job was stopped."""
+
+
+def checkpoint() -> None:
+    """Raise `Stopped` in the thread of a job that was stopped; do nothing in other threads."""
+    worker = getattr(_current, "worker", None)
+    if worker is not None and worker.stopping:
+        raise Stopped("stopped")
 
 
 class Worker:
-    """Does one job at a time. `stage` is what it is at, empty when idle; `share` how much of that is done."""
+    """Does one job at a time."""
 
     def __init__(self) -> None:
         self.stage, self.share = "", 0.0
+        """The stage of the job, empty when there is none, and how much of that stage is done, 0–1."""
         self.trouble = ""
         """What went wrong in the last job, in words for people."""
         self._stop, self._lock = Event(), Lock()
@@ -46,7 +55,7 @@ class Worker:
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
-        """Stop what is being worked on, and let nothing begin while inside."""
+        """Stop the job, and let none begin inside the block."""
         self.stop()
         with self._lock:
             self._stop.clear()
@@ -56,15 +65,15 @@ class Worker:
     def work(self, job: Callable[[], None]) -> Iterator[None]:
         """Do the job in a thread; yield whenever there is something new to draw, and at the end.
 
-        A `KeyframeError` of the job becomes `trouble`. Raises `OptionsError` where another one is going on.
+        A `KeyframeError` of the job becomes `trouble`. Raises `OptionsError` where another job is not done.
         """
         if not self._lock.acquire(blocking=False):
-            raise OptionsError("something is still being worked on; wait for it, or stop the answer first")
+            raise OptionsError("another task is not done; wait for it, or stop the answer first")
         self._stop.clear()
         self.trouble, self.stage, self.share = "", "start", 0.0
 
         def run(changed: Callable[[], None]) -> None:
-            self._changed = changed
+            self._changed, _current.worker = changed, self
             try:
                 job()
             except Stopped:
@@ -92,25 +101,25 @@ class Worker:
 def relay(run: Callable[[Callable[[], None]], None]) -> Iterator[None]:
     """Run `run(changed)` in a thread of its own; yield after changes, several at once, and at its end.
 
-    What `run` raises is raised here. The thread ends by itself, whether or not anybody still listens.
+    What `run` raises is raised here. The thread goes on where the iterator is dropped.
     """
-    news, failures = Queue[bool](), list[BaseException]()
+    changes, failures = Queue[bool](), list[BaseException]()
 
     def work() -> None:
         try:
-            run(lambda: news.put(True))
+            run(lambda: changes.put(True))
         except BaseException as error:
             failures.append(error)
         finally:
-            news.put(False)
+            changes.put(False)
 
     Thread(target=work, name="keyframe-llm-chat", daemon=True).start()
     going = True
     while going:
-        going = news.get()
+        going = changes.get()
         try:
             while going:
-                going = news.get_nowait()
+                going = changes.get_nowait()
         except Empty:
             pass
         began = time.perf_counter()
@@ -122,4 +131,4 @@ def relay(run: Callable[[Callable[[], None]], None]) -> Iterator[None]:
 
 
 def _nothing() -> None:
-    """Nobody watches."""
+    """Report to nobody."""
