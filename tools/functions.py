@@ -42,6 +42,8 @@ from keyframe_llm.tools.results import (
     ContactSheet,
     Description,
     Keyframes,
+    SavedClips,
+    SavedFrames,
     ShownFrames,
     VideoAnswer,
     VideoDetails,
@@ -62,6 +64,7 @@ _TOOLS = (
     "ask_video",
     "classify_video",
 )
+_SAVING_TOOLS = ("save_frames", "save_clip")
 _OF_DEFAULT = {*_TOOLS, "openai_tools", "anthropic_tools", "call_tool"}
 
 
@@ -71,7 +74,8 @@ class Toolbox(ToolCaller):
     @cached_property
     def tools(self) -> dict[str, Callable[..., Any]]:
         """The tools by name."""
-        return {name: getattr(self, name) for name in _TOOLS}
+        saving = () if self.save_folder is None else _SAVING_TOOLS
+        return {name: getattr(self, name) for name in (*_TOOLS, *saving)}
 
     def note(self, name: str) -> str:
         """See `ToolCaller.note`."""
@@ -162,8 +166,7 @@ class Toolbox(ToolCaller):
         or a box. Returns a picture of each frame, in time order. Costs no model and reads little of the
         video.
         """
-        times = [parse_time(second) for second in parse_list(seconds)]
-        self.check_budget(len(times))
+        times = self._times(seconds)
         return self.run(video, lambda opened: opened.shown_frames(times, detail, box))
 
     def describe_video(
@@ -283,6 +286,29 @@ class Toolbox(ToolCaller):
             return {**result, "label": found.label, "probabilities": probabilities, "model": self.model}
 
         return self.run(video, work)
+
+    def save_frames(self, video: Video, seconds: FrameSeconds, box: Box = None) -> SavedFrames:
+        """Save the frames of a video at given seconds as JPEG files that the user keeps.
+
+        Use this only where the user wants pictures to keep. Returns the paths of the files; tell them. Costs
+        no model and reads little of the video.
+        """
+        times = self._times(seconds)
+        return self.run(video, lambda opened: opened.saved_frames(times, box))
+
+    def save_clip(self, video: Video, start_seconds: Start = None, end_seconds: Stop = None) -> SavedClips:
+        """Save a part of a video as a file that the user keeps, with its sound.
+
+        Use this only where the user wants a clip to keep. Returns the path of the file; tell it. The clip
+        begins at the last key frame before start_seconds, often one or two seconds early. Costs no model.
+        """
+        return self.run(video, lambda opened: opened.saved_clip(start_seconds, end_seconds))
+
+    def _times(self, seconds: Sequence[float]) -> list[float]:
+        """The seconds of frames that are asked for; raises `ToolError` on too many."""
+        times = [parse_time(second) for second in parse_list(seconds)]
+        self.check_budget(len(times))
+        return times
 
 
 def _window(start: float | None, end: float | None, exclude: Sequence[float] | None) -> dict[str, Any]:

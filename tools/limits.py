@@ -48,6 +48,9 @@ class Limits:
     download_seconds: float = 60.0
     """The longest a download may take."""
 
+    max_saved_bytes: int = 1 << 30
+    """The most that may be saved into the folder for it, by all calls together."""
+
     def __post_init__(self) -> None:
         for field in fields(self):
             value, whole = getattr(self, field.name), isinstance(field.default, int)

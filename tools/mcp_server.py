@@ -36,6 +36,8 @@ _TITLES = {
     "select_keyframes": "Find the frames that matter",
     "ask_video": "Ask about a video",
     "classify_video": "Choose what a video shows",
+    "save_frames": "Save frames as files",
+    "save_clip": "Save a part of a video as a file",
 }
 
 _WHOLE, _LEAST_STEP = 100.0, 0.01
@@ -125,9 +127,9 @@ def _tools(toolbox: Toolbox) -> list[types.Tool]:
             input_schema=schema.parameters,
             output_schema=schema.returns,
             annotations=types.ToolAnnotations(
-                read_only_hint=True,
+                read_only_hint=not schema.name.startswith("save_"),
                 destructive_hint=False,
-                idempotent_hint=True,
+                idempotent_hint=not schema.name.startswith("save_"),
                 open_world_hint=bool(toolbox.url_hosts),
             ),
         )

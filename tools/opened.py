@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from keyframe_llm.data import Frames, VideoInfo
+from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.pipeline import KeyframeLLM
 from keyframe_llm.selection import Selection
 from keyframe_llm.tools.arguments import Detail
@@ -19,9 +20,21 @@ from keyframe_llm.tools.frames import (
     picture_side,
     sheet_side,
 )
+from keyframe_llm.tools.jobs import Job
 from keyframe_llm.tools.limits import ToolError
-from keyframe_llm.tools.results import ContactSheet, Keyframes, ShownFrame, ShownFrames, VideoFacts
+from keyframe_llm.tools.results import (
+    ContactSheet,
+    Keyframes,
+    SavedClip,
+    SavedClips,
+    SavedFrame,
+    SavedFrames,
+    ShownFrame,
+    ShownFrames,
+    VideoFacts,
+)
 from keyframe_llm.tools.sandbox import AllowedFile
+from keyframe_llm.tools.saving import cut_clip
 from keyframe_llm.tools.times import format_time
 from keyframe_llm.video import open_video
 
@@ -30,12 +43,14 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenedVideo"]
 
+_SAVED_QUALITY = 95
+
 
 class OpenedVideo:
     """A video that may be read, a `KeyframeLLM` to read it with, and how its results are written."""
 
-    def __init__(self, runtime: ToolRuntime, llm: KeyframeLLM, file: AllowedFile) -> None:
-        self._runtime, self.llm, self.file = runtime, llm, file
+    def __init__(self, runtime: ToolRuntime, llm: KeyframeLLM, file: AllowedFile, job: Job) -> None:
+        self._runtime, self.llm, self.file, self._job = runtime, llm, file, job
         self.path = str(file.path)
 
     def stated(self) -> VideoInfo:
@@ -81,6 +96,46 @@ class OpenedVideo:
             "seconds": [round(float(second), 3) for second in frames.seconds],
             "warnings": self.public_texts(warnings),
         }
+
+    def saved_frames(self, seconds: Sequence[float], box: Sequence[float] | None) -> SavedFrames:
+        """Save the frames on screen at some times, or a part of them, in full size."""
+        folder = self._runtime.allowed_folder()
+        info, frames, warnings = self._decoded(sorted(set(seconds)))
+        files: list[SavedFrame] = []
+        with self._runtime.new_folder() as private:
+            for image, second in zip(frames.images, frames.seconds, strict=True):
+                jpeg = private / "frame.jpg"
+                jpeg.write_bytes(encode_jpeg(cropped(image, box), quality=_SAVED_QUALITY))
+                path = folder.save(jpeg, self.file.name, _file_time(float(second)))
+                files.append(
+                    {
+                        "path": str(path),
+                        "size_bytes": path.stat().st_size,
+                        "seconds": round(float(second), 3),
+                        "time": format_time(float(second)),
+                    }
+                )
+        return {"video": self.facts(info), "files": files, "warnings": self.public_texts(warnings)}
+
+    def saved_clip(self, start: float | None, end: float | None) -> SavedClips:
+        """Save a part of the video as it is, without decoding it."""
+        folder = self._runtime.allowed_folder()
+        first, last = self._window(start, end)
+
+        def check(copied: int) -> None:
+            self._job.check()
+            folder.room_for(copied)
+
+        with self._runtime.new_folder() as private:
+            clip, begin = cut_clip(self.path, private / "clip", first, last, check)
+            path = folder.save(clip, self.file.name, f"{_file_time(begin)}-{_file_time(last)}")
+        file: SavedClip = {
+            "path": str(path),
+            "size_bytes": path.stat().st_size,
+            "start_seconds": round(begin, 3),
+            "end_seconds": round(last, 3),
+        }
+        return {"video": self.facts(self.stated()), "files": [file], "warnings": []}
 
     def _decoded(
         self, seconds: Sequence[float], short_side: int | None = None
@@ -141,3 +196,9 @@ class OpenedVideo:
             ],
             "warnings": self.public_texts(selection.warnings),
         }
+
+
+def _file_time(seconds: float) -> str:
+    """A time for the name of a file: `1h02m03.5s`."""
+    *rest, last = format_time(seconds).split(":")
+    return "".join(part + unit for part, unit in zip(rest, "hm"[-len(rest) :], strict=True)) + last + "s"

@@ -15,6 +15,10 @@ __all__ = [
     "Keyframe",
     "Keyframes",
     "ListedVideo",
+    "SavedClip",
+    "SavedClips",
+    "SavedFrame",
+    "SavedFrames",
     "ShownFrame",
     "ShownFrames",
     "Track",
@@ -149,6 +153,42 @@ class ShownFrames(TypedDict):
 
     video: VideoFacts
     frames: list[ShownFrame]
+    warnings: list[str]
+
+
+class SavedFrame(TypedDict):
+    """A frame that was saved."""
+
+    path: Annotated[str, Field(description="Where the file is; tell the user.")]
+    size_bytes: int
+    seconds: float
+    time: str
+
+
+class SavedFrames(TypedDict):
+    """Frames that were saved as JPEG files."""
+
+    video: VideoFacts
+    files: list[SavedFrame]
+    warnings: list[str]
+
+
+class SavedClip(TypedDict):
+    """A clip that was saved."""
+
+    path: Annotated[str, Field(description="Where the file is; tell the user.")]
+    size_bytes: int
+    start_seconds: Annotated[
+        float, Field(description="Where it begins: at the last key frame before the start asked for.")
+    ]
+    end_seconds: float
+
+
+class SavedClips(TypedDict):
+    """Clips that were saved."""
+
+    video: VideoFacts
+    files: list[SavedClip]
     warnings: list[str]
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from queue import LifoQueue
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,6 +36,7 @@ from keyframe_llm.tools.open_files import OpenFiles
 from keyframe_llm.tools.opened import OpenedVideo
 from keyframe_llm.tools.pictures import FolderPictures, Pictures
 from keyframe_llm.tools.sandbox import AllowedFile, Roots, is_file_url
+from keyframe_llm.tools.saving import SaveFolder
 from keyframe_llm.tools.temporary import private_folder
 from keyframe_llm.tools.text import printable
 from keyframe_llm.tools.urls import fetched
@@ -61,6 +63,7 @@ class ToolRuntime:
         url_hosts: Sequence[str] = (),
         limits: Limits | None = None,
         pictures: Pictures | None = None,
+        save_folder: str | os.PathLike[str] | None = None,
         device: str | None = None,
         **model_options: Any,
     ) -> None:
@@ -69,6 +72,7 @@ class ToolRuntime:
         `roots` are the folders whose files may be opened, the current one by default; `url_hosts` the hosts,
         `name` or `name:port`, that videos may be fetched from, by default none. `pictures` keeps the key
         frames that results refer to; the default is a private folder that is deleted when Python ends.
+        `save_folder` is where frames and clips may be saved for the user to keep; by default nowhere.
         """
         encoder = encoder if encoder is not None else default_encoder(model)
         self.model, self.encoder = _public_name(model), _public_name(encoder)
@@ -79,6 +83,7 @@ class ToolRuntime:
         self.roots = Roots(roots)
         self._temporary = private_folder(self)
         self.open_files = OpenFiles(self._temporary)
+        self.save_folder = None if save_folder is None else SaveFolder(save_folder, self.limits)
         vlm = SharedVLM(model, device=device, checkpoint=check_current_job, **model_options)
         shared_encoder = SharedEncoder(encoder, device=device, checkpoint=check_current_job)
         options = SelectOptions(max_picture_pixels=self.limits.max_pixels)
@@ -123,6 +128,18 @@ class ToolRuntime:
             picture = picture.resize(size, Image.Resampling.LANCZOS)
         return self.pictures.save(encode_jpeg(picture, quality=_JPEG_QUALITY))
 
+    def allowed_folder(self) -> SaveFolder:
+        """The folder for what is saved; raises `ToolError` where there is none."""
+        if self.save_folder is None:
+            raise ToolError("nothing can be saved here; tell the user to allow a folder for it")
+        return self.save_folder
+
+    @contextmanager
+    def new_folder(self) -> Iterator[Path]:
+        """A private folder that is deleted when the block ends."""
+        with TemporaryDirectory(dir=self._temporary, ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+
     def public_text(self, text: str, file: AllowedFile) -> str:
         """The text, printable, with the file's path replaced by its public name."""
         return printable(self.roots.relative_text(text.replace(str(file.path), file.name)), _LONGEST_TEXT)
@@ -142,7 +159,7 @@ class ToolRuntime:
         def on_video(job: Job) -> T:
             with self._open(video, job) as file, self._public_errors(file), self._taken_llm() as llm:
                 check_header(file.path, self.limits, job.check)
-                return work(OpenedVideo(self, llm, file))
+                return work(OpenedVideo(self, llm, file, job))
 
         return self.run_job(on_video)
 

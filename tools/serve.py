@@ -60,6 +60,7 @@ def _toolbox(args: argparse.Namespace) -> Toolbox:
         url_hosts=args.url_host or (),
         limits=Limits(**limits),
         pictures=MemoryPictures(),
+        save_folder=getattr(args, "save_folder", None),
         device=args.device,
     )
 
