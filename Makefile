@@ -27,7 +27,7 @@ tree: $(VENV)/.installed-dev  ## the package as users import it, and the trainin
 	cp -r keyframe_llm/cartoon/train build/tree/keyframe_llm/cartoon/
 
 tests: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 install: $(VENV)/.installed-dev
 

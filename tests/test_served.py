@@ -168,8 +168,8 @@ def test_every_block_of_the_document_runs(
         assert "60 frames, 21600 visual tokens" in said and "768 frames, 105984 visual tokens" in said
     if "Counting" in block:
         first, second = said.splitlines()
-        assert first.startswith("looked at the video: True; ") and not first.endswith("; 0 pictures, 1 text")
-        assert second == "looked at the video: False; 0 pictures, 1 text"
+        assert first.startswith("decoded the video: True; ") and not first.endswith("; 0 pictures, 1 text")
+        assert second == "decoded the video: False; 0 pictures, 1 text"
     if "rewrite_messages" in block:
         assert "video" not in said and "image_url" in said
     names.clear()
