@@ -9,6 +9,7 @@ Every message is one line: what was wrong, with which value, and what to do. The
 exits with status 2.
 """
 
+import errno
 import math
 from numbers import Integral, Real
 from os import PathLike, fspath
@@ -24,6 +25,9 @@ __all__ = [
     "shortened",
     "user_path",
 ]
+
+
+_IMPOSSIBLE_NAMES = (errno.ENAMETOOLONG, errno.EINVAL)
 
 
 class KeyframeError(Exception):
@@ -72,10 +76,23 @@ def shortened(value: object, letters: int = 80) -> str:
 
 
 def user_path(name: str, value: str | PathLike[str]) -> Path:
-    """The path with a leading `~` expanded; raises `OptionsError` where that user or home is not known."""
+    """The path with a leading `~` expanded.
+
+    Raises `OptionsError` where that user or home is not known, or where no file can have such a name.
+    """
     try:
-        return Path(value).expanduser()
+        path = Path(value).expanduser()
+        path.stat()
+    except ValueError as error:  # a null character
+        raise OptionsError(f"{name} is {shortened(fspath(value))} ({error}); give another name") from error
+    except OSError as error:
+        if error.errno in _IMPOSSIBLE_NAMES:
+            raise OptionsError(
+                f"{name} is {shortened(fspath(value))} ({error.strerror}); give another name"
+            ) from error
+        return path  # it is missing, or closed to this user: whoever opens it says so
     except RuntimeError as error:
         raise OptionsError(
             f"{name} is {shortened(fspath(value))}, and that home folder is not known; give a full path"
         ) from error
+    return path

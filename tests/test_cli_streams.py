@@ -119,6 +119,16 @@ def test_a_file_name_that_is_not_unicode_is_read_and_printed(
     assert "caf\\udce9.mp4.none" in capsys.readouterr().err
 
 
+def test_a_folder_whose_name_is_not_unicode_is_written_to(
+    latin_name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = latin_name.replace(".mp4", "_out")
+    assert main(["select", latin_name, "--out", folder, "--quiet"]) == 0
+    saved = json.loads((Path(folder) / "selection.json").read_text(encoding="utf-8"))
+    assert saved["video"]["path"] == latin_name
+    assert capsys.readouterr().err.startswith("written to ")
+
+
 def test_a_library_that_breaks_costs_one_line_and_status_1(tmp_path: Path) -> None:
     (tmp_path / "av.py").write_text("1 / 0")
     done = shell(f"{SELECT} --quiet", PYTHONPATH=str(tmp_path))

@@ -39,6 +39,14 @@ def test_the_public_names_are_pinned() -> None:
     ]
 
 
+def test_the_walk_through_the_code_names_the_whole_top_level() -> None:
+    walk = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## A walk")[1].split("\n## ")[0]
+    rows = [line.split("|")[1] for line in walk.splitlines() if line.startswith("| `")]
+    named = [name.rstrip("/") for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    there = {path.name for path in (ROOT / "keyframe_llm").iterdir()} - {"py.typed", "__pycache__"}
+    assert len(named) == len(set(named)) and set(named) == there
+
+
 def test_every_module_says_what_it_offers() -> None:
     for path in (ROOT / "keyframe_llm").rglob("*.py"):
         text = path.read_text(encoding="utf-8")

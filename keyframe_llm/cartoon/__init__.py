@@ -54,7 +54,7 @@ def world_warnings(path: str, *models: object) -> tuple[str, ...]:
 def is_embedded(model: object) -> bool:
     """Whether a model, by its name or as an object with a `name`, is one of the two embedded ones."""
     name = model if isinstance(model, (str, PathLike)) else getattr(model, "name", None)
-    if not isinstance(name, (str, PathLike)):
+    if not isinstance(name, (str, PathLike)) or "://" in str(name):
         return False
     folders = (encoder_path().resolve(), vlm_path().resolve())
     return name == "cartoon" or user_path("model", name).resolve() in folders

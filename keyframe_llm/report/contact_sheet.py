@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from keyframe_llm.report.style import GREY, INK, PAPER, PARTS, PICK, font, title_lines
+from keyframe_llm.report.style import GREY, INK, PAPER, PARTS, PICK, drawable, font, title_lines
 
 if TYPE_CHECKING:
     from keyframe_llm.selection import Selection
@@ -81,7 +81,7 @@ def _facts(selection: Selection) -> str:
     text = selection.question or selection.caption
     how = {"given": "", "generated": "caption generated", "none": "" if text else "chosen by appearance"}
     parts = [
-        Path(selection.video.path).name if text else "",
+        drawable(Path(selection.video.path).name) if text else "",
         "" if duration is None else f"{duration:.1f} s",
         f"{len(selection.frames)} of {selection.sampled_frames} frames looked at",
         f"{len(selection.proposals)} proposed",

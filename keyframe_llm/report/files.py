@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from keyframe_llm.errors import OptionsError, shortened
+from keyframe_llm.errors import OptionsError, shortened, user_path
 
 if TYPE_CHECKING:
     from keyframe_llm.selection import Selection
@@ -75,7 +75,7 @@ def save_selection(selection: Selection, folder: str | Path) -> dict[str, Path]:
     from keyframe_llm.report.contact_sheet import contact_sheet
     from keyframe_llm.report.score_plot import score_plot
 
-    target = Path(folder)
+    target = user_path("the folder", folder)
     images = [f"{i + 1:02d}_{second:.2f}s.jpg" for i, second in enumerate(selection.seconds)]
     _refuse_to_overwrite(target, ["selection.json", "contact_sheet.png", "scores.png", *images])
     result = selection_dict(selection)

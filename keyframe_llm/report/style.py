@@ -11,7 +11,7 @@ from PIL import ImageFont
 if TYPE_CHECKING:
     from keyframe_llm.selection import Selection
 
-__all__ = ["GREY", "INK", "PAPER", "PARTS", "PICK", "font", "title_lines"]
+__all__ = ["GREY", "INK", "PAPER", "PARTS", "PICK", "drawable", "font", "title_lines"]
 
 # Okabe and Ito's colours, told apart by every kind of colour vision; line styles say the same once more.
 INK, GREY, PAPER, PICK = "#1b1f24", "#6b7280", "#ffffff", "#d55e00"
@@ -21,9 +21,14 @@ _MOST_TITLE_LINES = 3
 
 def title_lines(selection: Selection, characters: int) -> list[str]:
     """The question or the caption in at most three lines; without either, the name of the video."""
-    text = selection.question or selection.caption or Path(selection.video.path).name
+    text = drawable(selection.question or selection.caption or Path(selection.video.path).name)
     wrap = textwrap.TextWrapper(characters, max_lines=_MOST_TITLE_LINES, placeholder=" …")
     return wrap.wrap(" ".join(text.split())) or ["(no text)"]
+
+
+def drawable(text: str) -> str:
+    """The text with what is no Unicode, such as the bytes of an old file name, in escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:

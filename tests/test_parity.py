@@ -1,0 +1,93 @@
+"""The same question gives the same frames, whichever way it is asked: Python, command line, tools."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keyframe_llm import KeyframeLLM, Selection, index_video, select_keyframes
+from keyframe_llm.cli import main
+from keyframe_llm.demos.videos import DEMO_QUESTION, demo_video
+
+VIDEO = demo_video()
+QUESTIONS = [DEMO_QUESTION, "Who is at the beach?"]
+
+
+@pytest.fixture(scope="module")
+def llm() -> KeyframeLLM:
+    return KeyframeLLM("cartoon", cache=False)
+
+
+def frames(found: Selection | dict[str, Any]) -> list[tuple[float, float]]:
+    """(seconds, score) of the key frames."""
+    keyframes = (found.to_dict() if isinstance(found, Selection) else found)["keyframes"]
+    return [(round(frame["seconds"], 2), round(frame["score"], 3)) for frame in keyframes]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    capsys.readouterr()
+    assert main([*arguments, "--json", "--quiet"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def by_tool(name: str, **arguments: Any) -> dict[str, Any]:
+    pytest.importorskip("pydantic", reason="pydantic is not installed (the `agents` extra)")
+    from keyframe_llm.tools import Toolbox
+
+    with Toolbox("cartoon", roots=[VIDEO.parent]) as tools:
+        return tools.call_tool(name, {"video": VIDEO.name, **arguments})
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_chooses_the_same_frames_everywhere(
+    question: str, llm: KeyframeLLM, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = frames(select_keyframes(VIDEO, question=question, encoder="cartoon"))
+    assert 1 <= len(wanted) <= 3
+    assert frames(llm.select(VIDEO, question=question)) == wanted
+    assert frames(index_video(VIDEO, encoder="cartoon").select(question=question)) == wanted
+    command = ("select", str(VIDEO), "--question", question, "--encoder", "cartoon")
+    assert frames(printed(capsys, *command)) == wanted
+    assert frames(by_tool("select_keyframes", query=question)) == wanted
+
+
+def test_a_question_has_the_same_answer_everywhere(
+    llm: KeyframeLLM, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = llm.ask(VIDEO, DEMO_QUESTION)
+    selection, pieces = llm.stream(VIDEO, DEMO_QUESTION)
+    assert ("".join(pieces).strip(), frames(selection)) == (wanted.text, frames(wanted.selection))
+    (many,) = llm.ask_many(VIDEO, [DEMO_QUESTION])
+    assert (many.text, frames(many.selection)) == (wanted.text, frames(wanted.selection))
+    by_command = printed(capsys, "ask", str(VIDEO), DEMO_QUESTION, "--model", "cartoon")
+    assert (by_command["answer"], frames(by_command)) == (wanted.text, frames(wanted.selection))
+    found = by_tool("ask_video", question=DEMO_QUESTION)
+    assert (found["answer"], frames(found)) == (wanted.text, frames(wanted.selection))
+
+
+@pytest.mark.parametrize("options", [{"max_frames": 1}, {"method": "paper"}, {"method": "aks"}, {"fps": 1.0}])
+def test_options_mean_the_same_in_python_and_on_the_command_line(
+    options: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    command = ("select", str(VIDEO), "--caption", "a man walks", "--encoder", "cartoon", *flags)
+    found = select_keyframes(VIDEO, caption="a man walks", encoder="cartoon", **options)
+    by_command = printed(capsys, *command)
+    assert frames(by_command) == frames(found)
+    assert by_command["method"] == found.method
+
+
+def test_without_a_text_the_same_frames_stand_for_the_video(capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = frames(select_keyframes(VIDEO))
+    assert frames(printed(capsys, "select", str(VIDEO))) == wanted
+    assert frames(by_tool("select_keyframes")) == wanted
+
+
+def test_what_is_saved_is_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    by_command = printed(capsys, "select", str(VIDEO), "--out", str(tmp_path / "out"))
+    saved = json.loads((tmp_path / "out" / "selection.json").read_text(encoding="utf-8"))
+    assert frames(saved) == frames(by_command) and saved["proposals"] == by_command["proposals"]
