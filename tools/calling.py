@@ -72,10 +72,16 @@ class ToolCaller(ToolRuntime):
         return answer_messages([self._answer(call) for call in tool_calls(calls, provider)], provider)
 
     def start(
-        self, name: str, arguments: Mapping[str, Any] | str, progress: Progress | None = None
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | str,
+        progress: Progress | None = None,
+        *,
+        client: str = "",
     ) -> tuple[Job, Future[dict[str, Any]]]:
         """Start a call that can be stopped; `progress` is called from another thread.
 
+        `client` is whose call it is: clients take turns.
         Raises `ToolError` on a name or arguments that do not fit, or where too many calls are waiting.
         """
         schema = self.schemas.get(name)
@@ -83,7 +89,7 @@ class ToolCaller(ToolRuntime):
             raise ToolError(f"there is no tool {name!r}; the tools are {', '.join(self.schemas)}")
         checked = schema.check(arguments)
         job = Job(self.limits.timeout_seconds, progress)
-        return job, self.submit(job, lambda: self.tools[name](**checked))
+        return job, self.submit(job, lambda: self.tools[name](**checked), client)
 
     def _answer(self, call: ToolCall) -> Answer:
         try:

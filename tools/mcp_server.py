@@ -164,7 +164,7 @@ async def _run(
         with suppress(RuntimeError):  # the loop has ended, and nobody listens
             loop.call_soon_threadsafe(steps.put_nowait, step)
 
-    job, future = toolbox.start(params.name, params.arguments or {}, _Steps(put))
+    job, future = toolbox.start(params.name, params.arguments or {}, _Steps(put), client=_client(context))
     future.add_done_callback(lambda _: put(None))
     try:
         with anyio.move_on_after(job.seconds_left):
@@ -177,6 +177,18 @@ async def _run(
     finally:
         job.stop()
         future.cancel()
+
+
+def _client(context: Context) -> str:
+    """Whose request it is: a session's; without one, that of a program of this name on that machine."""
+    request = context.request
+    if request is None:
+        return ""
+    params = context.session.client_params
+    name = params.client_info.name if params is not None else ""
+    host = request.client.host if request.client is not None else ""
+    session: str | None = request.headers.get("mcp-session-id")
+    return session or f"{host} {name}"
 
 
 class _Steps:

@@ -171,9 +171,9 @@ class ToolRuntime:
         job = Job(self.limits.timeout_seconds)
         return self.wait(job, self.submit(job, lambda: work(job)))
 
-    def submit(self, job: Job, work: Callable[[], T]) -> Future[T]:
-        """Run `work` when a thread is free; raises `ToolError` where too many calls are waiting."""
-        return self._pool.submit(job, work)
+    def submit(self, job: Job, work: Callable[[], T], client: str = "") -> Future[T]:
+        """Run `work` when it is the client's turn; raises `ToolError` where too many calls are waiting."""
+        return self._pool.submit(job, work, client)
 
     def wait(self, job: Job, future: Future[T]) -> T:
         """The result of a job; raises `ToolError` when its time is over."""
