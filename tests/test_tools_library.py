@@ -217,6 +217,7 @@ def test_tools_say_so_where_their_model_is_not_on_this_machine(tmp_path: Path) -
         "view_frames": False,
         "describe_video": True,
         "select_keyframes": True,
+        "find_in_videos": True,
         "ask_video": True,
         "classify_video": True,
     }

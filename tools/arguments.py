@@ -30,6 +30,8 @@ __all__ = [
     "Start",
     "Stop",
     "Video",
+    "Videos",
+    "WantedText",
 ]
 
 Video = Annotated[
@@ -39,6 +41,11 @@ Video = Annotated[
         max_length=4096,
         description="Path of the video file, as the user gave it; or its URL, where URLs are allowed.",
     ),
+]
+Videos = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=4096)]],
+    Field(min_length=1, max_length=20, description="Paths of the video files, as `list_videos` shows them."),
+    BeforeValidator(parse_list),
 ]
 Seconds = Annotated[float, Field(ge=0), BeforeValidator(parse_time)]
 Start = Annotated[
@@ -86,6 +93,10 @@ SheetFrames = Annotated[
 ]
 Question = Annotated[
     str, Field(min_length=1, max_length=2000, description="One question that pictures can answer.")
+]
+WantedText = Annotated[
+    str,
+    Field(min_length=1, max_length=2000, description="What to find, in a few plain words, or a question."),
 ]
 Labels = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=200)]],

@@ -55,5 +55,8 @@ def picture_names(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for frame in [*result.get("keyframes", []), *result.get("frames", [])]:
         if frame["image"] is not None:
             yield f"[{frame['seconds']:.1f}s]", frame["image"]
+    for match in result.get("matches", []):
+        if match["image"] is not None:
+            yield f"[{match['video']}, {match['time']}]", match["image"]
     if "image" in result:
         yield "[contact sheet]", result["image"]

@@ -12,7 +12,6 @@ from functools import cache, cached_property
 from typing import Any
 
 from keyframe_llm.classification import By
-from keyframe_llm.scoring.queries import query_kind
 from keyframe_llm.tools.arguments import (
     Box,
     Exclude,
@@ -32,16 +31,20 @@ from keyframe_llm.tools.arguments import (
     Start,
     Stop,
     Video,
+    Videos,
+    WantedText,
 )
 from keyframe_llm.tools.calling import ToolCaller
 from keyframe_llm.tools.details import change_seconds, stated_details
 from keyframe_llm.tools.listing import list_page
+from keyframe_llm.tools.many import find_in_videos
 from keyframe_llm.tools.opened import OpenedVideo
 from keyframe_llm.tools.results import (
     Classes,
     ContactSheet,
     Description,
     Keyframes,
+    Matches,
     SavedClips,
     SavedFrames,
     ShownFrames,
@@ -61,6 +64,7 @@ _TOOLS = (
     "view_frames",
     "describe_video",
     "select_keyframes",
+    "find_in_videos",
     "ask_video",
     "classify_video",
 )
@@ -81,6 +85,7 @@ class Toolbox(ToolCaller):
         """See `ToolCaller.note`."""
         missing = {
             "select_keyframes": [self.missing_encoder],
+            "find_in_videos": [self.missing_encoder],
             "describe_video": [self.missing_model],
             "ask_video": [self.missing_model, self.missing_encoder],
             "classify_video": [self.missing_model, self.missing_encoder],
@@ -220,17 +225,32 @@ class Toolbox(ToolCaller):
 
         def work(opened: OpenedVideo) -> Keyframes:
             window = _window(start_seconds, end_seconds, exclude_seconds)
-            is_question = query is not None and query_kind(query) == "question"
-            selection = opened.llm.select(
-                opened.path,
-                question=query if is_question else None,
-                caption=None if is_question else query,
-                max_frames=self.check_budget(max_frames),
-                **window,
-            )
+            selection = opened.select(query, max_frames=self.check_budget(max_frames), **window)
             return opened.result(selection, include_images=include_images, detail=detail)
 
         return self.run(video, work)
+
+    def find_in_videos(
+        self,
+        videos: Videos,
+        query: WantedText,
+        max_frames: FrameBudget = 3,
+        include_images: ShowImages = True,
+        detail: PictureDetail = "auto",
+    ) -> Matches:
+        """Find out which of several videos shows something, and when.
+
+        Use this where the video is not known; then ask about the video it found. Returns the frames of all
+        the videos that fit best, the best first, each with its video, its time and a picture. Costs one pass
+        over each video the first time. It always returns the best frames there are, even if none of them
+        fits: look at the pictures before you trust them.
+        """
+        budget = self.check_budget(max_frames)
+        return self.run_job(
+            lambda job: find_in_videos(
+                self, job, videos, query, max_frames=budget, include_images=include_images, detail=detail
+            )
+        )
 
     def ask_video(
         self,

@@ -34,6 +34,7 @@ _TITLES = {
     "view_frames": "Look at frames",
     "describe_video": "Describe a video",
     "select_keyframes": "Find the frames that matter",
+    "find_in_videos": "Find which video shows something",
     "ask_video": "Ask about a video",
     "classify_video": "Choose what a video shows",
     "save_frames": "Save frames as files",

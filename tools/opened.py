@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keyframe_llm.data import Frames, VideoInfo
 from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.pipeline import KeyframeLLM
+from keyframe_llm.scoring.queries import query_kind
 from keyframe_llm.selection import Selection
 from keyframe_llm.tools.arguments import Detail
 from keyframe_llm.tools.frames import (
@@ -57,6 +58,12 @@ class OpenedVideo:
         """What the header of the file states, read as the library reads it. Raises `VideoError`."""
         with open_video(self.path, max_pixels=self._runtime.limits.max_pixels) as decoder:
             return decoder.info
+
+    def select(self, query: str | None, **options: Any) -> Selection:
+        """The key frames for a query, which is a caption or a question; without one, of the whole video."""
+        is_question = query is not None and query_kind(query) == "question"
+        question, caption = (query, None) if is_question else (None, query)
+        return self.llm.select(self.path, question=question, caption=caption, **options)
 
     def shown_frames(
         self, seconds: Sequence[float], detail: Detail, box: Sequence[float] | None

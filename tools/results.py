@@ -15,6 +15,8 @@ __all__ = [
     "Keyframe",
     "Keyframes",
     "ListedVideo",
+    "Match",
+    "Matches",
     "SavedClip",
     "SavedClips",
     "SavedFrame",
@@ -135,6 +137,26 @@ class Classes(Keyframes):
         Field(description="Of each label; they sum to 1. Empty if the model can only name its choice."),
     ]
     model: str
+
+
+class Match(TypedDict):
+    """A frame of one of several videos."""
+
+    video: str
+    seconds: float
+    time: str
+    similarity: Annotated[
+        float, Field(description="How well it fits: the higher, the better. Compare within one result only.")
+    ]
+    image: str | None
+    image_tokens: int
+
+
+class Matches(TypedDict):
+    """The frames of several videos that fit best, the best first."""
+
+    matches: list[Match]
+    warnings: list[str]
 
 
 class ShownFrame(TypedDict):
