@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,12 +13,6 @@ from keyframe_llm.index import Store
 from support.encoders import ColourEncoder
 
 NO_UNICODE = "caf\udce9"
-
-
-def without_home(**environment: str) -> dict[str, str]:
-    """The environment of a user that no one knows, as in a container with a number for a user."""
-    dropped = ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "KEYFRAME_LLM_CACHE")
-    return {name: value for name, value in os.environ.items() if name not in dropped} | environment
 
 
 @pytest.fixture
@@ -62,25 +53,6 @@ def test_a_store_without_a_home_keeps_and_finds_nothing(no_home: None) -> None:
     store.put("index-1", {"text": "x"})
     assert store.folder is None and store.get("index-1") is None
     assert store.entries() == [] and store.clear() == 0
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may change its user")
-def test_a_user_without_a_name_or_home_selects_with_one_warning(flags: Path) -> None:
-    code = (
-        "import os; os.setuid(54321)\n"
-        "from keyframe_llm.cli import main\n"
-        f"raise SystemExit(main(['select', {str(flags)!r}, '--quiet', '--json']))"
-    )
-    for folder in [flags.parent, *flags.parent.parents]:
-        if folder.stat().st_mode & 0o5 != 0o5:
-            pytest.skip(f"{folder} is closed to other users")
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=without_home(), check=False
-    )
-    if done.returncode and "Permission" in done.stderr:
-        pytest.skip("Python itself is closed to other users")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("nothing is kept on disk") == 1
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from keyframe_llm.cartoon.world.questions import event_question
 from keyframe_llm.cartoon.world.scenes import Clip, Scene, random_clip, uniform_frames
 from keyframe_llm.cartoon.world.video import write_clip
 from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
+from keyframe_llm.encoders import DEFAULT_ENCODER
 from keyframe_llm.prompts import default_prompts
 
 
@@ -246,6 +247,12 @@ def test_with_no_text_the_model_writes_the_caption_that_guides(cartoon: Keyframe
     assert found.caption_source == "generated"
     assert found.caption is not None and "man in green walks" in found.caption
     assert np.isfinite(found.scores.semantic).all()
+
+
+def test_the_embedded_model_brings_its_encoder_unless_another_is_given() -> None:
+    assert KeyframeLLM("cartoon").indexer.embedder.name == "cartoon"
+    assert KeyframeLLM("cartoon", ColourEncoder()).indexer.embedder.name == "ColourEncoder"
+    assert KeyframeLLM().indexer.embedder.name == DEFAULT_ENCODER
 
 
 def test_an_action_is_classified(cartoon: KeyframeLLM) -> None:
