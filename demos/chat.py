@@ -18,6 +18,7 @@ from keyframe_llm.errors import ModelError, OptionsError
 
 if TYPE_CHECKING:
     from keyframe_llm.demos.models import Models
+    from keyframe_llm.demos.sessions import Sessions
 
 __all__ = ["LARGEST_UPLOAD", "run", "serving"]
 
@@ -56,9 +57,11 @@ def serving(
     port: int | None = None,
     auth: Sequence[tuple[str, str]] = (),
     share: bool = False,
+    grace_seconds: float | None = None,
 ) -> Iterator[list[str]]:
     """Serve the page while inside; gives its addresses. Uploads lie in a folder that is removed at the end.
 
+    A session is kept for `grace_seconds` (`GRACE_SECONDS` by default) after its page was closed or lost.
     Without a `port` the first free one from 7860 is taken. Raises `OptionsError` where it cannot be had and
     `ModelError` where gradio is not installed.
     """
@@ -66,10 +69,11 @@ def serving(
     before = dict(os.environ)
     os.environ.update(GRADIO_TEMP_DIR=str(folder), GRADIO_ANALYTICS_ENABLED="False")
     try:
-        page, addresses = _launched(models, folder, host, port, list(auth), share)
+        page, sessions = _built(models, folder, grace_seconds)
         try:
-            yield addresses
+            yield _launched(page, host, port, list(auth), share)
         finally:
+            sessions.close()
             page.close(verbose=False)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -78,15 +82,18 @@ def serving(
             os.environ.update({name: before[name]} if name in before else {})
 
 
-def _launched(
-    models: Models, folder: Path, host: str, port: int | None, auth: list[tuple[str, str]], share: bool
-) -> tuple[Any, list[str]]:
+def _built(models: Models, folder: Path, grace_seconds: float | None) -> tuple[Any, Sessions]:
     try:
-        from keyframe_llm.demos import theme
         from keyframe_llm.demos.page import build
+        from keyframe_llm.demos.sessions import GRACE_SECONDS
     except ModuleNotFoundError as error:
         raise (ModelError(_MISSING) if error.name == "gradio" else error) from error
-    page = build(models, folder)
+    return build(models, folder, GRACE_SECONDS if grace_seconds is None else grace_seconds)
+
+
+def _launched(page: Any, host: str, port: int | None, auth: list[tuple[str, str]], share: bool) -> list[str]:
+    from keyframe_llm.demos import theme
+
     page.queue(default_concurrency_limit=16)
     try:
         _, local, public = page.launch(
@@ -106,7 +113,7 @@ def _launched(
         )
     except OSError as error:
         raise OptionsError(f"cannot serve on {host}, port {port} ({error}); give another --port") from error
-    return page, [address for address in (local, public) if address]
+    return [address for address in (local, public) if address]
 
 
 def _account(text: str) -> tuple[str, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -19,6 +21,12 @@ from keyframe_llm.errors import KeyframeError, OptionsError
 
 __all__ = ["GENERAL_QUESTIONS", "NO_CONVERSATION", "Handlers", "plain_error"]
 
+_ENDED = (
+    "this session has ended: the server was started again, or the page was away for too long. "
+    "The conversation is still here; give the video again to go on"
+)
+_MOST_KEPT = 200
+"""Turns of a conversation that a browser kept."""
 _NO_VIDEO = "First drop a video, or take an example"
 NO_CONVERSATION = "First a video, then your questions about it"
 GENERAL_QUESTIONS = ("What happens in the video?", "Who is in it?", "Where is this?")
@@ -30,13 +38,51 @@ class Handlers:
     def __init__(self, sessions: Sessions, examples: dict[str, Path]) -> None:
         self.sessions, self.examples = sessions, examples
 
-    def _session(self, request: gr.Request) -> Session:
-        return self.sessions.session(str(request.session_hash))
+    def _session(self, request: gr.Request, settings: Sequence[Any] = ()) -> Session:
+        session = self.sessions.session(str(request.session_hash))
+        if settings:
+            session.settings = Settings(*settings)
+        return session
+
+    def restored(self, name: str, kept: str, request: gr.Request) -> Iterator[Any]:
+        """Draw the session that a browser tab had; where it is gone, the conversation that the tab kept.
+
+        Returns start, the video's side, player, conversation, classification, then as `_video_side`, then
+        what the browser keeps, and the settings.
+        """
+        account = request.username or ""
+        known = bool(name) and self.sessions.join(str(request.session_hash), f"{account}:{name[:64]}")
+        session = self._session(request)
+        turns = _kept_turns(kept)
+        if not known and turns:
+            session.recall(turns)
+            session.trouble = _ENDED
+        if session.video is None and not session.turns:
+            yield gr.skip()  # nothing to draw, and the first click may be on its way
+            return
+        for _ in session.follow():
+            yield self._whole_page(session)
+
+    def _whole_page(self, session: Session) -> list[Any]:
+        video, busy = session.video, bool(session.stage)
+        shown = [gr.update(visible=video is None), gr.update(visible=video is not None)]
+        player = render.player(video) if video else ""
+        notice, status, keyframes, caption, _ = self._video_side(session)
+        there = session.overview is not None and not busy
+        answering = busy and bool(session.turns) and session.turns[-1].state == "working"
+        hint = _hint(session)
+        box = gr.update(interactive=there or answering, placeholder=hint, submit_btn=not busy, stop_btn=busy)
+        chat = _chat(session.questions, render.messages(session)) if video or session.turns else gr.skip()
+        settings = [gr.skip()] * len(Settings.__slots__)
+        if session.settings is not None:
+            settings = list(astuple(session.settings))
+        side = [notice, status, keyframes, caption, box]
+        return [*shown, player, chat, render.classified(session), *side, render.kept(session), *settings]
 
     def opened(self, upload: str | None, request: gr.Request) -> list[Any]:
         """Put an uploaded video into the player and start anew."""
         if not upload:
-            return [gr.skip()] * 5
+            return [gr.skip()] * 6
         return self._opened(Path(upload), GENERAL_QUESTIONS, request)
 
     def example(self, name: str, request: gr.Request) -> list[Any]:
@@ -47,9 +93,8 @@ class Handlers:
         session = self._session(request)
         session.stop()
         video = self.sessions.take(str(request.session_hash), path)
-        session.open(video)
-        examples = [{"text": question} for question in questions]
-        chat = gr.Chatbot(value=[], examples=examples, placeholder="What would you like to know?")
+        session.open(video, questions)
+        chat = _chat(questions, [])
         return [gr.update(visible=False), gr.update(visible=True), render.player(video), chat, "", ""]
 
     def closed(self, request: gr.Request) -> list[Any]:
@@ -69,7 +114,7 @@ class Handlers:
         Also returns the start, the video's side and the upload: where the video cannot be read the page goes
         back to its beginning and keeps the notice.
         """
-        session, chosen = self._session(request), Settings(*settings)
+        session, chosen = self._session(request, settings), Settings(*settings)
         video = session.video
 
         def draw() -> list[Any]:
@@ -84,7 +129,7 @@ class Handlers:
 
     def captioned(self, request: gr.Request, caption: str, *settings: Any) -> Iterator[Any]:
         """Choose the frames by the caption a person wrote."""
-        session, chosen = self._session(request), Settings(*settings)
+        session, chosen = self._session(request, settings), Settings(*settings)
         job = partial(session.select_by_caption, caption, chosen)
         yield from _work(session, job, lambda: self._video_side(session))
 
@@ -94,12 +139,12 @@ class Handlers:
             gr.Info("Write a question first.", title="Nothing was asked")
             yield gr.skip()
             return
-        session, chosen = self._session(request), Settings(*settings)
+        session, chosen = self._session(request, settings), Settings(*settings)
         yield from self._converse(session, partial(session.ask, question, chosen), value="")
 
     def again(self, request: gr.Request, *settings: Any) -> Iterator[Any]:
         """Ask the last question once more, with the settings as they are now."""
-        session, chosen = self._session(request), Settings(*settings)
+        session, chosen = self._session(request, settings), Settings(*settings)
         if session.turns:
             yield from self._converse(session, partial(session.ask_again, chosen))
         else:
@@ -120,7 +165,7 @@ class Handlers:
         """Take the last question back into the box."""
         session = self._session(request)
         if not session.turns or session.stage:
-            return [gr.skip()] * 5
+            return [gr.skip()] * 6
         question = session.take_back()
         return [*self._chat_side(session), gr.update(value=question)]
 
@@ -138,27 +183,47 @@ class Handlers:
 
     def classified(self, request: gr.Request, labels: list[str], *settings: Any) -> Iterator[Any]:
         """Draw which label fits the video."""
-        session, chosen = self._session(request), Settings(*settings)
+        session, chosen = self._session(request, settings), Settings(*settings)
         names = [name.strip() for label in labels or [] for name in re.split(r"[,\n]", label)]
         job = partial(session.classify, names, chosen)
         yield from _work(session, job, lambda: [render.classified(session), render.notice(session)])
 
     def left(self, request: gr.Request) -> None:
-        """End the session of a tab that was closed."""
-        self.sessions.end(str(request.session_hash))
+        """Keep the session of a page that was closed or lost for some minutes, then end it."""
+        self.sessions.leave(str(request.session_hash))
 
     def _video_side(self, session: Session) -> list[Any]:
         ready = not session.stage
         caption = gr.update(value=session.caption, interactive=ready)
         there = ready and session.overview is not None
-        hint = "Ask about the video" if there else _NO_VIDEO if ready else "One moment, reading the video …"
-        box = gr.update(interactive=there, placeholder=hint)
+        box = gr.update(interactive=there, placeholder=_hint(session))
         notice = render.notice(session)
         return [notice, render.status(session), render.keyframes(session), caption, box]
 
     def _chat_side(self, session: Session) -> list[Any]:
         drawn = [render.messages(session), render.keyframes(session)]
-        return [*drawn, render.status(session), render.notice(session)]
+        return [*drawn, render.status(session), render.notice(session), render.kept(session)]
+
+
+def _chat(questions: Sequence[str], messages: list[dict[str, Any]]) -> Any:
+    """The conversation about a video, with examples of questions while it is empty."""
+    examples = [{"text": question} for question in questions]
+    return gr.Chatbot(value=messages, examples=examples or None, placeholder="What would you like to know?")
+
+
+def _hint(session: Session) -> str:
+    if session.stage:
+        return "One moment, reading the video …"
+    return "Ask about the video" if session.overview is not None else _NO_VIDEO
+
+
+def _kept_turns(kept: str) -> list[tuple[str, str]]:
+    """Questions and answers as `page.js` keeps them; none where the text is anything else."""
+    try:
+        turns = json.loads(kept or "[]")
+        return [(str(question), str(answer)) for question, answer in turns[-_MOST_KEPT:]]
+    except (ValueError, TypeError):
+        return []
 
 
 def _work(session: Session, job: Callable[[], Any], draw: Callable[[], list[Any]]) -> Iterator[Any]:

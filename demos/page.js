@@ -36,4 +36,8 @@
     }
   };
   for (const name of ['timeupdate', 'seeking', 'seeked']) document.addEventListener(name, follow, true);
+  setInterval(() => {  // what the tab keeps of the conversation, should the server end
+    const kept = document.querySelector('#kf-kept [data-kept]');
+    if (kept) sessionStorage.setItem('kf-conversation', kept.dataset.kept);
+  }, 500);
 }

@@ -16,7 +16,7 @@ from keyframe_llm.cartoon.world.language import ACTION_LABELS
 from keyframe_llm.demos.api import Endpoints, uploads_only
 from keyframe_llm.demos.handlers import NO_CONVERSATION, Handlers
 from keyframe_llm.demos.models import Models
-from keyframe_llm.demos.sessions import Sessions
+from keyframe_llm.demos.sessions import GRACE_SECONDS, Sessions
 from keyframe_llm.demos.videos import EXAMPLES, demo_video
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.scoring.selectors import selector_names
@@ -31,16 +31,24 @@ _BANNER = (
 )
 _OTHER_LABELS = ("run", "jump", "eat", "drink", "dance", "cook", "talk", "drive a car", "ride a bike")
 _DAY = 86_400
+_TAB = """() => {
+  const made = () => Array.from(crypto.getRandomValues(new Uint8Array(24)), (b) => b.toString(16)).join('');
+  const name = sessionStorage.getItem('kf-session') || made();
+  sessionStorage.setItem('kf-session', name);
+  return [name, sessionStorage.getItem('kf-conversation') || ''];
+}"""
+"""Gives the name of the browser tab's session, and the conversation that the tab kept."""
 
 
-def build(models: Models, folder: Path) -> gr.Blocks:
+def build(models: Models, folder: Path, grace_seconds: float = GRACE_SECONDS) -> tuple[gr.Blocks, Sessions]:
     """Lay out the page. `folder` is Gradio's own for uploads; sessions and examples live in it."""
-    sessions = Sessions(models, folder)
+    sessions = Sessions(models, folder, grace_seconds)
     handlers = Handlers(sessions, _examples(folder))
     with gr.Blocks(
         title="Chat with a video", analytics_enabled=False, delete_cache=(3600, _DAY), fill_width=True
     ) as page:
         gr.HTML(_head(models), elem_id="kf-head")
+        kept_by_browser = gr.HTML(elem_id="kf-kept")
         with gr.Row(elem_id="kf-main"):
             with gr.Column(scale=5, min_width=330, elem_id="kf-left"):
                 notice = gr.HTML(elem_id="kf-notice")
@@ -56,7 +64,7 @@ def build(models: Models, folder: Path) -> gr.Blocks:
         opened = [start, side["column"], side["player"], chat, result]
         video_side = [notice, side["status"], side["keyframes"], side["caption"], box]
         kept = [start, side["column"], upload]
-        conversation = [chat, side["keyframes"], side["status"], notice, box]
+        conversation = [chat, side["keyframes"], side["status"], notice, kept_by_browser, box]
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
         def then_watch(event: Any) -> None:
@@ -79,8 +87,11 @@ def build(models: Models, folder: Path) -> gr.Blocks:
         chat.clear(handlers.cleared, None, conversation, **private)
         classify.click(handlers.classified, [labels, *settings], [result, notice], **private)
         Endpoints(sessions).add()
+        tab = [gr.Textbox(visible=False), gr.Textbox(visible=False)]
+        whole = [*opened, *video_side, kept_by_browser, *settings]
+        page.load(handlers.restored, tab, whole, js=_TAB, **private)
         page.unload(handlers.left)
-    return page
+    return page, sessions
 
 
 def _head(models: Models) -> str:

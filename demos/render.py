@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from keyframe_llm.demos.session import Session, Turn
 from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.selection import Selection
 
-__all__ = ["classified", "keyframes", "messages", "notice", "player", "session_address", "status"]
+__all__ = ["classified", "kept", "keyframes", "messages", "notice", "player", "session_address", "status"]
 
 _THUMBNAIL = (416, 416)
 """Pixels; twice the size on the page, for dense screens."""
@@ -26,6 +27,12 @@ _THUMBNAIL = (416, 416)
 def messages(session: Session) -> list[dict[str, Any]]:
     """Return the conversation for `gr.Chatbot`: question, key frames, answer, and its cost."""
     return [message for turn in session.turns for message in _turn(turn, session)]
+
+
+def kept(session: Session) -> str:
+    """The conversation in words for the browser to keep: JSON of [question, answer] pairs in an attribute."""
+    pairs = [[turn.question, turn.answer] for turn in session.turns if turn.state != "working"]
+    return f'<span data-kept="{escape(json.dumps(pairs))}"></span>'
 
 
 def _turn(turn: Turn, session: Session) -> list[dict[str, Any]]:
@@ -49,6 +56,8 @@ def _frames(turn: Turn, selection: Selection, session: Session) -> dict[str, Any
 def _texts(turn: Turn, session: Session) -> list[str]:
     if turn.state == "failed":
         return [f"**That did not work:** {_without_path(turn.trouble, session.video)}"]
+    if turn.state == "kept":
+        return [turn.answer]
     if not turn.answer or turn.selection is None:
         return ["*stopped before the first word*"] if turn.state == "stopped" else [_waiting(session)]
     texts = [views.linked_times(turn.answer, turn.selection.frames)]

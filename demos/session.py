@@ -75,7 +75,7 @@ class Turn:
     saved_seconds: float = 0.0
     """What indexing the video took and this question did not have to pay again."""
     state: str = "working"
-    """`working`, `done`, `stopped`, or `failed`."""
+    """`working`, `done`, `stopped`, `failed`, or `kept`: of an earlier session, kept by the browser."""
     trouble: str = ""
     drawn: dict[str, Any] = field(default_factory=dict)
     """HTML that is drawn once."""
@@ -87,11 +87,15 @@ class Session(Worker):
     def __init__(self, models: Models) -> None:
         super().__init__()
         self.models = models
+        self.settings: Settings | None = None
+        """The last ones that were used."""
         self.forget()
 
     def forget(self) -> None:
         """Go back to before there was a video."""
         self.video: Path | None = None
+        self.questions: tuple[str, ...] = ()
+        """Examples of questions about it."""
         self.caption = ""
         self.overview: Selection | None = None
         self.overview_uniform: Frames | None = None
@@ -107,11 +111,11 @@ class Session(Worker):
         self._llms: dict[tuple[str, str], KeyframeLLM] = {}
         self._uniform: Frames | None = None
 
-    def open(self, video: Path) -> None:
+    def open(self, video: Path, questions: tuple[str, ...] = ()) -> None:
         """Start anew with another video; what was known of the last one is forgotten."""
         with self.at_rest():
             self.forget()
-            self.video = video
+            self.video, self.questions = video, questions
 
     @property
     def indexing_seconds(self) -> float:
@@ -148,7 +152,7 @@ class Session(Worker):
         """Answer a question from frames chosen for it, knowing the conversation so far."""
         llm = self._llm(settings)
         turn = Turn(_checked_text("question", question))
-        earlier = [past for past in self.turns if past.answer and past.state != "failed"]
+        earlier = [past for past in self.turns if past.answer and past.state in ("done", "stopped")]
         self.turns.append(turn)
         self.changed()
         try:
@@ -173,6 +177,10 @@ class Session(Worker):
         question = self.turns.pop().question
         self.in_view = next((turn for turn in reversed(self.turns) if turn.selection is not None), None)
         return question
+
+    def recall(self, turns: Sequence[tuple[str, str]]) -> None:
+        """Show a conversation that the browser kept from an earlier session."""
+        self.turns = [Turn(question, answer, state="kept") for question, answer in turns]
 
     def clear(self) -> None:
         """Forget the conversation, keep the video."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import Empty, Queue
-from threading import Event, Lock, Thread, local
+from threading import Condition, Event, Lock, Thread, local
 
 from keyframe_llm.errors import KeyframeError, OptionsError
 
-__all__ = ["Stopped", "Worker", "checkpoint", "relay"]
+__all__ = ["Stopped", "Worker", "checkpoint"]
 
 _PAUSE_SECONDS = 0.15
 """Between two drawings, at least: words come faster than a page can draw them and still react to a click."""
@@ -41,7 +40,7 @@ class Worker:
         self.trouble = ""
         """What went wrong in the last job, in words for people."""
         self._stop, self._lock = Event(), Lock()
-        self._changed: Callable[[], None] = _nothing
+        self._news, self._version = Condition(), 0
 
     @property
     def stopping(self) -> bool:
@@ -51,7 +50,7 @@ class Worker:
     def stop(self) -> None:
         """Have the job end at its next step or word."""
         self._stop.set()
-        self._changed()
+        self.changed()
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
@@ -65,70 +64,61 @@ class Worker:
     def work(self, job: Callable[[], None]) -> Iterator[None]:
         """Do the job in a thread; yield whenever there is something new to draw, and at the end.
 
-        A `KeyframeError` of the job becomes `trouble`. Raises `OptionsError` where another job is not done.
+        A `KeyframeError` of the job becomes `trouble`; another error is raised. Raises `OptionsError` where
+        another job is not done. The thread goes on where the iterator is dropped.
         """
         if not self._lock.acquire(blocking=False):
             raise OptionsError("another task is not done; wait for it, or stop the answer first")
         self._stop.clear()
         self.trouble, self.stage, self.share = "", "start", 0.0
+        failures = list[BaseException]()
 
-        def run(changed: Callable[[], None]) -> None:
-            self._changed, _current.worker = changed, self
+        def run() -> None:
+            _current.worker = self
             try:
                 job()
             except Stopped:
                 pass
             except KeyframeError as error:
                 self.trouble = str(error)
+            except BaseException as error:
+                failures.append(error)
             finally:
-                self.stage, self._changed = "", _nothing
+                self.stage = ""
                 self._lock.release()
+                self.changed()
 
-        yield from relay(run)
+        version = self._version
+        Thread(target=run, name="keyframe-llm-chat", daemon=True).start()
+        yield from self._changes(version)
+        if failures:
+            raise failures[0]
+
+    def follow(self) -> Iterator[None]:
+        """Yield whenever there is something new to draw of a job that another page began, and at its end."""
+        yield from self._changes(-1)
 
     def progress(self, stage: str, share: float) -> None:
         """Note how far the job is; raises `Stopped` where it is to end."""
         if self.stopping:
             raise Stopped("stopped")
         self.stage, self.share = stage, share
-        self._changed()
+        self.changed()
 
     def changed(self) -> None:
         """Have the page drawn."""
-        self._changed()
+        with self._news:
+            self._version += 1
+            self._news.notify_all()
 
-
-def relay(run: Callable[[Callable[[], None]], None]) -> Iterator[None]:
-    """Run `run(changed)` in a thread of its own; yield after changes, several at once, and at its end.
-
-    What `run` raises is raised here. The thread goes on where the iterator is dropped.
-    """
-    changes, failures = Queue[bool](), list[BaseException]()
-
-    def work() -> None:
-        try:
-            run(lambda: changes.put(True))
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            changes.put(False)
-
-    Thread(target=work, name="keyframe-llm-chat", daemon=True).start()
-    going = True
-    while going:
-        going = changes.get()
-        try:
-            while going:
-                going = changes.get_nowait()
-        except Empty:
-            pass
-        began = time.perf_counter()
-        yield
-        if going:  # a machine that is slow to draw is given as long a rest
-            time.sleep(max(_PAUSE_SECONDS, time.perf_counter() - began))
-    if failures:
-        raise failures[0]
-
-
-def _nothing() -> None:
-    """Report to nobody."""
+    def _changes(self, version: int) -> Iterator[None]:
+        """Yield after changes since that version, several at once, until no job is left."""
+        going = True
+        while going:
+            with self._news:
+                self._news.wait_for(lambda seen=version: self._version != seen or not self.stage)
+                version, going = self._version, bool(self.stage)
+            began = time.perf_counter()
+            yield
+            if going:  # a machine that is slow to draw is given as long a rest
+                time.sleep(max(_PAUSE_SECONDS, time.perf_counter() - began))

@@ -8,7 +8,8 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, Timer
+from threading import enumerate as enumerate_threads
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,6 +36,7 @@ from keyframe_llm.vlm.shared import SharedVLM
 # Gradio leaves event loops and sockets of its server to the garbage collector; nothing here can close them.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio.*"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
@@ -373,6 +375,28 @@ def test_what_somebody_brought_is_theirs_alone_and_goes_with_them(tmp_path: Path
     assert not ann.exists() and upload.exists() and bob.exists()
     sessions.end("bob")
     assert not upload.exists() and not bob.exists()
+
+
+def test_a_session_outlives_its_page_and_ends_after_the_grace(tmp_path: Path) -> None:
+    sessions = Sessions(Models([Listener()], [Colours()]), tmp_path, grace_seconds=3600)
+    upload = tmp_path / "upload" / "v.mp4"
+    upload.parent.mkdir()
+    upload.write_bytes(demo_video("one_walk.mp4").read_bytes())
+    assert not sessions.join("load 1", "tab")
+    session, video = sessions.session("load 1"), sessions.take("load 1", upload)
+    sessions.leave("load 1")
+    assert sessions.session("load 1") is session  # a page whose connection broke goes on
+    assert sessions.join("load 2", "tab") and sessions.session("load 2") is session and video.exists()
+    sessions.close()
+    assert not video.exists()
+    sessions.grace_seconds = 0.0
+    upload.write_bytes(b"another")
+    sessions.join("load 3", "other")
+    stopped, other = sessions.session("load 3"), sessions.take("load 3", upload)
+    sessions.leave("load 3")
+    for timer in [thread for thread in enumerate_threads() if isinstance(thread, Timer)]:
+        timer.join()
+    assert not other.exists() and stopped.stopping and not sessions.join("load 4", "other")
 
 
 def test_two_people_asking_at_once_are_answered_as_if_alone(checkpoint: Any) -> None:

@@ -27,6 +27,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (apt-get install chromium)"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio.*"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
@@ -169,7 +170,7 @@ def said(page: Any) -> str:
 
 
 def wait_until_said(page: Any, text: str) -> None:
-    page.wait_for_function("text => document.querySelector('#kf-chat').innerText.includes(text)", arg=text)
+    page.wait_for_function("text => document.querySelector('#kf-chat')?.innerText.includes(text)", arg=text)
 
 
 def test_a_person_uploads_a_video_asks_twice_and_jumps_to_what_the_answer_rests_on(
@@ -308,11 +309,8 @@ def test_two_browsers_do_not_see_each_other_and_uploads_go_with_them(visit: Any,
     assert all(name not in ann.inner_text("body") for name in ("bob.mp4", "Is bob here?"))
     assert all(name not in bob.inner_text("body") for name in ("ann.mp4", "Is ann here?"))
     assert len(list(folder.rglob("ann.mp4"))) == 2  # as it came, and as hers
-    ann.context.close()
-    for _ in range(int(PATIENCE / 100)):
-        if not list(folder.rglob("ann.mp4")):
-            break
-        bob.wait_for_timeout(100)
+    ann.locator("#kf-another").click()
+    ann.wait_for_selector("#kf-examples button")
     assert list(folder.rglob("ann.mp4")) == [] and list(folder.rglob("bob.mp4")) != []
     ask(bob, "Is bob still here?", 2)
     bob.locator("#kf-another").click()
@@ -342,4 +340,82 @@ def test_the_banner_of_the_embedded_models_fits_a_narrow_screen_too(browser: Any
         page.wait_for_selector("#kf-examples button")
         assert "embedded models are in use" in page.inner_text(".kf-banner")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        context.close()
+
+
+# Nothing is lost -----------------------------------------------------------------------------------------
+
+
+def test_a_reload_shows_the_same_video_conversation_and_settings(visit: Any) -> None:
+    page = visit()
+    page.locator("#kf-examples button").nth(2).click()
+    ready(page)
+    page.get_by_role("tab", name="Settings").click()
+    page.locator("#kf-compare input").check()
+    page.get_by_role("tab", name="Chat").click()
+    ask(page, "Is it bright?", 1)
+    page.reload()
+    wait_until_said(page, "Is it bright?")
+    ready(page)
+    assert page.locator("#kf-chat .kf-uniform .kf-frame").count() >= 1
+    assert "one_walk.mp4" in page.inner_text("#kf-player") and page.input_value("#kf-caption textarea")
+    page.get_by_role("tab", name="Settings").click()
+    assert page.locator("#kf-compare input").is_checked()
+    page.get_by_role("tab", name="Chat").click()
+    ask(page, "And is it dark then?", 2)
+    assert "I was told 3 messages" in said(page)
+
+
+def test_an_answer_that_is_being_written_goes_on_after_a_reload_and_can_be_stopped(visit: Any) -> None:
+    page = visit()
+    page.locator("#kf-examples button").nth(2).click()
+    ready(page)
+    page.fill("#kf-question textarea", "Talk forever")
+    page.press("#kf-question textarea", "Enter")
+    wait_until_said(page, "word3")
+    page.reload()
+    wait_until_said(page, "word12")
+    page.locator("#kf-question .stop-button").click()
+    wait_until_said(page, "— stopped")
+    answered(page, 1)
+    ask(page, "Is it bright?", 2)
+
+
+def test_a_network_that_breaks_for_seconds_ends_no_session(visit: Any) -> None:
+    page = visit()
+    page.locator("#kf-examples button").nth(2).click()
+    ready(page)
+    ask(page, "Is it bright?", 1)
+    page.context.set_offline(True)
+    page.wait_for_timeout(1500)
+    page.context.set_offline(False)
+    page.wait_for_timeout(1500)
+    wait_until_said(page, "Is it bright?")
+    ready(page)
+    ask(page, "And is it dark then?", 2)
+    assert "I was told 3 messages" in said(page)
+
+
+def test_after_a_restart_of_the_server_the_conversation_is_still_there(browser: Any) -> None:
+    from keyframe_llm.demos.chat import serving
+
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    with serving(Models([Talker()], [Brightness()])) as addresses:
+        page.goto(addresses[0])
+        page.locator("#kf-examples button").nth(2).click()
+        ready(page)
+        ask(page, "Is it bright?", 1)
+        page.wait_for_function("(sessionStorage.getItem('kf-conversation') || '').includes('bright')")
+        port = int(addresses[0].rstrip("/").rsplit(":", 1)[1])
+    with serving(Models([Talker()], [Brightness()]), port=port) as addresses:
+        page.goto(addresses[0])
+        page.wait_for_selector(".kf-trouble")
+        assert "session has ended" in page.inner_text(".kf-trouble")
+        wait_until_said(page, "Is it bright?")
+        assert "I was told 1 messages" in said(page)
+        page.locator("#kf-examples button").nth(2).click()
+        ready(page)
+        ask(page, "Is it dark?", 1)
         context.close()
