@@ -39,7 +39,7 @@ STAGES: Mapping[str, str] = {
     "answer": "answering",
     "classify": "comparing labels",
 }
-"""The stages that a progress callback is told of, in their order, and what a person is shown for each."""
+"""The stages that a progress callback hears of, in their order, and the words a person reads for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Proposals:
     """K candidate frames out of N sampled ones."""
 
     sampled_seconds: NDArray[np.float64]
-    """(N,) times of all frames looked at, ascending."""
+    """(N,) times of all sampled frames, ascending."""
     labels: NDArray[np.intp]
     """(N,) cluster of each sampled frame, 0 … K-1, numbered in time order of the representatives."""
     indices: NDArray[np.intp]

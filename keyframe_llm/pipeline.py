@@ -96,10 +96,10 @@ class KeyframeLLM:
 
         They are loaded when first needed, so selecting with no text loads neither. Without an `encoder` the
         default one is taken (see `default_encoder`). `device` is where both run. `options` hold for every
-        call that does not override them by keyword. `progress(stage, share)` is told what goes on. `cache`
-        keeps on disk, in the user's cache folder or a `Store` of one's own, what the next question about a
-        video can use: its index, embeddings and caption. `prompts` is a folder of prompts of one's own.
-        `model_options` go to `load_vlm`.
+        call that does not override them by keyword. `progress(stage, share)` is called as the work goes on.
+        `cache` keeps on disk, in the user's cache folder or a `Store` of one's own, what the next question
+        about a video can use: its index, embeddings and caption. `prompts` is a folder of prompts of one's
+        own. `model_options` go to `load_vlm`.
         """
         self.options = options or SelectOptions()
         self.prompts = opened_prompts(prompts) or default_prompts()
@@ -354,7 +354,7 @@ def _caption_choice(options: SelectOptions) -> Any:
 
 
 def _without_text(options: SelectOptions) -> SelectOptions:
-    """The options that choose the frames of a caption, which then guides the choice that was asked for."""
+    """The options that choose the frames of a caption, which then guides the real choice."""
     method = options.choose.method
     method = "moments" if method in QUERY_AWARE else method  # those choose nothing without a text
     return options.replaced(method=method, guide="auto", task=None, threshold=None, exclude_seconds=())

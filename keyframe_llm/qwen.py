@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["process_vision_info", "with_true_times"]
 
 _TIMELESS = (
-    "the times of key frames are not among what process_vision_info was asked for; give it "
+    "a plain process_vision_info returns no times of the key frames; give it "
     "return_video_kwargs=True, or return_video_metadata=True"
 )
 _FUSED = 2  # frames in one temporal patch of Qwen's models
@@ -52,7 +52,7 @@ def process_vision_info(
     `max_frames` (or `nframes`), `caption`, `question`, `video_start`, `video_end`, `min_pixels`,
     `max_pixels`, `total_pixels`, `resized_height` with `resized_width`, and any field of `SelectOptions`;
     `options` hold for all videos. A plain call, for neither kwargs nor metadata, returns no times, and warns.
-    `fps` is how often the video is looked at. A list of frames is passed through. Raises `VideoError`,
+    `fps` is how often the video is sampled. A list of frames is passed through. Raises `VideoError`,
     `ModelError`, `OptionsError`.
     """
     fetch_image, fetch_video = _utils()

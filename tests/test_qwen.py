@@ -25,18 +25,13 @@ SMALL = {"min_pixels": 56 * 56, "max_pixels": 112 * 112}
 QUESTION = "Is the flag blue?"
 
 
-@pytest.fixture(scope="module")
-def film(videos: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return videos.flags(tmp_path_factory.mktemp("films") / "flags.mp4")
-
-
 @pytest.fixture
 def encoder(videos: ModuleType) -> Any:
     return videos.ColourEncoder()
 
 
-def asked(film: Path, question: str = QUESTION, **element: Any) -> list[dict[str, Any]]:
-    video = {"type": "video", "video": f"file://{film}", **SMALL, **element}
+def conversation_about(flags: Path, question: str = QUESTION, **element: Any) -> list[dict[str, Any]]:
+    video = {"type": "video", "video": f"file://{flags}", **SMALL, **element}
     return [{"role": "user", "content": [video, {"type": "text", "text": question}]}]
 
 
@@ -75,18 +70,20 @@ def test_it_is_called_as_the_original_is() -> None:
     assert signature(process_vision_info)[:4] == signature(original)
 
 
-@pytest.mark.filterwarnings("ignore:the times of key frames")
+@pytest.mark.filterwarnings("ignore:a plain process_vision_info returns no times")
 def test_a_video_is_its_key_frames_each_twice_guided_by_the_question(
-    film: Path, encoder: Any, videos: ModuleType
+    flags: Path, encoder: Any, videos: ModuleType
 ) -> None:
-    images, shown = process_vision_info(asked(film), encoder=encoder)
+    images, shown = process_vision_info(conversation_about(flags), encoder=encoder)
     assert images is None and encoder.texts == [QUESTION]
     (tensor,) = shown
     assert tensor.dtype.is_floating_point and tensor.shape[1] == 3 and len(tensor) % 2 == 0
     np.testing.assert_array_equal(tensor[::2].numpy(), tensor[1::2].numpy())
     flags = {videos.flag_of(frame.permute(1, 2, 0).numpy()) for frame in tensor}
     assert "blue" in flags
-    (again, metadata), *_ = process_vision_info(asked(film), return_video_metadata=True, encoder=encoder)[1]
+    (again, metadata), *_ = process_vision_info(
+        conversation_about(flags), return_video_metadata=True, encoder=encoder
+    )[1]
     np.testing.assert_array_equal(again.numpy(), tensor.numpy())
     for frame, second in zip(tensor[::2], frame_seconds(metadata), strict=True):
         assert videos.flag_of(frame.permute(1, 2, 0).numpy()) == videos.flag_at(second)
@@ -103,14 +100,14 @@ def test_a_video_is_its_key_frames_each_twice_guided_by_the_question(
     ],
 )
 @pytest.mark.parametrize("patch", [14, 16])
-@pytest.mark.filterwarnings("ignore:the times of key frames")
+@pytest.mark.filterwarnings("ignore:a plain process_vision_info returns no times")
 def test_pixel_limits_give_the_size_that_qwen_vl_utils_gives(
-    limits: dict[str, int], patch: int, film: Path, encoder: Any
+    limits: dict[str, int], patch: int, flags: Path, encoder: Any
 ) -> None:
     pytest.importorskip("decord", reason="decord, which qwen-vl-utils reads videos with, is not installed")
     from qwen_vl_utils.vision_process import fetch_video
 
-    element = {"type": "video", "video": str(film), "question": "red", **limits}
+    element = {"type": "video", "video": str(flags), "question": "red", **limits}
     (tensor,) = process_vision_info(
         [{"role": "user", "content": [element | {"max_frames": 2}]}], image_patch_size=patch, encoder=encoder
     )[1]
@@ -118,8 +115,8 @@ def test_pixel_limits_give_the_size_that_qwen_vl_utils_gives(
     assert len(wanted) == len(tensor) and tensor.shape == wanted.shape and tensor.dtype == wanted.dtype
 
 
-@pytest.mark.filterwarnings("ignore:the times of key frames")
-def test_images_pass_through_as_the_original_makes_them(film: Path, encoder: Any, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:a plain process_vision_info returns no times")
+def test_images_pass_through_as_the_original_makes_them(flags: Path, encoder: Any, tmp_path: Path) -> None:
     from qwen_vl_utils import process_vision_info as original
 
     Image.effect_noise((123, 77), 80).convert("RGB").save(tmp_path / "a.png")
@@ -136,7 +133,7 @@ def test_images_pass_through_as_the_original_makes_them(film: Path, encoder: Any
     assert (shown, mine) == (nothing, kwargs) == (None, {"do_sample_frames": False})
     for image, one in zip(images, wanted, strict=True):
         np.testing.assert_array_equal(np.asarray(image), np.asarray(one))
-    both = [[*conversation, *asked(film)], asked(film, "Is it red?")]
+    both = [[*conversation, *conversation_about(flags)], conversation_about(flags, "Is it red?")]
     images, shown = process_vision_info(both, encoder=encoder)
     assert len(images) == 3 and len(shown) == 2 and encoder.texts == [QUESTION, "Is it red?"]
 
@@ -155,7 +152,7 @@ def test_a_list_of_frames_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 def test_frames_given_as_a_list_may_state_their_rate_as_qwens_readme_does(
-    film: Path, encoder: Any, checkpoint: Checkpoint
+    flags: Path, encoder: Any, checkpoint: Checkpoint
 ) -> None:
     _, processor = loaded(checkpoint("qwen3_vl"))
     frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue", "red", "blue")]
@@ -166,19 +163,21 @@ def test_frames_given_as_a_list_may_state_their_rate_as_qwens_readme_does(
     text = processor.apply_chat_template(messages, tokenize=False)
     options = {"video_metadata": [metadata], "do_resize": False, "do_sample_frames": False}
     inputs = processor(text=text, videos=[pictures], return_tensors="pt", **options)
-    told = re.findall(r"<([\d.]+) seconds>", processor.tokenizer.decode(inputs["input_ids"][0]))
-    assert [float(second) for second in told] == pytest.approx([0.5, 2.5])
+    times = re.findall(r"<([\d.]+) seconds>", processor.tokenizer.decode(inputs["input_ids"][0]))
+    assert [float(second) for second in times] == pytest.approx([0.5, 2.5])
     assert element["sample_fps"] == "1"
 
 
-def test_a_call_that_leaves_the_times_behind_warns(film: Path, encoder: Any) -> None:
+def test_a_call_that_leaves_the_times_behind_warns(flags: Path, encoder: Any) -> None:
     with pytest.warns(UserWarning, match="give it return_video_kwargs=True"):
-        process_vision_info(asked(film), encoder=encoder)
+        process_vision_info(conversation_about(flags), encoder=encoder)
 
 
-def test_an_element_says_what_it_wants(film: Path, encoder: Any) -> None:
+def test_an_element_holds_options_of_its_own(flags: Path, encoder: Any) -> None:
     def times(**element: Any) -> np.ndarray:
-        shown = process_vision_info(asked(film, **element), return_video_metadata=True, encoder=encoder)[1]
+        shown = process_vision_info(
+            conversation_about(flags, **element), return_video_metadata=True, encoder=encoder
+        )[1]
         return frame_seconds(shown[0][1])
 
     assert len(times(max_frames=1)) == len(times(nframes=1)) == 1
@@ -191,10 +190,10 @@ def test_an_element_says_what_it_wants(film: Path, encoder: Any) -> None:
 
 
 def test_a_readme_of_qwen2_5_vl_runs_by_changing_the_import(
-    film: Path, encoder: Any, checkpoint: Checkpoint
+    flags: Path, encoder: Any, checkpoint: Checkpoint
 ) -> None:
     model, processor = loaded(checkpoint("qwen2_5_vl"))
-    messages = [asked(film), asked(film, "Is it red, or what?", max_frames=1)]
+    messages = [conversation_about(flags), conversation_about(flags, "Is it red, or what?", max_frames=1)]
     text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     images, shown, video_kwargs = process_vision_info(messages, return_video_kwargs=True, encoder=encoder)
     inputs = processor(
@@ -206,10 +205,10 @@ def test_a_readme_of_qwen2_5_vl_runs_by_changing_the_import(
 
 
 def test_a_readme_of_qwen3_vl_runs_by_changing_the_import_and_reads_true_times(
-    film: Path, encoder: Any, checkpoint: Checkpoint
+    flags: Path, encoder: Any, checkpoint: Checkpoint
 ) -> None:
     model, processor = loaded(checkpoint("qwen3_vl"))
-    messages = asked(film)
+    messages = conversation_about(flags)
     text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     images, shown, video_kwargs = process_vision_info(
         messages,
@@ -230,8 +229,8 @@ def test_a_readme_of_qwen3_vl_runs_by_changing_the_import_and_reads_true_times(
         **video_kwargs,
     )
     assert model.generate(**inputs, max_new_tokens=4, do_sample=False).shape[1] > inputs.input_ids.shape[1]
-    told = re.findall(r"<([\d.]+) seconds>", processor.tokenizer.decode(inputs.input_ids[0]))
-    assert told == [f"{second:.1f}" for second in frame_seconds(video_metadatas[0])]
+    times = re.findall(r"<([\d.]+) seconds>", processor.tokenizer.decode(inputs.input_ids[0]))
+    assert times == [f"{second:.1f}" for second in frame_seconds(video_metadatas[0])]
     assert with_true_times(inputs, video_metadatas, model) is inputs
 
 
@@ -243,8 +242,8 @@ def planted(seconds: list[float] = PLANTED, size: int = 56) -> Frames:
     return Frames(images, np.array(seconds))
 
 
-def prepared(processor: Any, conversations: list[Any], films: list[Frames]) -> tuple[Any, list[Any]]:
-    pairs = [as_video(frames, 600.0) for frames in films]
+def prepared(processor: Any, conversations: list[Any], clips: list[Frames]) -> tuple[Any, list[Any]]:
+    pairs = [as_video(frames, 600.0) for frames in clips]
     metadata = [one for _, one in pairs]
     text = processor.apply_chat_template(conversations, tokenize=False, add_generation_prompt=True)
     options = {"do_sample_frames": False, "do_resize": False, "padding": True, "return_tensors": "pt"}
@@ -262,13 +261,13 @@ def talk(question: str, videos: int = 1) -> list[dict[str, Any]]:
 def test_planted_times_reach_qwen2_5_vl_exactly(checkpoint: Checkpoint) -> None:
     model, processor = loaded(checkpoint("qwen2_5_vl"))
     processor.tokenizer.padding_side = "left"
-    films = [planted(), planted([3.0, 7.75])]
-    inputs, metadata = prepared(processor, [talk("What?"), talk("What is he doing?")], films)
+    clips = [planted(), planted([3.0, 7.75])]
+    inputs, metadata = prepared(processor, [talk("What?"), talk("What is he doing?")], clips)
     inputs = with_true_times(inputs, metadata, model)
     rate = model.config.vision_config.tokens_per_second
     with seen_positions(model) as seen:
         model.generate(**inputs, max_new_tokens=3, do_sample=False)
-    for row, frames in enumerate(films):
+    for row, frames in enumerate(clips):
         places = seen[0][:, row]
         shown = (inputs["mm_token_type_ids"][row] == 2).numpy()
         patch = places[:, shown].reshape(3, len(frames), -1)
@@ -323,8 +322,8 @@ def test_planted_times_reach_qwen3_vl_exactly(checkpoint: Checkpoint) -> None:
     _, processor = loaded(checkpoint("qwen3_vl"))
     pairs = [planted([0.3, 12.3, 13.0, 590.1], 64), planted([7.7], 64)]
     inputs, _ = prepared(processor, [talk("What?", videos=2)], pairs)
-    told = re.findall(r"<([\d.]+) seconds>", processor.tokenizer.decode(inputs["input_ids"][0]))
-    assert told == ["0.3", "12.3", "13.0", "590.1", "7.7"]
+    times = re.findall(r"<([\d.]+) seconds>", processor.tokenizer.decode(inputs["input_ids"][0]))
+    assert times == ["0.3", "12.3", "13.0", "590.1", "7.7"]
     assert inputs["video_grid_thw"].tolist() == [[4, 4, 4], [1, 4, 4]]
 
 
@@ -340,7 +339,7 @@ def test_every_frame_twice_makes_true_pictures_of_the_fused_pairs() -> None:
 def test_metadata_of_other_videos_is_refused(checkpoint: Checkpoint) -> None:
     model, processor = loaded(checkpoint("qwen2_5_vl"))
     inputs, metadata = prepared(processor, [talk("What?")], [planted()])
-    with pytest.raises(OptionsError, match="tells 1 times of a video of 4 frames"):
+    with pytest.raises(OptionsError, match="holds 1 times of a video of 4 frames"):
         with_true_times(inputs, [as_video(planted([1.0]))[1]], model)
     with pytest.raises(OptionsError, match="of 2 videos, more than"):
         with_true_times(inputs, [*metadata, *metadata], model)
@@ -349,6 +348,6 @@ def test_metadata_of_other_videos_is_refused(checkpoint: Checkpoint) -> None:
         with_true_times(inputs, metadata, other)
 
 
-def test_no_encoder_to_be_had_is_told(film: Path) -> None:
+def test_an_encoder_that_cannot_be_had_is_an_error(flags: Path) -> None:
     with pytest.raises(ModelError, match="no/such-encoder"):
-        process_vision_info(asked(film), encoder="./no/such-encoder")
+        process_vision_info(conversation_about(flags), encoder="./no/such-encoder")

@@ -18,5 +18,5 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure what was asked for."""
+    """Measure the parts that were named."""
     runner.run(args)

@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
     flags.add_video(command)
     flags.add_caption(command)
     command.add_argument(
-        "--question", type=flags.text, metavar="TEXT", help="what will be asked about the frames"
+        "--question", type=flags.text, metavar="TEXT", help="the question that the frames shall answer"
     )
     flags.add_models(command, _MODEL)
     flags.add_prompts(command)

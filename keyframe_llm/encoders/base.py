@@ -147,7 +147,7 @@ def _packed(pieces: list[str], fits: Callable[[str], bool]) -> list[str]:
 
 
 def placement(device: str | None, dtype: torch.dtype | None) -> tuple[torch.device, torch.dtype]:
-    """The device asked for or the best there is, and float16 on a GPU, where it halves time and memory."""
+    """The given device or the best there is, and float16 on a GPU, where it halves time and memory."""
     import torch
 
     if device is None:

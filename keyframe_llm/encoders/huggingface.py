@@ -102,7 +102,7 @@ def _pooled(output: Any) -> torch.Tensor:
 
 
 def stated_image_size(name: str) -> int | None:
-    """What `image_size` will be, from the small files beside the weights; None where only loading tells."""
+    """What `image_size` will be, from the small files beside the weights; None where they do not say."""
     local = user_path("encoder", name)
     folder = local if local.exists() else cached_folder(name, "config.json")
     if folder is None or not has_weights(folder):

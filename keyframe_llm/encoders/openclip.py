@@ -65,14 +65,14 @@ class OpenClipEncoder(TorchEncoder):
         return features
 
     def _count(self, text: str) -> int:
-        inner = getattr(self._tokenizer, "tokenizer", None)  # a transformers tokenizer in open_clip's clothes
+        inner = getattr(self._tokenizer, "tokenizer", None)  # a transformers tokenizer that open_clip wraps
         if inner is not None:
             return len(inner(text, truncation=False, verbose=False)["input_ids"])
         return len(self._tokenizer.encode(text)) + 2  # its start and end
 
 
 def stated_image_size(name: str) -> int | None:
-    """What `image_size` will be, from the small file beside the weights; None where only loading tells."""
+    """What `image_size` will be, from the small file beside the weights; None where it does not say."""
     folder: Path | None = user_path("encoder", name.removeprefix(FOLDER_PREFIX))
     if name.startswith(HUB_PREFIX):
         folder = cached_folder(name.removeprefix(HUB_PREFIX), "open_clip_config.json")

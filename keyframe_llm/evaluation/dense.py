@@ -8,6 +8,7 @@ from os import PathLike
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keyframe_llm.arrays import unit_rows
 from keyframe_llm.data import Proposals, VideoInfo
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.errors import OptionsError
@@ -75,7 +76,7 @@ def dense_index(
 
     Raises `OptionsError` on shapes that do not match.
     """
-    rows, times = np.asarray(embeddings, np.float64), np.asarray(seconds, np.float64)
+    rows, times = unit_rows(np.asarray(embeddings, np.float64)), np.asarray(seconds, np.float64)
     colours = np.asarray(histograms)
     if rows.ndim != 2 or 0 in rows.shape or not np.all(np.isfinite(rows)):
         raise OptionsError(f"embeddings are {rows.shape}; give (N, D) finite numbers, at least one row")

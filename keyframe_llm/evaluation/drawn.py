@@ -1,4 +1,4 @@
-"""The drawn world: long clips with a short event among distractors, asked about with the embedded models.
+"""The drawn world: long clips with a short event among distractors, and questions for the embedded models.
 
 Frames are drawn as they are needed, two a second for choosing and at the chosen times for answering, so a
 clip of minutes costs no video file. The seeds lie outside those the models were trained on.

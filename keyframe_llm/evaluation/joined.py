@@ -46,7 +46,7 @@ _COMPARED = (SHIPPED, "uniform", "top-k", "top-k-gap", "aks", "mdp3", "keyscore 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A caption and when what it tells can be seen."""
+    """A caption and when it is shown."""
 
     text: str
     moments: tuple[tuple[float, float], ...]
@@ -55,7 +55,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Joined:
-    """One joined video, as samples, and all that can be asked about it."""
+    """One joined video, as samples, and its queries."""
 
     index: VideoIndex
     queries: tuple[Query, ...]
@@ -163,8 +163,8 @@ _CLIPS = {
 
 def _note(half: str, joins: int) -> str:
     return (
-        f"{joins} joined videos of 40 cuts of {_CLIPS[half]}. A hit is a frame inside a moment the caption "
-        "tells of. Intervals draw captions, each with all its videos."
+        f"{joins} joined videos of 40 cuts of {_CLIPS[half]}. A hit is a frame inside a moment of the "
+        "caption. Intervals draw captions, each with all its videos."
     )
 
 

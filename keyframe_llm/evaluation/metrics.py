@@ -67,16 +67,16 @@ def chosen_option(reply: str, options: Sequence[str]) -> int | None:
 
     A reply that names several options, or none, chooses nothing (None).
     """
-    plain, said = [_plain(option) for option in options], _plain(reply)
-    if said and said in plain:
-        return plain.index(said)
+    words, answer = [_plain(option) for option in options], _plain(reply)
+    if answer and answer in words:
+        return words.index(answer)
     letter = re.fullmatch(r"\W*([A-Za-z])\W*", reply) or re.match(r"\W*([A-Z])\s*[.):]", reply)
     letter = letter or re.search(r"[Aa]nswer(?: is|:)\s*\(?([A-Z])\b", reply)
     if letter and ord(letter[1].upper()) - ord("A") < len(options):
         return ord(letter[1].upper()) - ord("A")
-    named = [option for option in plain if option and f" {option} " in f" {said} "]
+    named = [option for option in words if option and f" {option} " in f" {answer} "]
     longest = max(named, key=len, default="")
-    return plain.index(longest) if longest and all(option in longest for option in named) else None
+    return words.index(longest) if longest and all(option in longest for option in named) else None
 
 
 def question_accuracy(

@@ -61,15 +61,15 @@ def read_didemo(tree: Tree) -> list[Sample]:
     if table is not None:
         paragraphs = {name: ", ".join(_split(text)) for text, name in _tab_rows(table)}
     else:
-        told: dict[str, list[str]] = {}
+        descriptions: dict[str, list[str]] = {}
         for row in _json(tree.need("test_data.json")):
-            told.setdefault(row["video"], []).append(row["description"].strip())
-        paragraphs = {name: ", ".join(texts) for name, texts in told.items()}
+            descriptions.setdefault(row["video"], []).append(row["description"].strip())
+        paragraphs = {name: ", ".join(texts) for name, texts in descriptions.items()}
     return [Sample(name, tree.video(name), captions=(text,)) for name, text in paragraphs.items()]
 
 
 def read_didemo_moments(tree: Tree) -> list[Sample]:
-    """DiDeMo for moments: every description with the stretch of 5-second chunks most annotators marked."""
+    """DiDeMo for moments: every description with the run of 5-second chunks most annotators marked."""
     samples = []
     for row in _json(tree.need("test_data.json")):
         (first, last), _ = Counter(tuple(time) for time in row["times"]).most_common(1)[0]
@@ -132,7 +132,7 @@ def read_tvsum20(tree: Tree) -> list[Sample]:
 def read_summe(tree: Tree) -> list[Sample]:
     """SumMe: 25 videos with the summaries of 15–18 people each (`GT/*.mat`).
 
-    People chose stretches, not key frames: the key-frame F1 of the literature cannot be had from these files.
+    People chose segments, not key frames: the key-frame F1 of the literature cannot be had from these files.
     """
     from scipy.io import loadmat
 

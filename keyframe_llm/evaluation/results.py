@@ -58,7 +58,7 @@ class Table:
     rows: dict[tuple[str, int], Row] = field(default_factory=dict)
 
     def row(self, selector: str, budget: int) -> Row:
-        """The row of that selector and budget, made when first asked for."""
+        """The row of that selector and budget, made at its first use."""
         return self.rows.setdefault((selector, budget), Row(selector, budget))
 
     def ahead_of(self, selector: str, budget: int, other: str, other_budget: int | None = None) -> Interval:
@@ -94,7 +94,7 @@ def markdown(table: Table, budget: int | None = None) -> str:
 
 
 def _lead(table: Table, rows: Sequence[Row]) -> list[str]:
-    """How far this package's best row is ahead of the best other one at the same budget, on the same samples."""
+    """How far this package's best row leads the best other one at the same budget, on the same samples."""
     ours = next((row for row in rows if row.selector.startswith(SHIPPED)), None)
     if ours is None:
         return []

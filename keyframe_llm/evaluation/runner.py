@@ -58,7 +58,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure what was asked for; Markdown goes to stdout, progress to stderr."""
+    """Measure the parts that were named; Markdown goes to stdout, progress to stderr."""
     if args.video:
         from keyframe_llm.evaluation.page import write_page
 

@@ -108,7 +108,7 @@ class Embedder:
         return Prefetch(steps, self.images if every else None)
 
     def _texts(self, texts: tuple[str, ...]) -> Rows:
-        """(P, D) one row for each text; those embedded ahead of time are handed out once."""
+        """(P, D) one row for each text; rows that were prefetched are returned once."""
         with self._lock:
             rows = self._prefetched.pop(texts, None)
         return self.encoder.embed_texts(list(texts)) if rows is None else rows

@@ -26,7 +26,7 @@ class FeatureCache:
         return (self._store.problem,) if self._store and self._store.problem else ()
 
     def key(self, kind: str, path: str, *made_of: object) -> str | None:
-        """The key of what is made of a video's content, this version, and objects told apart by their `repr`.
+        """The key of what is made of a video's content, this version, and objects compared by their `repr`.
 
         None where nothing is kept.
         """

@@ -119,13 +119,13 @@ class Indexer:
         pictures: bool,
         embed: bool,
     ) -> tuple[VideoIndex, dict[str, float]]:
-        """Build, remember or recall an index; also returns the seconds that were spent on it now."""
+        """Build an index, or take it from memory or disk; also returns the seconds spent on each stage."""
         key = video_key(decoder.info.path, options)
         with self._turn(key):
             index = self._remembered.get(key)
             spent: dict[str, float] = {}
             if index is None or (pictures and index.embeddings is None and not index.pictures):
-                index = self._recalled_or_built(decoder, options, texts, index, pictures=pictures)
+                index = self._loaded_or_built(decoder, options, texts, index, pictures=pictures)
                 spent = dict(index.timings)
             if embed and index.embeddings is None:
                 index = self._embedded(index, options, spent)
@@ -133,7 +133,7 @@ class Indexer:
             self._remember(key, index)
         return index, spent
 
-    def _recalled_or_built(
+    def _loaded_or_built(
         self,
         decoder: Decoder,
         options: SelectOptions,
@@ -275,7 +275,7 @@ def opened_store(cache: bool | Store) -> Store | None:
 
 
 def opened_prompts(prompts: str | PathLike[str] | Prompts | None) -> Prompts | None:
-    """The prompts that were asked for; None for those of the package."""
+    """The prompts that were given; None for those of the package."""
     return prompts if prompts is None or isinstance(prompts, Prompts) else Prompts(fspath(prompts))
 
 

@@ -151,7 +151,7 @@ class Store:
 
 
 def make_key(kind: str, *parts: object) -> str:
-    """A key: what is stored, and a digest of everything it depends on (told apart by their `repr`)."""
+    """A key: what is stored, and a digest of everything it depends on (compared by their `repr`)."""
     return f"{kind}-{hashlib.blake2b(repr((_FORMAT, parts)).encode(), digest_size=16).hexdigest()}"
 
 
@@ -171,7 +171,7 @@ def content_digest(path: str | Path, store: Store) -> str:
 
 
 def model_identity(name: object) -> str | None:
-    """What tells a model from every other: its name and its files as they are; None where nothing does.
+    """What identifies a model: its name and its files as they are; None where nothing does.
 
     An object is known by its attribute `identity`: a text, which counts as a name. A server's model is known
     by its address and name alone: what stands behind it may change unseen.

@@ -1,4 +1,4 @@
-"""What is known of one video without any question: made once, kept, and asked as often as one likes."""
+"""What is known of one video without any question: made once, kept, and used for every text."""
 
 from __future__ import annotations
 
@@ -244,9 +244,9 @@ def build_index(
 ) -> VideoIndex:
     """Sample a video once and propose candidates; with an `embedder`, keep their pictures for it.
 
-    `texts` are those certain to be asked: they are embedded while the video is decoded, and so are the
-    pictures of a short video, which is then embedded already. `proposals` are the video's, where they are
-    known. Raises `VideoError`, `ModelError`, `OptionsError`.
+    `texts` are those that will be needed for certain: they are embedded while the video is decoded, and so
+    are the pictures of a short video, which is then embedded already. `proposals` are the video's, where they
+    are known. Raises `VideoError`, `ModelError`, `OptionsError`.
     """
     spent: dict[str, float] = {}
     samples, info, rows = _sampled(decoder, options, embedder, texts, spent, progress)

@@ -44,7 +44,7 @@ def _message(message: dict[str, Any], format: Format, limit: int) -> dict[str, A
         )
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
     if format == "openai-responses" and message["role"] == "assistant":
-        # What an assistant said goes in as a plain text: its parts would need the ids of a real answer.
+        # An earlier answer goes in as plain text: its parts would need the ids of a real answer.
         texts = [part["text"] for part in parts if part.get("type") in ("text", "output_text")]
         if len(texts) == len(parts):
             return {**message, "content": "\n".join(texts)}

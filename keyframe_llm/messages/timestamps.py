@@ -113,7 +113,7 @@ def _sequence(kinds: list[int], grids: dict[int, Any], times: Any, vision: Any) 
             seconds = next(times, np.zeros(0))
             if len(seconds) != frames:
                 raise OptionsError(
-                    f"video_metadata tells {len(seconds)} times of a video of {frames} frames; give the one "
+                    f"video_metadata holds {len(seconds)} times of a video of {frames} frames; give the one "
                     "that came with it"
                 )
             spots = np.round(seconds * vision.tokens_per_second)

@@ -17,7 +17,7 @@ from keyframe_llm.proposals.spacing import SAME_SECONDS, gap_of, unseen
 __all__ = ["FINEST_FPS", "unseen_samples"]
 
 FINEST_FPS = 60.0
-"""How often a window is sampled again; frames closer than this are told apart by no rounded time."""
+"""How often a window is sampled again; times rounded to a tenth do not separate closer frames."""
 
 
 def unseen_samples(samples: Samples, options: ChooseOptions) -> tuple[Samples, float]:
@@ -36,6 +36,6 @@ def unseen_samples(samples: Samples, options: ChooseOptions) -> tuple[Samples, f
     first, last = float(samples.seconds[0]), float(samples.seconds[-1])
     raise OptionsError(
         f"there is nothing more to see from {first:.1f} to {last:.1f} s: every frame lies within "
-        f"{max(gap, SAME_SECONDS):.2g} s of exclude_seconds; look at another window (start_seconds, "
+        f"{max(gap, SAME_SECONDS):.2g} s of exclude_seconds; sample another window (start_seconds, "
         "end_seconds), or exclude fewer"
     )

@@ -12,8 +12,8 @@ paper's own averages follow (6 proposals on 15 s, 11 on 58 s, half again as many
 *A static video.* The silhouette cannot say k = 1. A video is still where its histograms spread little and
 neighbours differ as much as frames far apart: what is left is noise.
 
-*Nothing lost.* A large γ_time, or looks that come back, can leave a shot between two cuts without any
-representative, and one centroid can stand for minutes of an unbroken shot. Such a shot, or such a stretch of
+*Nothing lost.* A large γ_time, or scenes that come back, can leave a shot between two cuts without any
+representative, and one centroid can stand for minutes of an unbroken shot. Such a shot, or such a segment of
 10 s (a sixtieth of a long video) becomes a cluster of its own, longest first, as far as `k_max` allows.
 """
 
@@ -45,9 +45,9 @@ _STILL_SPREAD, _STILL_RATIO = 0.05, 0.75
 # where the neighbouring steps are large too.
 _CUT, _SURE_CUT, _CUT_OVER_MEDIAN = 0.5, 1.0, 3.0
 # An unbroken shot in which something changes must be shown at least this often, long videos less often.
-_STRETCH_SECONDS, _STRETCHES_PER_VIDEO = 10.0, 60
-# A shorter shot counts as shown by a representative of its look nearby, so that two faces in dialogue do not
-# ask for a proposal at every change.
+_SEGMENT_SECONDS, _SEGMENTS_PER_VIDEO = 10.0, 60
+# A shorter shot counts as shown by a nearby representative of the same colours, so that two faces in dialogue
+# do not ask for a proposal at every change.
 _BRIEF_SECONDS, _NEARBY_SECONDS = 5.0, 10.0
 
 
@@ -78,12 +78,12 @@ def stacfp(
     x = spacetime(rows, times, gamma_time)
     labels, tried = _clustered(x, rows, max(2, math.ceil(math.sqrt(active))), limit, seed)
     if tried:
-        labels = _show_all(x, rows, times, labels, _stretches(rows, times, shots, moving), limit)
+        labels = _show_all(x, rows, times, labels, _segments(rows, times, shots, moving), limit)
     return _proposals(x, times, labels, tried)
 
 
 def scfp(histograms: ArrayLike, seconds: ArrayLike, *, k_max: int | None = None, seed: int = 0) -> Proposals:
-    """Propose frames by colour alone, the paper's baseline SCFP: as `stacfp`, but blind to time."""
+    """Propose frames by colour alone, the paper's baseline SCFP: as `stacfp`, without time."""
     rows, times = _checked(histograms, seconds, k_max)
     limit = _limit(k_max, float(times[-1] - times[0]), len(times))
     labels, tried = _clustered(rows, rows, 2, limit, seed)
@@ -144,7 +144,7 @@ def _length(times: NDArray[np.float64], part: slice) -> float:
 
 
 def _still(rows: NDArray[np.float32]) -> bool:
-    """Whether nothing but noise tells these frames apart (von Neumann's ratio of successive differences)."""
+    """Whether these frames differ by noise alone (von Neumann's ratio of successive differences)."""
     if len(rows) < 2:
         return True
     around = ((rows - rows.mean(axis=0)) ** 2).sum(axis=1)
@@ -175,12 +175,12 @@ def _clustered(
     return best_clustering(x, k_min, limit, seed)
 
 
-def _stretches(
+def _segments(
     rows: NDArray[np.float32], times: NDArray[np.float64], shots: list[slice], moving: list[bool]
 ) -> list[slice]:
     """What must be shown, longest first: the shots, long moving ones in equal parts."""
-    longest = max(_STRETCH_SECONDS, (times[-1] - times[0]) / _STRETCHES_PER_VIDEO)
-    stretches: list[slice] = []
+    longest = max(_SEGMENT_SECONDS, (times[-1] - times[0]) / _SEGMENTS_PER_VIDEO)
+    segments: list[slice] = []
     for shot, moves in zip(shots, moving, strict=True):
         count = math.ceil(_length(times, shot) / longest - 1e-6) if moves else 1
         if shot.stop - shot.start == 1:  # a flash, or only the middle of a dissolve?
@@ -189,8 +189,8 @@ def _stretches(
                 continue
         edges = np.linspace(times[shot.start], times[shot.stop - 1], count + 1)[1:-1]
         bounds = [shot.start, *(int(i) for i in np.searchsorted(times, edges)), shot.stop]
-        stretches += [slice(a, b) for a, b in pairwise(bounds) if b > a]
-    return sorted(stretches, key=lambda part: -_length(times, part))
+        segments += [slice(a, b) for a, b in pairwise(bounds) if b > a]
+    return sorted(segments, key=lambda part: -_length(times, part))
 
 
 def _show_all(
@@ -198,18 +198,19 @@ def _show_all(
     rows: NDArray[np.float32],
     times: NDArray[np.float64],
     labels: Labels,
-    stretches: list[slice],
+    segments: list[slice],
     limit: int,
 ) -> Labels:
-    """Give each stretch that no representative shows a cluster of its own, up to `limit` clusters."""
+    """Give each segment that no representative shows a cluster of its own, up to `limit` clusters."""
     labels = labels.copy()
-    for _ in stretches:
+    for _ in segments:
         picks = representatives(x, labels)
-        missed = [part for part in stretches if not _shown(part, picks, rows, times)]
+        missed = [part for part in segments if not _shown(part, picks, rows, times)]
         free = limit - len(picks)
         if not missed or free <= 0:
             break
-        # Taking frames away moves other centroids, which may unshow a stretch: hence the rounds.
+        # Taking frames away moves other centroids, which may take a representative from another segment:
+        # hence the rounds.
         for part in missed[:free]:
             labels[part] = labels.max() + 1
     return labels

@@ -83,7 +83,7 @@ def _facts(selection: Selection) -> str:
     parts = [
         drawable(Path(selection.video.path).name) if text else "",
         "" if duration is None else f"{duration:.1f} s",
-        f"{len(selection.frames)} of {selection.sampled_frames} frames looked at",
+        f"{len(selection.frames)} of {selection.sampled_frames} sampled frames",
         f"{len(selection.proposals)} proposed",
         how[selection.caption_source],
     ]

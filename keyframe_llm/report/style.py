@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GREY", "INK", "PAPER", "PARTS", "PICK", "drawable", "font", "title_lines"]
 
-# Okabe and Ito's colours, told apart by every kind of colour vision; line styles say the same once more.
+# Okabe and Ito's colours, different to every kind of colour vision; line styles repeat the difference.
 INK, GREY, PAPER, PICK = "#1b1f24", "#6b7280", "#ffffff", "#d55e00"
 PARTS = (("semantic", "#0072b2", "-"), ("temporal", "#009e73", "--"), ("drop", "#cc79a7", "-."))
 _MOST_TITLE_LINES = 3

@@ -1,7 +1,7 @@
 """The text baseline: what any text has in common with a frame, so that it can be taken off.
 
 Image-text encoders have hubs: pictures close to all texts, whatever these say. Among the frames of one video
-they win again and again, and the moment that was asked for comes second. So every text is compared with
+they win again and again, and the moment that the text means comes second. So every text is compared with
 neutral ones (`prompts/neutral.txt`): what counts is how much better than those it fits.
 """
 

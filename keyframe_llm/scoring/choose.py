@@ -144,7 +144,7 @@ def checked_unseen(
     if not fresh.any():
         raise OptionsError(
             f"all {len(times)} candidate frames lie near exclude_seconds {list(exclude_seconds)}; "
-            "exclude fewer, or look at a narrower or another window (start_seconds, end_seconds)"
+            "exclude fewer, or sample a narrower or another window (start_seconds, end_seconds)"
         )
     return fresh
 

@@ -57,7 +57,7 @@ class CompletedVLM:
         self._takes_length = _takes(model.generate, "max_new_tokens")
 
     def generate(self, messages: Messages, *, max_new_tokens: int = 128) -> str:
-        """The object's own answer; it is told `max_new_tokens` where it takes that argument."""
+        """The object's own answer; `max_new_tokens` is passed on where it takes that argument."""
         length = {"max_new_tokens": max_new_tokens} if self._takes_length else {}
         return str(self.model.generate(messages, **length)).strip()
 
@@ -106,6 +106,6 @@ class CompletedVLM:
 def _takes(function: Callable[..., Any], name: str) -> bool:
     try:
         parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # a function without a signature: told what the protocol says
+    except (TypeError, ValueError):  # a function without a signature gets what the protocol says
         return True
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())

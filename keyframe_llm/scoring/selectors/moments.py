@@ -1,4 +1,4 @@
-"""The default selector: moments that stand out for a text, lie apart and do not look alike."""
+"""The default selector: moments that stand out for a text, lie apart and differ in appearance."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def bolt(index: VideoIndex, text: ArrayLike | None, k: int, seed: int) -> Picks:
     peak gives fewer than k.
     """
     mass = min_max(index.similarity(text), flat=0.0) ** 3
-    if not mass.any():  # nothing tells the frames apart: all alike
+    if not mass.any():  # all frames are alike
         mass = np.ones(len(index.candidates))
     reached = np.cumsum(mass) / mass.sum()
     return np.unique(np.searchsorted(reached, (np.arange(k) + 0.5) / k))
@@ -121,25 +121,25 @@ def q_frame(index: VideoIndex, text: ArrayLike | None, k: int, seed: int) -> Pic
 
 
 def focus(index: VideoIndex, text: ArrayLike | None, k: int, seed: int) -> Picks:
-    """FOCUS: arms of 16 s, three looks at each, then all frames of the arms that may be best.
+    """FOCUS: arms of 16 s, three samples of each, then all frames of the arms that may be best.
 
-    An arm's bound is mean + √(2 ln n · var / m) + 3 ln n / m (empirical Bernstein; m of n looks); the best
-    quarter, at least 4, is looked at throughout. A fifth of the budget goes to the best frames seen; the
+    An arm's bound is mean + √(2 ln n · var / m) + 3 ln n / m (empirical Bernstein; m of n samples); the best
+    quarter, at least 4, is sampled throughout. A fifth of the budget goes to the best frames seen; the
     rest is drawn from those arms in turn, one each, by softmax(score / 0.06). As published that fifth is no
     frame for k = 2; adapted to at least one. Similarities are spread over 0–1, as its constants expect.
     """
     rng, scores = np.random.default_rng(seed), min_max(index.similarity(text), flat=0.0)
     count = max(1, int((index.candidates.seconds[-1] - index.candidates.seconds[0]) // 16))
     arms = [part for part in np.array_split(np.arange(len(scores)), count) if len(part)]
-    looks = [_coarse(part, rng) for part in arms]
-    best = _by_bound(scores, looks)[: max(4, math.ceil(len(arms) / 4))]
+    samples = [_coarse(part, rng) for part in arms]
+    best = _by_bound(scores, samples)[: max(4, math.ceil(len(arms) / 4))]
     for arm in best:
-        looks[arm] = arms[arm]
-    seen = np.concatenate(looks)
+        samples[arm] = arms[arm]
+    seen = np.concatenate(samples)
     kept = [int(i) for i in seen[np.argsort(-scores[seen], kind="stable")][: max(1, round(0.2 * k))]]
-    turns = [arm for arm in _by_bound(scores, looks) if arm in set(best)]
+    turns = [arm for arm in _by_bound(scores, samples) if arm in set(best)]
     while len(kept) < k:
-        free = [np.setdiff1d(looks[arm], kept) for arm in turns]
+        free = [np.setdiff1d(samples[arm], kept) for arm in turns]
         if not any(len(part) for part in free):
             break
         for part in [part for part in free if len(part)][: k - len(kept)]:
@@ -174,11 +174,11 @@ def _coarse(part: Picks, rng: np.random.Generator) -> Picks:
     return np.append(rng.choice(others, size=min(2, len(others)), replace=False), middle)
 
 
-def _by_bound(scores: Array, looks: list[Picks]) -> list[int]:
+def _by_bound(scores: Array, samples: list[Picks]) -> list[int]:
     """The arms, best upper confidence bound first."""
-    log = math.log(max(2, sum(len(part) for part in looks)))
+    log = math.log(max(2, sum(len(part) for part in samples)))
     bounds = [
         scores[part].mean() + math.sqrt(2 * log * scores[part].var() / len(part)) + 3 * log / len(part)
-        for part in looks
+        for part in samples
     ]
     return [int(i) for i in np.argsort(-np.array(bounds), kind="stable")]
