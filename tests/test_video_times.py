@@ -235,6 +235,47 @@ def test_sound_that_is_longer_than_the_pictures_does_not_lengthen_the_video(
         assert video.warnings == []
 
 
+def test_a_recording_that_is_not_shown_is_warned_of(videos: Any, tmp_path: Path) -> None:
+    options = {"g": "25", "bf": "0"}
+    first = videos.draw(tmp_path / "first.ts", STEADY, options=options)
+    other_number = {"mpegts_start_pid": "336"}
+    second = videos.draw(
+        tmp_path / "second.ts", [4 + s for s in STEADY], options=options, container_options=other_number
+    )
+    path = tmp_path / "numbers.ts"
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    with open_video(path) as video:
+        assert_right(video, np.array(STEADY), videos)
+        assert any("has another track of pictures, from 4.0 s on" in line for line in video.warnings)
+
+
+def test_bytes_that_nothing_reads_are_warned_of(drawn: Any, videos: Any, tmp_path: Path) -> None:
+    path = tmp_path / "two.wmv"
+    path.write_bytes(drawn("wmv2 asf", STEADY).read_bytes() * 2)
+    with open_video(path) as video:
+        assert_right(video, np.array(STEADY), videos)
+        assert len(video.warnings) == 1
+        assert f"of {path.stat().st_size:,}; if recordings were joined" in video.warnings[0]
+
+
+def test_a_sound_track_that_begins_midway_costs_no_picture(videos: Any, tmp_path: Path) -> None:
+    options, times = {"g": "25", "bf": "0"}, [i / 5 for i in range(200)]
+    silent = videos.draw(tmp_path / "silent.ts", times, options=options, rate=5)
+    loud = videos.draw(
+        tmp_path / "loud.ts",
+        [40 + t for t in times[:50]],
+        options=options,
+        rate=5,
+        sound_seconds=50.0,
+        first_number=200,
+    )
+    path = tmp_path / "midway.ts"
+    path.write_bytes(silent.read_bytes() + loud.read_bytes())
+    with open_video(path) as video:
+        samples = list(video.sample(0.2, short_side=64))
+    assert [videos.number(image) for _, image in samples] == list(range(250))
+
+
 def test_a_gap_through_which_sound_goes_on_is_no_jump_of_the_clock(videos: Any, tmp_path: Path) -> None:
     times = [*STEADY[:50], *(400.0 + s for s in STEADY[:50])]
     path = videos.draw(tmp_path / "slides.ts", times, options=B_FRAMES, sound_seconds=402.0)

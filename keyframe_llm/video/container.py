@@ -22,6 +22,8 @@ class ContainerTraits:
     """A seek guesses a byte position, and may give the first frames there wrong times."""
     forwards_only: bool = False
     """Frames depend on all earlier ones, so that it is read from the start."""
+    ends_with_packets: bool = False
+    """Hardly anything but another recording can follow its last packet."""
     clock_may_jump: bool = False
     """It carries the clock of a transmission, which may jump where the recording was interrupted."""
 
@@ -30,13 +32,13 @@ _TRAITS = {
     "mov": ContainerTraits(lists_frames=True),
     "avi": ContainerTraits(lists_frames=True, decoding_times=True),
     "matroska": ContainerTraits(lists_key_frames=True),
-    "asf": ContainerTraits(decoding_times=True),
+    "asf": ContainerTraits(decoding_times=True, ends_with_packets=True),
     "mxf": ContainerTraits(decoding_times=True),
     "rm": ContainerTraits(decoding_times=True),
     "mpegvideo": ContainerTraits(decoding_times=True),
     "mpeg": ContainerTraits(loose_seeks=True, clock_may_jump=True),
     "mpegts": ContainerTraits(loose_seeks=True, clock_may_jump=True),
-    "flv": ContainerTraits(clock_may_jump=True),
+    "flv": ContainerTraits(clock_may_jump=True, ends_with_packets=True),
     "gif": ContainerTraits(forwards_only=True),
     "apng": ContainerTraits(forwards_only=True),
 }

@@ -184,6 +184,7 @@ class PyAVDecoder:
                 duration_seconds=length if math.isfinite(length) else self.info.duration_seconds,
                 average_fps=_plausible_fps(self.info.average_fps, found.average_fps),
             )
+        self.warnings += [f"{self._path} {line}" for line in found.unseen]
         if found.clock_rules is not None:
             self._reader.clock_rules = found.clock_rules
             self._release()

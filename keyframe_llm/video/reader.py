@@ -20,7 +20,7 @@ from keyframe_llm.video.cores import available_cores
 from keyframe_llm.video.fork import Forkable
 from keyframe_llm.video.length import stated_end
 from keyframe_llm.video.pixel_formats import alpha_decoder
-from keyframe_llm.video.source import open_container, picture_bound, video_stream
+from keyframe_llm.video.source import demux, open_container, picture_bound, video_stream
 from keyframe_llm.video.timeline import Timeline
 
 __all__ = ["FrameReader", "Skip", "TimedFrame", "Work"]
@@ -231,7 +231,7 @@ class FrameReader(Forkable):
     def _decode_key(self, seconds: float) -> VideoFrame | None:
         try:
             self._seek(seconds)
-            packet = next((p for p in self.container.demux(self.stream) if p.is_keyframe and p.size), None)
+            packet = next((p for p in demux(self.container, self.stream) if p.is_keyframe and p.size), None)
         except av.error.FFmpegError:
             return None
         frames = [] if packet is None else [*self._decode(packet), *self._decode(Packet())]
@@ -264,7 +264,7 @@ class FrameReader(Forkable):
         self._untouched = False
         held: Packet[Any] | None = None
         try:
-            for packet in self.container.demux(self.stream):
+            for packet in demux(self.container, self.stream):
                 if packet.size == 0:
                     continue  # a dropped frame in an AVI, or the end; the decoder would take both for the end
                 if self._clock is not None:

@@ -13,6 +13,7 @@ from typing import Any
 import av
 import av.error
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
@@ -20,7 +21,7 @@ from keyframe_llm.errors import VideoError
 from keyframe_llm.video.hardware import hardware_device
 from keyframe_llm.video.promises import check_promises
 
-__all__ = ["av_errors", "check_path", "open_container", "picture_bound", "video_stream"]
+__all__ = ["av_errors", "check_path", "demux", "open_container", "picture_bound", "video_stream"]
 
 # Containers that hold their own pictures. Playlists (hls, dash, concat) and picture sequences (image2) are
 # left out, because they make FFmpeg open other files or connect to other machines.
@@ -103,6 +104,19 @@ def open_container(path: str, max_pixels: int | None = None, hardware: str | Non
         except RuntimeError as error:  # PyAV raises it where the device does not know the codec
             raise VideoError(f"{path}: {hardware} does not decode this codec; leave out hardware") from error
         return opened
+
+
+def demux(container: InputContainer, stream: Any) -> Iterator[Packet[Any]]:
+    """The packets of one stream, or of all where it is None, from the current position to the end.
+
+    Other streams may begin only in the middle of a file; PyAV has no entry for them, and stumbles.
+    """
+    while True:
+        try:
+            yield from container.demux() if stream is None else container.demux(stream)
+            return
+        except IndexError:
+            continue
 
 
 def picture_bound(max_pixels: int | None) -> dict[str, str]:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
 
-import av.error
 import numpy as np
-from av.packet import Packet
-from numpy.typing import NDArray
 
 from keyframe_llm.video.clock import Clock, ClockRules
 from keyframe_llm.video.costs import Survey, Times
 from keyframe_llm.video.index import read_index
+from keyframe_llm.video.packets import (
+    Rows,
+    group_bytes,
+    packet_rows,
+    readable_packets,
+    shown_packets,
+    with_times,
+)
 from keyframe_llm.video.reader import FrameReader
 from keyframe_llm.video.source import av_errors
+from keyframe_llm.video.unseen import unseen_parts
 
 __all__ = ["FileSurvey", "packet_times", "shown_length", "survey_video"]
 
@@ -28,9 +32,6 @@ _PLAIN_B_FRAMES = ("mpeg1video", "mpeg2video", "mpeg4")
 _SLACK_SECONDS = 0.1
 _LONGEST_GAP_SECONDS = 300.0  # of a transmission
 _IMPOSSIBLE_GAP_SECONDS = 30 * 86_400.0  # of any recording
-_ROW = np.dtype([("seconds", np.float64), ("key", bool), ("delay", np.float64), ("size", np.float64)])
-Rows = NDArray[np.void]
-"""(N,) packets in file order: seconds (NaN: unknown), key flag, seconds from decoding to display, bytes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +48,8 @@ class FileSurvey:
     """How to correct timestamps that start again or jump; None: they run on."""
     clock_breaks: tuple[float, ...] = ()
     """The corrected times at which they do, in seconds."""
+    unseen: tuple[str, ...] = ()
+    """Parts of the file that are not shown, one line each."""
 
 
 def survey_video(reader: FrameReader, stated_seconds: float | None) -> FileSurvey:
@@ -58,7 +61,7 @@ def survey_video(reader: FrameReader, stated_seconds: float | None) -> FileSurve
         index = read_index(reader)
         if index is None:
             return _scanned(reader)
-        head = _rows(islice(_packets(reader), _HEAD_PACKETS), reader)
+        head = packet_rows(islice(shown_packets(reader), _HEAD_PACKETS), reader)
         keys = index.key_seconds + _index_delay(reader, head)
         tail = _tail(reader, float(keys.max()))
         length = shown_length(np.sort(tail["seconds"]))
@@ -80,36 +83,61 @@ def shown_length(times: Times) -> float:
 def packet_times(reader: FrameReader) -> Times:
     """(N,) seconds of all packets shown, ascending, from an otherwise unused reader. Raises `VideoError`."""
     with av_errors(reader.path):
-        return np.unique(_from_first(reader, _rows(_packets(reader), reader))["seconds"])
+        rows = packet_rows(shown_packets(reader), reader)
+        return np.unique(with_times(rows, reader)["seconds"])
 
 
 def _scanned(reader: FrameReader) -> FileSurvey:
     """The survey of a file without a usable index: all its packets are read."""
-    reader.restart()
-    rules = _clock_rules(reader)
-    clock = Clock(rules)
-    rows = _rows(_packets(reader, clock), reader)
-    if clock.breaks and reader.traits.clock_may_jump and _sound_goes_on(reader):
-        rules = replace(rules, longest_gap=reader.timeline.ticks(_IMPOSSIBLE_GAP_SECONDS))
-        reader.restart()
-        clock = Clock(rules)
-        rows = _rows(_packets(reader, clock), reader)
-    rows = _from_first(reader, rows)
+    rows, clock, rules = _corrected_rows(reader, _clock_rules(reader))
     shown = np.sort(rows["seconds"])
     keys, order = np.unique(rows["seconds"][rows["key"]], return_index=True)
-    survey = Survey(
-        max(1, len(rows)),
-        shown_length(shown) or math.inf,
-        keys,
-        _anchor_gap(reader, rows[:_HEAD_PACKETS]),
-        _group_bytes(rows)[order],
-    )
+    length = shown_length(shown)
+    anchor_gap = _anchor_gap(reader, rows[:_HEAD_PACKETS])
+    survey = Survey(max(1, len(rows)), length or math.inf, keys, anchor_gap, group_bytes(rows)[order])
+    if clock.breaks or clock.outliers:
+        breaks = tuple(reader.timeline.seconds(stamp) for stamp in clock.breaks)
+        survey = replace(survey, key_seconds=None)
+        found = FileSurvey(survey, None, clock_rules=rules, clock_breaks=breaks)
+    else:
+        found = _checked(reader, survey)
     span = float(shown[-1] - shown[0]) if len(shown) else 0.0
-    average_fps = (len(shown) - 1) / span if span else None
-    if not clock.breaks and not clock.outliers:
-        return replace(_checked(reader, survey), average_fps=average_fps)
-    breaks = tuple(reader.timeline.seconds(stamp) for stamp in clock.breaks)
-    return FileSurvey(replace(survey, key_seconds=None), None, average_fps, rules, breaks)
+    unseen = unseen_parts(reader, int(rows["end"].max(initial=-1)), length)
+    return replace(found, average_fps=(len(shown) - 1) / span if span else None, unseen=tuple(unseen))
+
+
+def _corrected_rows(reader: FrameReader, rules: ClockRules) -> tuple[Rows, Clock, ClockRules]:
+    """All packets, with times that go on where a clock starts again or jumps; and by which rules they do."""
+    reader.restart()
+    clock = Clock(rules)
+    rows = packet_rows(shown_packets(reader, clock), reader)
+    longest = reader.timeline.ticks(_IMPOSSIBLE_GAP_SECONDS)
+    if clock.breaks and rules.longest_gap < longest and _sound_goes_on(reader):
+        return _corrected_rows(reader, replace(rules, longest_gap=longest))
+    return with_times(rows, reader), clock, rules
+
+
+def _clock_rules(reader: FrameReader) -> ClockRules:
+    gap = _LONGEST_GAP_SECONDS if reader.traits.clock_may_jump else _IMPOSSIBLE_GAP_SECONDS
+    return ClockRules(
+        step=reader.timeline.ticks_per_frame,
+        slack=reader.timeline.ticks(_SLACK_SECONDS),
+        longest_gap=reader.timeline.ticks(gap),
+        decoding_times=reader.traits.decoding_times,
+    )
+
+
+def _sound_goes_on(reader: FrameReader) -> bool:
+    """Whether a sound track goes on through the gaps, which then are not jumps of the clock."""
+    reader.restart()
+    sound = next(iter(reader.container.streams.audio), None)
+    if sound is None or sound.time_base is None:
+        return False
+    base = float(sound.time_base)
+    stamps = (packet.pts for packet in readable_packets(reader, sound))
+    times = np.fromiter((stamp * base for stamp in stamps if stamp is not None), np.float64)
+    steps = np.abs(np.diff(times))
+    return len(steps) > 0 and float(steps.max()) < _LONGEST_GAP_SECONDS
 
 
 def _checked(reader: FrameReader, survey: Survey) -> FileSurvey:
@@ -132,82 +160,6 @@ def _keys_hold(reader: FrameReader, keys: Times) -> bool:
     """Whether a frame that is listed as a key frame can be decoded on its own; a few are tried."""
     tried = {float(keys[int(share * len(keys))]) for share in _PROBED_SHARES} if len(keys) > 1 else set()
     return not tried or any(reader.is_key_frame_at(second) for second in tried)
-
-
-def _clock_rules(reader: FrameReader) -> ClockRules:
-    return ClockRules(
-        step=reader.timeline.ticks_per_frame,
-        slack=reader.timeline.ticks(_SLACK_SECONDS),
-        longest_gap=reader.timeline.ticks(
-            _LONGEST_GAP_SECONDS if reader.traits.clock_may_jump else _IMPOSSIBLE_GAP_SECONDS
-        ),
-        decoding_times=reader.traits.decoding_times,
-    )
-
-
-def _sound_goes_on(reader: FrameReader) -> bool:
-    """Whether a sound track goes on through the gaps, which then are not jumps of the clock."""
-    reader.restart()
-    sound = next(iter(reader.container.streams.audio), None)
-    if sound is None or sound.time_base is None:
-        return False
-    base = float(sound.time_base)
-    times = np.fromiter((p.pts * base for p in _demuxed(reader, sound) if p.pts is not None), np.float64)
-    steps = np.abs(np.diff(times))
-    return len(steps) > 0 and float(steps.max()) < _LONGEST_GAP_SECONDS
-
-
-def _packets(reader: FrameReader, clock: Clock | None = None) -> Iterator[Packet[Any]]:
-    """The packets of frames that are shown, with corrected timestamps, to the end or to the first damage."""
-    for packet in _demuxed(reader, reader.stream):
-        if clock is not None:
-            clock.correct(packet)
-        if packet.size and not packet.is_discard:
-            yield packet
-
-
-def _demuxed(reader: FrameReader, stream: Any) -> Iterator[Packet[Any]]:
-    try:
-        yield from (packet for packet in reader.container.demux(stream) if packet.size)
-    except av.error.FFmpegError:
-        return
-
-
-def _rows(packets: Iterator[Packet[Any]], reader: FrameReader) -> Rows:
-    return np.fromiter((_row(packet, reader) for packet in packets), _ROW)
-
-
-def _row(packet: Packet[Any], reader: FrameReader) -> tuple[float, bool, float, int]:
-    pts, dts = packet.pts, packet.dts
-    stamp = dts if reader.traits.decoding_times or pts is None else pts
-    delay = 0.0 if pts is None or dts is None else reader.timeline.seconds(pts) - reader.timeline.seconds(dts)
-    return (
-        (math.nan if stamp is None else reader.timeline.seconds(stamp)),
-        packet.is_keyframe,
-        delay,
-        packet.size,
-    )
-
-
-def _from_first(reader: FrameReader, rows: Any) -> Rows:
-    """Rows with known times: counted by the frame rate if there are none, else from the first frame."""
-    known: Rows = rows[np.isfinite(rows["seconds"])]
-    if len(known) == 0:
-        known = rows.copy()
-        known["seconds"] = np.arange(len(rows)) * reader.timeline.seconds(
-            (reader.timeline.origin or 0) + reader.timeline.ticks_per_frame
-        )
-    elif reader.traits.decoding_times:
-        known["seconds"] -= known["seconds"].min()
-    return known
-
-
-def _group_bytes(rows: Rows) -> Times:
-    """(K, 2) bytes of each key frame, and of the frames from it to the next."""
-    at = np.flatnonzero(rows["key"])
-    if len(at) == 0:
-        return np.empty((0, 2))
-    return np.column_stack([rows["size"][at], np.add.reduceat(rows["size"], at) - rows["size"][at]])
 
 
 def _anchor_gap(reader: FrameReader, head: Rows) -> float | None:
@@ -233,6 +185,6 @@ def _index_delay(reader: FrameReader, head: Rows) -> float:
 def _tail(reader: FrameReader, last_key: float) -> Rows:
     """The packets from the last key frame on: where frames are reordered, the stated length is too short."""
     reader.container.seek(reader.timeline.timestamp(last_key), stream=reader.stream)
-    rows = _rows(_packets(reader), reader)
+    rows = packet_rows(shown_packets(reader), reader)
     known: Rows = rows[np.isfinite(rows["seconds"])]
     return known
