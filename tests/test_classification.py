@@ -26,11 +26,6 @@ Checkpoint = Callable[[str], Path]
 DATA = os.environ.get("KEYFRAME_LLM_TEST_DATA")
 
 
-@pytest.fixture(scope="module")
-def film(videos: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return videos.flags(tmp_path_factory.mktemp("films") / "flags.mp4")
-
-
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
@@ -102,28 +97,28 @@ def test_a_label_file_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("colour", ["red", "green", "blue"])
 def test_the_encoder_finds_the_label_that_the_frames_show(
-    film: Path, videos: ModuleType, colour: str
+    flags: Path, videos: ModuleType, colour: str
 ) -> None:
     """Only the frames count: the caption chooses them, and the label is what they show."""
     encoder = videos.ColourEncoder()
     labels = ["RedFlag", "GreenFlag", "BlueFlag"]
     llm = KeyframeLLM(model="no/such-model", encoder=encoder)
-    result = llm.classify(film, labels, by="encoder", caption=colour, max_frames=1)
+    result = llm.classify(flags, labels, by="encoder", caption=colour, max_frames=1)
     assert result.label == f"{colour.title()}Flag" and result.by == "encoder"
     assert list(result.probabilities.values()) == sorted(result.probabilities.values(), reverse=True)
     assert sum(result.probabilities.values()) == pytest.approx(1.0)
     assert [label for label, _ in result.top(2)] == list(result.probabilities)[:2]
     texts = len(encoder.texts)
-    llm.classify(film, labels, by="encoder", caption=colour, max_frames=1)
+    llm.classify(flags, labels, by="encoder", caption=colour, max_frames=1)
     assert len(encoder.texts) == texts + 1  # the caption alone; the labels' embeddings are kept
 
 
 def test_the_encoders_shares_are_the_softmax_of_mean_template_cosines(
-    film: Path, checkpoint: Checkpoint
+    flags: Path, checkpoint: Checkpoint
 ) -> None:
     encoder = load_encoder(str(checkpoint("clip")))
     labels = ["walk", "kick_ball", "sit", "play guitar"]
-    result = KeyframeLLM(encoder=encoder).classify(film, labels, by="encoder")
+    result = KeyframeLLM(encoder=encoder).classify(flags, labels, by="encoder")
     pictures = encoder.embed_images(result.selection.frames.images).mean(axis=0)
     pictures /= np.linalg.norm(pictures)
     templates = default_prompts().lines("action_templates")
@@ -138,7 +133,7 @@ def test_the_encoders_shares_are_the_softmax_of_mean_template_cosines(
 
 @pytest.mark.parametrize("normalise", ["mean", "sum"])
 def test_400_labels_are_judged_by_likelihood_at_the_cost_of_few_forward_passes(
-    film: Path, checkpoint: Checkpoint, normalise: Any
+    flags: Path, checkpoint: Checkpoint, normalise: Any
 ) -> None:
     vlm: Any = load_vlm(str(checkpoint("qwen2_5_vl")), dtype="float32", max_image_tokens=16)
     labels = [f"{verb}_{thing}" for verb in ("walk", "kick", "climb", "read") for thing in range(100)]
@@ -151,7 +146,7 @@ def test_400_labels_are_judged_by_likelihood_at_the_cost_of_few_forward_passes(
     hook = vlm._model.register_forward_hook(count)
     llm = KeyframeLLM(model=vlm)
     try:
-        result = llm.classify(film, labels, generate_caption=False, normalise=normalise)
+        result = llm.classify(flags, labels, generate_caption=False, normalise=normalise)
     finally:
         hook.remove()
     assert passes <= 1 + 400 / 16 + 1
@@ -164,42 +159,42 @@ def test_400_labels_are_judged_by_likelihood_at_the_cost_of_few_forward_passes(
 
 
 @pytest.mark.parametrize(
-    "said", ["brush hair", "Brush hair.", "The person is doing: Brush-Hair!", "brush_hair"]
+    "answer", ["brush hair", "Brush hair.", "The person is doing: Brush-Hair!", "brush_hair"]
 )
-def test_an_answer_is_matched_against_the_labels(film: Path, said: str) -> None:
-    model: Any = Answers(said)
+def test_an_answer_is_matched_against_the_labels(flags: Path, answer: str) -> None:
+    model: Any = Answers(answer)
     labels = ["brush_hair", "brush", "kick_ball"]
-    result = KeyframeLLM(model=model).classify(film, labels, by="answer", generate_caption=False)
+    result = KeyframeLLM(model=model).classify(flags, labels, by="answer", generate_caption=False)
     assert (result.label, result.probabilities, result.by) == ("brush_hair", {}, "answer")
     assert "brush hair; brush; kick ball" in model.texts[-1]
 
 
 @pytest.mark.parametrize(
-    ("said", "says"), [("dancing", "names none"), ("walk or run", "names several"), ("", "names none")]
+    ("answer", "says"), [("dancing", "names none"), ("walk or run", "names several"), ("", "names none")]
 )
-def test_an_answer_that_is_no_label_is_an_error(film: Path, said: str, says: str) -> None:
-    model: Any = Answers(said)
+def test_an_answer_that_is_no_label_is_an_error(flags: Path, answer: str, says: str) -> None:
+    model: Any = Answers(answer)
     with pytest.raises(ModelError, match=says):
-        KeyframeLLM(model=model).classify(film, ["walk", "run"], by="answer", generate_caption=False)
+        KeyframeLLM(model=model).classify(flags, ["walk", "run"], by="answer", generate_caption=False)
 
 
-def test_options_of_classification_are_checked(film: Path, videos: ModuleType) -> None:
+def test_options_of_classification_are_checked(flags: Path, videos: ModuleType) -> None:
     llm = KeyframeLLM(encoder=videos.ColourEncoder())
     with pytest.raises(OptionsError, match="by is 'guess'"):
-        llm.classify(film, ["walk", "run"], by="guess")
+        llm.classify(flags, ["walk", "run"], by="guess")
     with pytest.raises(OptionsError, match=r"templates are"):
-        llm.classify(film, ["walk", "run"], by="encoder", templates=["a video"])
+        llm.classify(flags, ["walk", "run"], by="encoder", templates=["a video"])
     with pytest.raises(OptionsError, match=r"templates are"):
         embed_labels(videos.ColourEncoder(), ["walk"], "a video of {}")
 
 
 def test_the_command_reads_a_file_of_labels_and_prints_the_top_ones(
-    film: Path, checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    flags: Path, checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "classInd.txt").write_text("1 ApplyEyeMakeup\n2 Archery\n3 YoYo\n")
     command = [
         "classify",
-        str(film),
+        str(flags),
         "--labels",
         f"@{tmp_path / 'classInd.txt'}",
         "--by",

@@ -42,8 +42,8 @@ def test_the_count_is_what_the_default_sampling_really_costs(
     pytest.importorskip("decord", reason="decord, which qwen-vl-utils reads videos with, is not installed")
     from transformers import AutoProcessor
 
-    film = videos.flags(tmp_path / "flags.mp4")
-    messages = [{"role": "user", "content": [{"type": "video", "video": str(film)}]}]
+    video = videos.flags(tmp_path / "flags.mp4")
+    messages = [{"role": "user", "content": [{"type": "video", "video": str(video)}]}]
     _, ((pictures, metadata),) = utils.process_vision_info(messages, return_video_metadata=True)
     processor = AutoProcessor.from_pretrained(checkpoint("qwen2_5_vl"))
     text = processor.apply_chat_template(messages, tokenize=False)
@@ -61,17 +61,17 @@ def test_the_count_is_what_the_default_sampling_really_costs(
 
 
 def test_a_model_that_is_no_qwen_is_counted_by_its_key_frames() -> None:
-    told = {"average_fps": 25.0, "width": 640, "height": 360, "codec": "h264", "path": "v.mp4"}
-    video = VideoInfo(duration_seconds=30.0, **told)
+    stated = {"average_fps": 25.0, "width": 640, "height": 360, "codec": "h264", "path": "v.mp4"}
+    video = VideoInfo(duration_seconds=30.0, **stated)
     cost = default_cost(video, object(), keyframes=3, prompt_tokens=640, visual_tokens=600)
     assert cost is not None
     assert (cost.frames, cost.visual_tokens, cost.prompt_tokens) == (60, 12_000, 12_040)
-    unknown = VideoInfo(duration_seconds=None, **told)
+    unknown = VideoInfo(duration_seconds=None, **stated)
     assert default_cost(unknown, object(), keyframes=3, prompt_tokens=1, visual_tokens=1) is None
 
 
 @pytest.mark.parametrize(("seconds", "frames"), [(30, 60), (600, 768)])
-def test_ask_tells_both_costs(
+def test_ask_prints_both_costs(
     seconds: int,
     frames: int,
     videos: ModuleType,
@@ -81,15 +81,15 @@ def test_ask_tells_both_costs(
 ) -> None:
     shades = np.random.default_rng(0).integers(0, 256, (seconds, 3), dtype=np.uint8)
     images = [np.broadcast_to(shade, (180, 320, 3)).copy() for shade in shades]
-    film = videos.draw(tmp_path / "film.mp4", range(seconds), images=images, size=(320, 180), rate=1)
-    command = ["ask", str(film), "What is it?", "--encoder", str(checkpoint("clip")), "--quiet", "--json"]
+    video = videos.draw(tmp_path / "video.mp4", range(seconds), images=images, size=(320, 180), rate=1)
+    command = ["ask", str(video), "What is it?", "--encoder", str(checkpoint("clip")), "--quiet", "--json"]
     assert main([*command, "--model", str(checkpoint("qwen2_5_vl")), "--fps", "0.5"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    usual = told["default_sampling"]
+    printed = json.loads(capsys.readouterr().out)
+    usual = printed["default_sampling"]
     each = round(180 / 28) * round(320 / 28)
-    assert told["visual_tokens"] == len(told["keyframes"]) * each
+    assert printed["visual_tokens"] == len(printed["keyframes"]) * each
     assert usual["frames"] == frames
     assert usual["visual_tokens"] == tokens_of_video(frames, 180, 320)
-    text = told["prompt_tokens"] - told["visual_tokens"]
+    text = printed["prompt_tokens"] - printed["visual_tokens"]
     assert usual["prompt_tokens"] == usual["visual_tokens"] + text
-    assert told["visual_tokens"] < usual["visual_tokens"] / 10
+    assert printed["visual_tokens"] < usual["visual_tokens"] / 10

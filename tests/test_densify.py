@@ -16,12 +16,12 @@ def one_cluster(count: int, representative: int) -> Proposals:
     return Proposals(np.arange(count) * 0.5, np.zeros(count, np.intp), np.array([representative]))
 
 
-def looks(numbers: list[int]) -> NDArray[np.float64]:
+def colours(numbers: list[int]) -> NDArray[np.float64]:
     return np.eye(max(numbers) + 1)[numbers]
 
 
 def test_a_flash_is_proposed_before_a_second_frame_of_what_is_known() -> None:
-    rows = looks([0] * 47 + [1] + [0] * 152)
+    rows = colours([0] * 47 + [1] + [0] * 152)
     found = with_more_frames(one_cluster(200, 10), rows, 12)
     assert 47 in found.indices
     assert 47 not in with_more_frames(one_cluster(200, 10), np.ones((200, 1)), 12).indices
@@ -61,8 +61,8 @@ def test_representatives_stay_and_every_frame_belongs_to_a_proposal() -> None:
             assert np.array_equal(found.labels[found.indices], np.arange(len(found)))
 
 
-def test_a_look_already_chosen_waits_until_no_other_is_left() -> None:
-    rows = looks([0, 0, 1, 2, 0])
+def test_a_look_alike_waits_until_no_other_frame_is_left() -> None:
+    rows = colours([0, 0, 1, 2, 0])
     scores, seconds = [1.0, 0.9, 0.5, 0.4, 0.8], np.arange(5.0)
     options = {"duration_seconds": 5.0, "threshold": 0.0, "min_gap_seconds": 0.0}
     assert select(scores, seconds, max_frames=3, **options).tolist() == [0, 1, 4]

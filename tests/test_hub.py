@@ -112,7 +112,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
         ((503, ""), "cannot be reached"),
     ],
 )
-def test_a_refusal_is_told_in_one_line_after_one_request(
+def test_a_refusal_is_one_line_after_one_request(
     load: Callable[[str], Any], refusal: tuple[int, str], what: str, hub: Hub
 ) -> None:
     hub.refusal = refusal

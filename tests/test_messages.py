@@ -18,11 +18,6 @@ from keyframe_llm.jpeg import jpeg_within
 from keyframe_llm.messages.formats import to_format
 
 
-@pytest.fixture(scope="module")
-def film(videos: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return videos.flags(tmp_path_factory.mktemp("films") / "three flags.mp4")
-
-
 @pytest.fixture
 def encoder(videos: ModuleType) -> Any:
     return videos.ColourEncoder()
@@ -33,7 +28,7 @@ def decoded(data: str) -> np.ndarray:
 
 
 def pictures(parts: list[dict[str, Any]], format: str) -> list[np.ndarray]:
-    """Read the pictures back from where each API looks for them."""
+    """Read the pictures back from where each API has them."""
     found = []
     for part in parts:
         if format == "hf" and part["type"] == "image":
@@ -53,9 +48,9 @@ FORMATS = ("hf", "openai", "openai-responses", "anthropic")
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_times_and_pictures_can_be_read_back_from_every_format(
-    format: Any, film: Path, encoder: Any, videos: ModuleType
+    format: Any, flags: Path, encoder: Any, videos: ModuleType
 ) -> None:
-    found = select_keyframes(film, question="Is the flag blue?", encoder=encoder)
+    found = select_keyframes(flags, question="Is the flag blue?", encoder=encoder)
     (message,) = found.to_messages(format=format)
     texts = [part["text"] for part in message["content"] if "text" in part["type"]]
     assert message["role"] == "user"
@@ -74,12 +69,12 @@ def check_declared(kind: Any, values: list[Any]) -> None:
         assert TypeAdapter(kind).validate_python(value) == value
 
 
-def converted(film: Path, format: Any) -> tuple[list[Any], list[Any]]:
+def converted(flags: Path, format: Any) -> tuple[list[Any], list[Any]]:
     """A question with key frames and an answer: the messages without parts, and the parts of the first."""
-    asked = select_keyframes(film).to_messages("What?")
+    messages = select_keyframes(flags).to_messages("What?")
     web = {"type": "image", "url": "https://example.org/a.jpg"}
     talk = [
-        {"role": "user", "content": [*asked[0]["content"], web]},
+        {"role": "user", "content": [*messages[0]["content"], web]},
         {"role": "assistant", "content": "A flag."},
     ]
     question, answer = to_format(talk, format)
@@ -87,24 +82,24 @@ def converted(film: Path, format: Any) -> tuple[list[Any], list[Any]]:
     return [{**question, "content": "?"}, {**answer, "content": "!"}], [*question["content"]]
 
 
-def test_openais_client_declares_the_parts_as_they_are_made(film: Path) -> None:
+def test_openais_client_declares_the_parts_as_they_are_made(flags: Path) -> None:
     pytest.importorskip("openai", reason="openai is not installed (the `server` extra)")
     from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionMessageParam
     from openai.types.responses import EasyInputMessageParam, ResponseInputContentParam
 
-    messages, parts = converted(film, "openai")
+    messages, parts = converted(flags, "openai")
     check_declared(ChatCompletionMessageParam, messages)
     check_declared(ChatCompletionContentPartParam, parts)
-    messages, parts = converted(film, "openai-responses")
+    messages, parts = converted(flags, "openai-responses")
     check_declared(EasyInputMessageParam, messages)
     check_declared(ResponseInputContentParam, parts)
 
 
-def test_anthropics_client_declares_the_parts_as_they_are_made(film: Path) -> None:
+def test_anthropics_client_declares_the_parts_as_they_are_made(flags: Path) -> None:
     pytest.importorskip("anthropic", reason="anthropic is not installed (the `dev` extra)")
     from anthropic.types import ImageBlockParam, MessageParam, TextBlockParam
 
-    messages, parts = converted(film, "anthropic")
+    messages, parts = converted(flags, "anthropic")
     check_declared(MessageParam, messages)
     check_declared(TextBlockParam | ImageBlockParam, parts)
 
@@ -129,16 +124,16 @@ def test_pictures_of_other_kinds_are_carried_over(tmp_path: Path) -> None:
         {"type": "image", "url": "https://example.org/a.jpg"},
         {"type": "text", "text": "What?"},
     ]
-    asked = [{"role": "user", "content": parts}, {"role": "assistant", "content": "A flag."}]
-    chat, said = to_format(asked, "openai")
+    messages = [{"role": "user", "content": parts}, {"role": "assistant", "content": "A flag."}]
+    chat, answer = to_format(messages, "openai")
     assert chat["content"][0]["image_url"]["url"].startswith("data:image/jpeg;base64,")
     assert chat["content"][1]["image_url"]["url"] == "https://example.org/a.jpg"
-    assert said["content"] == [{"type": "text", "text": "A flag."}]
-    assert to_format(asked, "openai-responses")[1] == {"role": "assistant", "content": "A flag."}
-    claude = to_format(asked, "anthropic")[0]["content"]
+    assert answer["content"] == [{"type": "text", "text": "A flag."}]
+    assert to_format(messages, "openai-responses")[1] == {"role": "assistant", "content": "A flag."}
+    claude = to_format(messages, "anthropic")[0]["content"]
     assert claude[1]["source"] == {"type": "url", "url": "https://example.org/a.jpg"}
-    assert to_format(to_format(asked, "openai"), "anthropic") == to_format(asked, "anthropic")
-    assert to_format(asked, "hf") == asked
+    assert to_format(to_format(messages, "openai"), "anthropic") == to_format(messages, "anthropic")
+    assert to_format(messages, "hf") == messages
 
 
 @pytest.mark.parametrize(
@@ -151,13 +146,13 @@ def test_pictures_of_other_kinds_are_carried_over(tmp_path: Path) -> None:
         ({"role": "user", "content": [{"type": "image", "image": 3}]}, "openai", "holds int"),
     ],
 )
-def test_what_cannot_be_said_in_a_format_is_told(message: Any, format: Any, says: str) -> None:
+def test_what_a_format_cannot_hold_is_an_error(message: Any, format: Any, says: str) -> None:
     with pytest.raises(OptionsError, match=says):
         to_format([message], format)
 
 
 def test_every_video_of_a_conversation_is_replaced_and_nothing_else(
-    film: Path, encoder: Any, videos: ModuleType
+    flags: Path, encoder: Any, videos: ModuleType
 ) -> None:
     picture = Image.new("RGB", (8, 8))
     conversation = [
@@ -166,7 +161,7 @@ def test_every_video_of_a_conversation_is_replaced_and_nothing_else(
             "role": "user",
             "content": [
                 {"type": "image", "image": picture},
-                {"type": "video", "video": str(film), "max_frames": 1, "min_gap_seconds": 0.0},
+                {"type": "video", "video": str(flags), "max_frames": 1, "min_gap_seconds": 0.0},
                 {"type": "text", "text": "Is there a blue flag?"},
             ],
         },
@@ -174,7 +169,7 @@ def test_every_video_of_a_conversation_is_replaced_and_nothing_else(
         {
             "role": "user",
             "content": [
-                {"type": "video_url", "video_url": {"url": film.as_uri()}, "max_frames": 1},
+                {"type": "video_url", "video_url": {"url": flags.as_uri()}, "max_frames": 1},
                 {"type": "text", "text": "And a green one?"},
             ],
         },
@@ -195,17 +190,17 @@ def test_every_video_of_a_conversation_is_replaced_and_nothing_else(
         assert len(pictures(parts, format)) == 2
 
 
-def test_a_part_says_what_it_wants_of_its_video(film: Path, encoder: Any) -> None:
+def test_a_part_says_what_it_wants_of_its_video(flags: Path, encoder: Any) -> None:
     part = {
         "type": "video",
-        "video": film,
+        "video": flags,
         "caption": "red",
         "question": "",
         "video_start": 4,
         "max_frames": 2,
     }
-    asked = [{"role": "user", "content": [part | {"video_end": 9.0, "min_gap_seconds": 1.0}]}]
-    content = rewrite_messages(asked, encoder=encoder, max_frames=5)[0]["content"]
+    messages = [{"role": "user", "content": [part | {"video_end": 9.0, "min_gap_seconds": 1.0}]}]
+    content = rewrite_messages(messages, encoder=encoder, max_frames=5)[0]["content"]
     times = [float(p["text"][1:-2]) for p in content if p["type"] == "text"]
     assert encoder.texts == ["red"] and 1 <= len(times) <= 2
     assert all(4.0 <= second <= 9.0 for second in times)
@@ -226,7 +221,7 @@ def test_a_video_is_guided_by_the_last_question_before_the_next_video() -> None:
     assert guiding_questions([user("a.mp4"), answer]) == [None, ""]
 
 
-def test_a_video_that_cannot_be_opened_is_told() -> None:
+def test_a_video_that_cannot_be_opened_is_an_error() -> None:
     for source, error, says in (
         ("https://example.org/v.mp4", VideoError, "is a URL"),
         (["a.png"], OptionsError, "holds list"),

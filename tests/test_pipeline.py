@@ -83,13 +83,13 @@ def test_keyframes_are_the_frames_of_their_times(flags: Path) -> None:
         assert brightest == (0 if second < 14 else 2 if second < 16 else 1)
 
 
-def test_without_text_no_encoder_is_needed_and_every_look_is_shown(flags: Path) -> None:
+def test_without_text_no_encoder_is_needed_and_every_colour_is_shown(flags: Path) -> None:
     found = select_keyframes(flags)
     assert found.caption is None and found.caption_source == "none"
     assert np.isnan(found.scores.semantic).all() and found.scores.are_shares
     assert found.scores.total.sum() == pytest.approx(1.0)
-    looks = {0 if second < 14 else 2 if second < 16 else 1 for second in found.seconds}
-    assert looks >= {0, 1}
+    colours = {0 if second < 14 else 2 if second < 16 else 1 for second in found.seconds}
+    assert colours >= {0, 1}
 
 
 @pytest.mark.parametrize("budget", [1, 2, 3, 8])

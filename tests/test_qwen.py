@@ -79,8 +79,8 @@ def test_a_video_is_its_key_frames_each_twice_guided_by_the_question(
     (tensor,) = shown
     assert tensor.dtype.is_floating_point and tensor.shape[1] == 3 and len(tensor) % 2 == 0
     np.testing.assert_array_equal(tensor[::2].numpy(), tensor[1::2].numpy())
-    flags = {videos.flag_of(frame.permute(1, 2, 0).numpy()) for frame in tensor}
-    assert "blue" in flags
+    shown_colours = {videos.flag_of(frame.permute(1, 2, 0).numpy()) for frame in tensor}
+    assert "blue" in shown_colours
     (again, metadata), *_ = process_vision_info(
         conversation_about(flags), return_video_metadata=True, encoder=encoder
     )[1]
@@ -143,9 +143,12 @@ def test_a_list_of_frames_is_taken_as_it_is(tmp_path: Path) -> None:
 
     frames = [Image.new("RGB", (112, 112), colour) for colour in ("red", "blue")]
     conversation = [{"role": "user", "content": [{"type": "video", "video": frames, "sample_fps": 1.0}]}]
-    for flags in ({}, {"return_video_metadata": True}):
-        (mine,), (wanted,) = process_vision_info(conversation, **flags)[1], original(conversation, **flags)[1]
-        if flags:
+    for options in ({}, {"return_video_metadata": True}):
+        (mine,), (wanted,) = (
+            process_vision_info(conversation, **options)[1],
+            original(conversation, **options)[1],
+        )
+        if options:
             assert mine[1] == wanted[1]
             mine, wanted = mine[0], wanted[0]
         np.testing.assert_array_equal(mine.numpy(), wanted.numpy())

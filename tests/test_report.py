@@ -85,7 +85,7 @@ def test_scores_in_the_json_are_those_of_the_chosen_proposals():
         assert keyframe["drop"] == picked.scores.drop[i]
 
 
-def test_a_question_is_named_only_where_one_was_asked():
+def test_a_question_is_written_only_where_there_is_one():
     assert selection_dict(selection(question="What eats?"))["question"] == "What eats?"
     assert "question" not in selection_dict(selection())
 

@@ -25,7 +25,7 @@ def test_never_more_than_asked_never_none_always_in_time_order_and_apart(task):
             max_frames=budget,
             task=task,
             duration_seconds=seconds[-1],
-            features=features,
+            features=rows,
         )
         assert 1 <= len(chosen) <= budget
         assert np.all(np.diff(chosen) > 0)
@@ -58,33 +58,33 @@ def test_one_event_is_answered_with_one_frame():
 
 
 def test_what_other_moments_leave_shows_the_moment_from_its_first_to_its_last_frame():
-    looks = np.eye(4)[[0] * 10 + [1] * 5 + [2] * 10 + [3] * 5]
+    rows = np.eye(4)[[0] * 10 + [1] * 5 + [2] * 10 + [3] * 5]
     scores = np.full(30, 0.1)
     scores[11] = 1.0
     for task in ("question", "retrieval"):
-        chosen = select(scores, np.arange(30.0), max_frames=3, task=task, duration_seconds=30, features=looks)
+        chosen = select(scores, np.arange(30.0), max_frames=3, task=task, duration_seconds=30, features=rows)
         np.testing.assert_array_equal(chosen, [10, 11, 14])
     chosen = select(
-        scores, np.arange(30.0), max_frames=3, duration_seconds=30, features=looks, min_gap_seconds=3
+        scores, np.arange(30.0), max_frames=3, duration_seconds=30, features=rows, min_gap_seconds=3
     )
     np.testing.assert_array_equal(chosen, [11, 14])
-    chosen = select(scores, np.arange(30.0), max_frames=3, duration_seconds=30, features=looks, threshold=0.5)
+    chosen = select(scores, np.arange(30.0), max_frames=3, duration_seconds=30, features=rows, threshold=0.5)
     np.testing.assert_array_equal(chosen, [11])
 
 
 def test_a_question_keeps_a_third_of_its_frames_for_more_of_the_best_moment():
-    looks = np.eye(5)[[0] * 4 + [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4]
+    rows = np.eye(5)[[0] * 4 + [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4]
     scores = np.repeat([0.0, 1.0, 0.9, 0.8, 0.1], 4)
     seconds = 3 * np.arange(20.0)
-    arguments = {"max_frames": 3, "duration_seconds": 60, "features": looks}
+    arguments = {"max_frames": 3, "duration_seconds": 60, "features": rows}
     np.testing.assert_array_equal(select(scores, seconds, task="retrieval", **arguments), [4, 8, 12])
     np.testing.assert_array_equal(select(scores, seconds, task="question", **arguments), [4, 7, 8])
 
 
 def test_a_moment_ends_where_something_else_comes_between():
-    looks = np.eye(3)[[0, 1, 1, 2, 1, 1, 0]]
+    rows = np.eye(3)[[0, 1, 1, 2, 1, 1, 0]]
     scores = [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
-    chosen = select(scores, np.arange(7.0), max_frames=3, duration_seconds=7, task="question", features=looks)
+    chosen = select(scores, np.arange(7.0), max_frames=3, duration_seconds=7, task="question", features=rows)
     np.testing.assert_array_equal(chosen, [1, 2])
 
 

@@ -107,10 +107,10 @@ def test_key_frames_are_answered_from_by_the_command_and_by_openais_own_client(
 
     from keyframe_llm.cli import main
 
-    film = videos.flags(tmp_path / "flags.mp4")
-    assert main(["caption", str(film), "--model", served[0], "--quiet"]) == 0
+    video = videos.flags(tmp_path / "flags.mp4")
+    assert main(["caption", str(video), "--model", served[0], "--quiet"]) == 0
     assert capsys.readouterr().out.strip()
-    selection = select_keyframes(film, question="Is it blue?", encoder=videos.ColourEncoder())
+    selection = select_keyframes(video, question="Is it blue?", encoder=videos.ColourEncoder())
     address, _, name = served[0].partition("#")
     with openai.OpenAI(base_url=address, api_key="none") as client:
         chat = client.chat.completions.create(
@@ -126,16 +126,16 @@ def test_labels_are_judged_by_the_answer_or_not_at_all(
     served: tuple[str, Any], videos: ModuleType, tmp_path: Path
 ) -> None:
     """The untrained model's answer is no label; the error says so, and never guesses."""
-    film = videos.flags(tmp_path / "flags.mp4")
+    video = videos.flags(tmp_path / "flags.mp4")
     llm = KeyframeLLM(model=served[0], encoder=videos.ColourEncoder())
     with pytest.raises(ModelError, match=r"cannot score labels; .*--by answer"):
-        llm.classify(film, ["walk", "run"], generate_caption=False)
+        llm.classify(video, ["walk", "run"], generate_caption=False)
     with pytest.raises(ModelError, match="names none of the 2 labels"):
-        llm.classify(film, ["walk", "run"], by="answer", generate_caption=False)
-    assert llm.classify(film, ["red", "green"], by="encoder", caption="red").label == "red"
+        llm.classify(video, ["walk", "run"], by="answer", generate_caption=False)
+    assert llm.classify(video, ["red", "green"], by="encoder", caption="red").label == "red"
 
 
-def test_a_request_that_the_server_cannot_serve_is_told(served: tuple[str, Any]) -> None:
+def test_a_request_that_the_server_cannot_serve_is_an_error(served: tuple[str, Any]) -> None:
     address = served[0].partition("#")[0]
     with pytest.raises(ModelError, match=r"no such model or address \(404"):
         load_vlm(f"{address}/elsewhere#x", retries=0).generate(conversation())
@@ -157,21 +157,21 @@ def test_every_block_of_the_document_runs(
     code = block.replace(ADDRESS, address).replace("served-name", str(vlm_path()))
     names: dict[str, Any] = {}
     exec(compile(code, str(DOCUMENT), "exec"), names)
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     if "process_vision_info" in block:
         assert names["answer"].strip() and len(names["videos"][0]) in (2, 4, 6)
     if ADDRESS in block:
-        assert "flies a kite" in said
+        assert "flies a kite" in printed
     if "classify" in block:
-        assert said.splitlines()[0].startswith("[('Walk', ")
+        assert printed.splitlines()[0].startswith("[('Walk', ")
     if "tokens_of_video" in block:
-        assert "60 frames, 21600 visual tokens" in said and "768 frames, 105984 visual tokens" in said
+        assert "60 frames, 21600 visual tokens" in printed and "768 frames, 105984 visual tokens" in printed
     if "Counting" in block:
-        first, second = said.splitlines()
+        first, second = printed.splitlines()
         assert first.startswith("decoded the video: True; ") and not first.endswith("; 0 pictures, 1 text")
         assert second == "decoded the video: False; 0 pictures, 1 text"
     if "rewrite_messages" in block:
-        assert "video" not in said and "image_url" in said
+        assert "video" not in printed and "image_url" in printed
     names.clear()
     gc.collect()  # the clients of the block are closed here, not in a later test
 
@@ -182,7 +182,7 @@ def test_three_key_frames_of_720p_cost_what_the_document_says(folder: Path) -> N
     assert load_vlm(str(folder), dtype="float32").count_tokens(messages)[1] == 2160
 
 
-def test_a_server_killed_in_mid_stream_is_told(served: tuple[str, Any]) -> None:
+def test_a_server_killed_in_mid_stream_is_an_error(served: tuple[str, Any]) -> None:
     """The last one: nothing is served after it."""
     stream = load_vlm(served[0]).stream(conversation(), max_new_tokens=3000)
     assert next(stream)

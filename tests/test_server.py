@@ -1,4 +1,4 @@
-"""Video-LLMs behind a server: what is sent, what comes back, and what is said when nothing does."""
+"""Video-LLMs behind a server: what is sent, what comes back, and which error is raised when nothing does."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_a_server_that_says_nothing_is_left(server: Server) -> None:
 
 
 @pytest.mark.parametrize("breaks", ["short", "clean"])
-def test_a_server_that_dies_in_mid_stream_is_told_after_what_it_said(server: Server, breaks: str) -> None:
+def test_a_server_that_dies_in_mid_stream_is_an_error_after_its_pieces(server: Server, breaks: str) -> None:
     server.breaks = breaks
     stream = load_vlm(server.url).stream(MESSAGES)
     assert [next(stream) for _ in range(3)] == ["2", " pictures", "\n"]
@@ -148,7 +148,7 @@ def test_a_server_that_dies_in_mid_stream_is_told_after_what_it_said(server: Ser
     assert "\n" not in str(broken.value)
 
 
-def test_an_absent_server_is_told_in_one_line() -> None:
+def test_an_absent_server_is_one_line() -> None:
     with pytest.raises(ModelError, match=r"cannot be reached \(.*refused\); start it") as absent:
         load_vlm("http://127.0.0.1:9/v1#served")
     one_line_with_ways_out(absent)
@@ -157,6 +157,6 @@ def test_an_absent_server_is_told_in_one_line() -> None:
 @pytest.mark.parametrize(
     ("option", "value"), [("retries", -1), ("concurrency", 0), ("timeout_seconds", 0), ("retries", True)]
 )
-def test_a_number_out_of_range_is_told(option: str, value: Any) -> None:
+def test_a_number_out_of_range_is_an_error(option: str, value: Any) -> None:
     with pytest.raises(OptionsError, match=f"{option} is {value}"):
         load_vlm("http://127.0.0.1:9/v1#served", **{option: value})

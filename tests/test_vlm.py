@@ -273,7 +273,7 @@ def test_an_object_without_generate_is_no_video_llm() -> None:
 
 
 @pytest.mark.parametrize(("option", "value"), [("max_image_tokens", 0), ("batch_size", 1.5)])
-def test_an_option_out_of_range_is_told_before_anything_is_loaded(option: str, value: Any) -> None:
+def test_an_option_out_of_range_is_an_error_before_anything_is_loaded(option: str, value: Any) -> None:
     with pytest.raises(OptionsError, match=f"{option} is {value}"):
         load_vlm("no/model", **{option: value})
 
@@ -282,7 +282,7 @@ def test_an_option_out_of_range_is_told_before_anything_is_loaded(option: str, v
     ("family", "what"),
     [("clip", "does not chat about pictures"), (None, "holds no config.json")],
 )
-def test_a_folder_without_a_video_llm_is_told_in_one_line(
+def test_a_folder_without_a_video_llm_is_one_line(
     family: str | None, what: str, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     with pytest.raises(ModelError, match=what) as error:
