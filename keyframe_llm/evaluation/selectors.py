@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import numpy as np
 
@@ -23,10 +23,13 @@ from keyframe_llm.scoring.selectors import (
     QUERY_AWARE,
     STOCHASTIC,
     choose_frames,
+    method_name,
     propose_options,
+    splits_texts,
+    uses_text,
 )
 
-__all__ = ["KEYSCORE_WEIGHTS", "ROWS", "STOCHASTIC", "TEXT_FREE", "choose", "describe", "proposed"]
+__all__ = ["KEYSCORE_WEIGHTS", "ROWS", "STOCHASTIC", "TEXT_FREE", "choose", "describe", "proposed", "row_of"]
 
 Row = Callable[[VideoIndex, EmbeddedText | None, int, int], Picks]
 """(dense index, text or None, k ≤ N, seed) → at most k different indices into the sampled frames."""
@@ -54,63 +57,49 @@ def proposed(index: VideoIndex, options: ProposeOptions) -> VideoIndex:
     return replace(index, proposals=found, candidates=candidates, embeddings=rows)
 
 
-def _package(
-    index: VideoIndex,
-    text: EmbeddedText | None,
-    k: int,
-    seed: int,
-    *,
-    options: SelectOptions,
-    task: Task | None,
-) -> Picks:
-    """What the package chooses with these options; `task` None leaves the text out."""
-    options = options.replaced(max_frames=k, seed=seed)
-    query = None
-    if task is not None:
-        text = _needed(text)
-        parts = text.parts if options.choose.method == "moments" else text.whole[None]
-        query = Query(parts, text.baseline, task)
-    choice = choose_frames(proposed(index, propose_options(options)), query, options)
-    return choice.candidates.indices[choice.chosen]
+def row_of(options: SelectOptions, task: Task | None = "retrieval") -> Row:
+    """A row that calls the package's own stages with these options; `task` None leaves the text out.
+
+    Published selectors see every sampled frame, all others the candidates that the package would propose.
+    """
+
+    def row(index: VideoIndex, text: EmbeddedText | None, k: int, seed: int) -> Picks:
+        wanted = options.replaced(max_frames=k, seed=seed)
+        stage = propose_options(wanted)
+        among = index if stage.candidates == "even" else proposed(index, stage)
+        choice = choose_frames(among, _query(text, wanted, task), wanted)
+        return choice.candidates.indices[choice.chosen]
+
+    return row
 
 
-def _temporal(index: VideoIndex, text: EmbeddedText | None, k: int, seed: int) -> Picks:
-    """The paper's KeyScore(T): the k most typical of STACFP's single representatives."""
-    options = _paper("T").replaced(max_frames=k, seed=seed)
-    narrowed = proposed(index, propose_options(options))
-    # T asks for no text: with a zero one the other parts are flat, and weigh nothing.
-    choice = choose_frames(narrowed, Query(np.zeros((1, index.embedded().shape[1]))), options)
-    return choice.candidates.indices[choice.chosen]
+def _query(text: EmbeddedText | None, options: SelectOptions, task: Task | None) -> Query | None:
+    method = options.choose.method
+    if task is None or not uses_text(method):
+        return None
+    if text is None:
+        raise OptionsError(f"{method_name(method)!r} is guided by a text; give its embedding")
+    return Query(text.parts if splits_texts(method) else text.whole[None], text.baseline, task)
 
 
 def _paper(parts: str) -> SelectOptions:
     return SelectOptions.paper(weights=KEYSCORE_WEIGHTS[parts], threshold=0.0)
 
 
-def _published(index: VideoIndex, text: EmbeddedText | None, k: int, seed: int, *, name: str) -> Picks:
-    if name in QUERY_AGNOSTIC:
-        return QUERY_AGNOSTIC[name](index, None, k, seed)
-    return QUERY_AWARE[name](index, _needed(text).whole, k, seed)
-
-
-def _needed(text: EmbeddedText | None) -> EmbeddedText:
-    if text is None:
-        raise OptionsError("this selector is guided by a text and got none; give the text's embedding")
-    return text
+def _temporal(index: VideoIndex, text: EmbeddedText | None, k: int, seed: int) -> Picks:
+    """KeyScore(T) uses no text: with a zero one the other parts are flat, and have no weight."""
+    zero = EmbeddedText.of(np.zeros(index.embedded().shape[1]))
+    return row_of(_paper("T"))(index, zero, k, seed)
 
 
 _DEFAULTS = SelectOptions()
 ROWS: Mapping[str, Row] = {
-    "keyframe-llm": partial(_package, options=_DEFAULTS, task="retrieval"),
-    "keyframe-llm question": partial(_package, options=_DEFAULTS, task="question"),
-    "keyframe-llm no text": partial(_package, options=_DEFAULTS, task=None),
-    **{name: partial(_published, name=name) for name in (*QUERY_AGNOSTIC, *QUERY_AWARE)},
-    **{
-        f"keyscore {parts}": _temporal
-        if parts == "T"
-        else partial(_package, options=_paper(parts), task="retrieval")
-        for parts in KEYSCORE_WEIGHTS
-    },
+    "keyframe-llm": row_of(_DEFAULTS),
+    "keyframe-llm question": row_of(_DEFAULTS, "question"),
+    "keyframe-llm no text": row_of(_DEFAULTS, None),
+    **{name: row_of(SelectOptions(method=name)) for name in (*QUERY_AGNOSTIC, *QUERY_AWARE)},
+    **{f"keyscore {parts}": row_of(_paper(parts)) for parts in KEYSCORE_WEIGHTS},
+    "keyscore T": _temporal,
 }
 """Every row by its name."""
 
@@ -144,4 +133,13 @@ def choose(name: str, index: VideoIndex, text: EmbeddedText | None = None, *, k:
         raise OptionsError(f"selector is {name!r}; choose one of {', '.join(ROWS)}")
     if k < 1:
         raise OptionsError(f"k is {k!r}; give a whole number from 1")
-    return np.sort(ROWS[name](index, text, min(k, len(index.seconds)), seed)).astype(np.intp)
+    most = min(k, len(index.seconds))
+    if name in TEXT_FREE:
+        return _without_text(name, index, most, seed)
+    return ROWS[name](index, text, most, seed)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _without_text(name: str, index: VideoIndex, k: int, seed: int) -> Picks:
+    """What a row that uses no text chooses: the same for every text, so it is chosen once."""
+    return ROWS[name](index, None, k, seed)

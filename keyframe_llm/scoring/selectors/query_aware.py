@@ -100,7 +100,8 @@ def mdp3(index: VideoIndex, text: ArrayLike | None, k: int, seed: int) -> Picks:
     factors = np.zeros((len(frames), k))
     kept: list[int] = []
     for step in range(k):
-        worth = 2 / 0.2 * relevance + np.log(left)
+        # Rounded, so that the earlier of equal frames comes first on every machine.
+        worth = np.round(2 / 0.2 * relevance + np.log(left), 6)
         worth[kept] = -np.inf
         best = int(np.argmax(worth))
         # One more column of the Cholesky factor; `left` is what the chosen frames leave of each diagonal.
