@@ -7,10 +7,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from keyframe_llm.demos.videos import demo_video
+
 pytest.importorskip("pydantic", reason="pydantic is not installed (the `agents` extra)")
+
+from keyframe_llm.tools import Limits, Toolbox
+from keyframe_llm.tools.frames import fitted_size, image_tokens, picture_side, sheet_side
+from keyframe_llm.tools.pictures import MemoryPictures
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
@@ -69,5 +76,57 @@ def test_the_skill_has_the_head_that_clients_read() -> None:
     fields = dict(line.split(": ", 1) for line in head.strip().splitlines())
     assert fields["name"] == path.parent.name
     assert 50 < len(fields["description"]) < 1024
-    for tool in ("describe_video", "select_keyframes", "ask_video", "classify_video"):
-        assert tool in body
+    for tool in CALLS:
+        assert f"`{tool}`" in body
+
+
+CLIP = {"video": "three_scenes.mp4"}
+CALLS: dict[str, dict[str, Any]] = {
+    "list_videos": {},
+    "video_info": {**CLIP, "find_changes": True},
+    "contact_sheet": CLIP,
+    "view_frames": {**CLIP, "seconds": [1, 5, 10]},
+    "describe_video": CLIP,
+    "select_keyframes": {**CLIP, "query": "somebody walks"},
+    "find_in_videos": {"videos": ["three_scenes.mp4", "one_walk.mp4"], "query": "somebody walks"},
+    "ask_video": {**CLIP, "question": "What happens?"},
+    "classify_video": {**CLIP, "labels": ["walk", "sit", "read"]},
+    "save_frames": {**CLIP, "seconds": [1, 5, 10]},
+    "save_clip": {**CLIP, "start_seconds": 2, "end_seconds": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[float, float]]:
+    """The tokens of each tool's definition, and of a result of it, at four letters each."""
+    folder = tmp_path_factory.mktemp("saved")
+    pictures = MemoryPictures()
+    with Toolbox("cartoon", roots=[demo_video().parent], save_folder=folder, pictures=pictures) as tools:
+        functions = {tool["function"]["name"]: tool["function"] for tool in tools.openai_tools()}
+        results = {name: tools.call_tool(name, CALLS[name]) for name in functions}
+    return {
+        name: (len(json.dumps(function)) / 4, len(json.dumps(results[name], ensure_ascii=False)) / 4)
+        for name, function in functions.items()
+    }
+
+
+def test_the_table_of_costs_is_true(costs: dict[str, tuple[float, float]]) -> None:
+    rows = [line.strip("| ").split(" | ") for line in TEXT.splitlines() if line.startswith("| `")]
+    assert [row[0].strip("`") for row in rows] == list(costs)
+    for row in rows:
+        definition, result = costs[row[0].strip("`")]
+        assert float(row[3]) == pytest.approx(definition, rel=0.05)
+        each = re.fullmatch(r"(\d+)( a \w+)?", row[4].strip(" |"))
+        assert each is not None
+        assert float(each[1]) * (3 if each[2] else 1) == pytest.approx(result, rel=0.3)
+
+
+def test_the_pictures_of_the_table_have_the_cost_it_states() -> None:
+    limits = Limits()
+    stated = {"low": 60, "auto": 450, "high": 1900}
+    for detail, tokens in stated.items():
+        size = fitted_size(3840, 2160, picture_side(detail, limits))
+        assert image_tokens(size) == pytest.approx(tokens, rel=0.2)
+        assert f"{tokens:,}" in TEXT
+    sheet = fitted_size(3840, 2160, sheet_side("auto", limits))
+    assert image_tokens(sheet) == pytest.approx(1050, rel=0.3)
