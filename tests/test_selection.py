@@ -13,7 +13,7 @@ TASKS = ["retrieval", "classification", "summary", "question"]
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_never_more_than_asked_never_none_always_in_time_order_and_apart(task):
+def test_the_choice_is_within_the_budget_not_empty_in_time_order_and_apart(task):
     rng = np.random.default_rng(0)
     for _ in range(200):
         count, budget = int(rng.integers(1, 40)), int(rng.integers(1, 6))
@@ -25,7 +25,7 @@ def test_never_more_than_asked_never_none_always_in_time_order_and_apart(task):
             max_frames=budget,
             task=task,
             duration_seconds=seconds[-1],
-            features=rows,
+            features=features,
         )
         assert 1 <= len(chosen) <= budget
         assert np.all(np.diff(chosen) > 0)
