@@ -53,11 +53,18 @@ def machine() -> str:
     if info.exists():
         models = [line.split(":", 1)[1] for line in info.read_text().splitlines() if "model name" in line]
         name = models[0].strip() if models else name
-    said = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True).stdout
     return (
-        f"{name}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}, "
-        f"{' '.join(said.split()[:3])}, {platform.system()} {platform.release()}"
+        f"{name}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}, {_ffmpeg()}, "
+        f"{platform.system()} {platform.release()}"
     )
+
+
+def _ffmpeg() -> str:
+    try:
+        printed = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True).stdout
+    except FileNotFoundError:
+        return "no ffmpeg"
+    return " ".join(printed.split()[:3])
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
