@@ -17,6 +17,7 @@ import gradio as gr
 
 from keyframe_llm import KeyframeLLM
 from keyframe_llm.demos.handlers import plain_error
+from keyframe_llm.demos.models import judge
 from keyframe_llm.demos.session import check_length
 from keyframe_llm.demos.sessions import Sessions
 from keyframe_llm.errors import KeyframeError, VideoError
@@ -77,11 +78,12 @@ class Endpoints:
     def classify(self, video: str, labels: str, max_frames: float = 3) -> tuple[str, list[str], Any]:
         """Find which of the labels, separated by commas, an uploaded video shows.
 
-        Returns the likeliest label, the files and the details, which hold every label's probability.
+        Returns the likeliest label, the files and the details, which hold every label's probability
+        where the model can tell it.
         """
 
         def work(llm: KeyframeLLM, path: Path) -> tuple[Selection, dict[str, Any]]:
-            found = llm.classify(path, re.split(r"[,\n]", labels))
+            found = llm.classify(path, re.split(r"[,\n]", labels), by=judge(llm.model))
             more = {"label": found.label, "probabilities": found.probabilities, "model": self._model}
             return found.selection, more
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from keyframe_llm import KeyframeLLM
+from keyframe_llm.classification import By
 from keyframe_llm.data import Progress
 from keyframe_llm.demos.worker import checkpoint
 from keyframe_llm.encoders import Encoder, default_encoder
@@ -15,7 +16,7 @@ from keyframe_llm.prompts import Prompts
 from keyframe_llm.vlm import VLM
 from keyframe_llm.vlm.shared import SharedVLM
 
-__all__ = ["Models"]
+__all__ = ["Models", "judge"]
 
 T = TypeVar("T")
 
@@ -71,6 +72,11 @@ class Models:
             cache=False,
             prompts=self.prompts,
         )
+
+
+def judge(model: VLM) -> By:
+    """How a Video-LLM classifies: by likelihoods, or by its answer where it is a server."""
+    return "answer" if getattr(model, "concurrent", False) else "model"
 
 
 def _offered(models: Mapping[str, T], kind: str, name: str) -> T:

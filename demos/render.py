@@ -55,7 +55,8 @@ def _frames(turn: Turn, selection: Selection, session: Session) -> dict[str, Any
 
 def _texts(turn: Turn, session: Session) -> list[str]:
     if turn.state == "failed":
-        return [f"**That did not work:** {_without_path(turn.trouble, session.video)}"]
+        trouble = f"**That did not work:** {_without_path(turn.trouble, session.video)}"
+        return [turn.answer, trouble] if turn.answer else [trouble]
     if turn.state == "kept":
         return [turn.answer]
     if not turn.answer or turn.selection is None:
@@ -136,7 +137,10 @@ def classified(session: Session) -> str:
     if found is None:
         return ""
     frames = views.rows(found.selection, session_address(session))
-    return f"{views.bars(found.probabilities)}<h4>Judged by these frames</h4>{frames}"
+    judged = views.bars(found.probabilities)
+    if not found.probabilities:
+        judged = f'<p class="kf-answer">The model answers: <b>{escape(found.label)}</b></p>'
+    return f"{judged}<h4>Judged by these frames</h4>{frames}"
 
 
 def notice(session: Session) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -16,7 +17,7 @@ from keyframe_llm.cartoon import world_warnings
 from keyframe_llm.classification import Classification
 from keyframe_llm.data import Frames
 from keyframe_llm.demos.dialogue import conversation, query_text
-from keyframe_llm.demos.models import Models
+from keyframe_llm.demos.models import Models, judge
 from keyframe_llm.demos.worker import Stopped, Worker
 from keyframe_llm.errors import KeyframeError, ModelError, OptionsError, VideoError
 from keyframe_llm.messages import Messages
@@ -31,6 +32,7 @@ _LONGEST_TEXT = 2000
 """Characters of a question or a caption."""
 _LONGEST_ANSWER = 512
 """Tokens."""
+_log = logging.getLogger(__name__)
 _INDEXING = ("decode", "propose", "embed")
 _WEIGHTED = ("moments", "paper")
 """The methods that add up KeyScore, and so take its weights."""
@@ -164,6 +166,9 @@ class Session(Worker):
             turn.state = "stopped"
         except KeyframeError as error:
             turn.state, turn.trouble = "failed", str(error)
+            if isinstance(error, ModelError):
+                _log.warning("%s", error)
+                turn.trouble = f"{str(error).partition(';')[0]}; ask again, or tell whoever runs this page"
         finally:
             if turn.state == "working":  # an error of the page itself, which is raised and logged
                 turn.state, turn.trouble = "failed", "an error in this page; its log says more"
@@ -189,8 +194,9 @@ class Session(Worker):
     def classify(self, labels: list[str], settings: Settings) -> None:
         """Find which of the labels the video shows."""
         self.classified, caption = None, self.caption or None
-        self.classified = self._llm(settings).classify(
-            self._video(), labels, caption=caption, **settings.options()
+        llm = self._llm(settings)
+        self.classified = llm.classify(
+            self._video(), labels, by=judge(llm.model), caption=caption, **settings.options()
         )
         self._warn(self.classified.selection.warnings)
 
@@ -220,7 +226,8 @@ class Session(Worker):
         assert turn.selection is not None
         self.progress("answer", 0.0)
         messages = conversation(turn.selection.frames, earlier, turn.question, llm.prompts)
-        turn.tokens = llm.model.count_tokens(messages)
+        if not getattr(llm.model, "concurrent", False):  # a server would be asked twice more
+            turn.tokens = llm.model.count_tokens(messages)
         began = time.perf_counter()
         for piece in self._pieces(llm, messages):
             turn.answer += piece
@@ -241,8 +248,9 @@ class Session(Worker):
             for piece in pieces:
                 if self.stopping:
                     break
-                yield piece
-                self.changed()
+                if piece:  # a server that says nothing sends empty ones
+                    yield piece
+                    self.changed()
 
     def _uniform_like(self, selection: Selection) -> Frames:
         """As many frames, in the middles of equal parts of the video."""

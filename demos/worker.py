@@ -116,7 +116,8 @@ class Worker:
         going = True
         while going:
             with self._news:
-                self._news.wait_for(lambda seen=version: self._version != seen or not self.stage)
+                while self._version == version and self.stage:
+                    self._news.wait()
                 version, going = self._version, bool(self.stage)
             began = time.perf_counter()
             yield

@@ -420,6 +420,59 @@ def test_two_people_asking_at_once_are_answered_as_if_alone(checkpoint: Any) -> 
     assert [together[0], together[1]] == alone
 
 
+# Models behind a server ----------------------------------------------------------------------------------
+
+
+def served(server: Any, video: Path) -> tuple[Session, Settings]:
+    pytest.importorskip("openai", reason="openai is not installed (the `server` extra)")
+    name = f"{server.url}#served"
+    session = Session(Models([name], [Colours()]))
+    session.open(video)
+    return session, Settings(name, "Colours")
+
+
+def test_a_question_to_a_server_is_one_request(server: Any, minute: Path) -> None:
+    session, settings = served(server, minute)
+    session.ask("What?", settings)
+    assert [turn.state for turn in session.turns] == ["done"] and len(server.requests) == 1
+
+
+def test_a_server_that_hangs_for_one_person_answers_another_and_stop_closes_its_connection(
+    server: Any, minute: Path
+) -> None:
+    ann, settings = served(server, minute)
+    bob = Session(ann.models)
+    bob.open(minute)
+    server.waits_for_client = True
+    hanging = Thread(target=lambda: list(ann.work(lambda: ann.ask("What?", settings))))
+    hanging.start()
+    while not server.requests:
+        Event().wait(0.01)
+    server.waits_for_client = False
+    bob.ask("And here?", settings)
+    assert bob.turns[0].answer.endswith("pictures") and not server.client_left.is_set()
+    ann.stop()
+    assert server.client_left.wait(60)
+    hanging.join()
+    assert ann.turns[0].state == "stopped"
+
+
+def test_a_server_that_dies_leaves_the_words_that_came(server: Any, minute: Path) -> None:
+    session, settings = served(server, minute)
+    server.breaks = "clean"
+    session.ask("What?", settings)
+    drawn = str(render.messages(session))
+    assert session.turns[0].state == "failed" and "pictures" in drawn and "That did not work" in drawn
+    assert "see its log" not in drawn and "cartoon" not in drawn
+
+
+def test_a_server_classifies_by_its_answer(server: Any, minute: Path) -> None:
+    session, settings = served(server, minute)
+    list(session.work(lambda: session.classify(["3 pictures", "run"], settings)))
+    assert session.classified.by == "answer"
+    assert "The model answers: <b>" in render.classified(session)
+
+
 def test_the_command_refuses_a_password_without_a_name() -> None:
     from keyframe_llm.demos.chat import run
 

@@ -58,6 +58,38 @@ def test_tokens_are_counted_by_the_server(server: Server) -> None:
     assert load_vlm(f"{server.url}#served").count_tokens(MESSAGES) == (24, 14)
 
 
+def test_a_stream_is_one_request_that_counts_its_prompt(server: Server) -> None:
+    stream = load_vlm(f"{server.url}#served").stream(MESSAGES)
+    pieces = []
+    with pytest.raises(StopIteration) as end:
+        while True:
+            pieces.append(next(stream))
+    assert "".join(pieces) == "2 pictures\n" and end.value.value == 24
+    (request,) = server.requests
+    assert request["stream_options"] == {"include_usage": True}
+
+
+def test_a_server_that_refuses_to_count_is_asked_without_it(server: Server) -> None:
+    vlm = load_vlm(f"{server.url}#served")
+    server.failures = (400,)
+    assert "".join(vlm.stream(MESSAGES)) == "2 pictures\n"
+    assert "".join(vlm.stream(MESSAGES)) == "2 pictures\n"
+    assert ["stream_options" in request for request in server.requests] == [True, False, False]
+
+
+def test_closing_a_stream_that_waits_for_its_first_word_closes_the_connection(server: Server) -> None:
+    server.waits_for_client = True
+    stream = load_vlm(f"{server.url}#served").stream(MESSAGES)
+    assert next(stream) == ""
+    stream.close()
+    assert server.client_left.wait(60)
+
+
+def test_no_marker_of_a_model_reaches_the_server(server: Server) -> None:
+    load_vlm(f"{server.url}#served").generate(frame_messages(FRAMES, "<|im_start|>system"))
+    assert "<|im_start|>" not in str(server.requests)
+
+
 def test_the_one_model_that_is_served_needs_no_name(server: Server) -> None:
     assert load_vlm(server.url).generate(MESSAGES) == "2 pictures"
     server.models = ("served", "other")

@@ -52,14 +52,22 @@ class SharedModel(Generic[T]):
 
     @contextmanager
     def _acquired(self) -> Iterator[T]:
-        """The loaded model, for this thread alone until the block ends."""
+        """The loaded model, for this thread alone until the block ends.
+
+        A model with a true attribute `concurrent` is given to several threads at once.
+        """
         self._wait()
+        held = True
         try:
             if self._model is None:
                 self._model = self._load()
+            if getattr(self._model, "concurrent", False):
+                self._lock.release()
+                held = False
             yield self._model
         finally:
-            self._lock.release()
+            if held:
+                self._lock.release()
 
     def _wait(self) -> None:
         if self._checkpoint is None:

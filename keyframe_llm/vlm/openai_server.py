@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import socket
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
+from queue import Empty, Queue
+from threading import Thread
 from typing import Any, NoReturn
 
 from keyframe_llm.errors import ModelError, check_number, check_whole
 from keyframe_llm.hub import one_line
 from keyframe_llm.messages import to_format
+from keyframe_llm.messages.markers import without_markers
 from keyframe_llm.vlm.protocol import Messages, Normalise
 
 __all__ = ["OpenAIVLM"]
@@ -19,10 +24,14 @@ _ELSE = "another URL, the path of a local folder, or `--model cartoon`"
 _ABSENT = "cannot be reached"
 _BROKE_OFF = "broke off in the middle of its answer"
 _CONNECT_SECONDS = 10.0
+_HEARTBEAT_SECONDS = 0.2
 
 
 class OpenAIVLM:
     """A Video-LLM that a server runs. Pictures travel to it as JPEG; nothing else of the video does."""
+
+    concurrent = True
+    """Many threads may ask at once: the server has a queue of its own."""
 
     def __init__(
         self, url: str, *, timeout_seconds: float = 300.0, retries: int = 2, concurrency: int = 8
@@ -48,7 +57,7 @@ class OpenAIVLM:
         self._concurrency = concurrency
         timeout = openai.Timeout(timeout_seconds, connect=_CONNECT_SECONDS)
         key = os.environ.get("OPENAI_API_KEY") or "none"
-        self._retries = retries
+        self._retries, self._counts = retries, True
         self._client = openai.OpenAI(
             base_url=self._address, api_key=key, timeout=timeout, max_retries=retries
         )
@@ -70,25 +79,82 @@ class OpenAIVLM:
 
     def generate(self, messages: Messages, *, max_new_tokens: int = 128) -> str:
         """Answer one conversation, at temperature 0."""
-        reply = self._ask(to_format(messages, "openai"), max_new_tokens)
+        reply = self._ask(self._prompt(messages), max_new_tokens)
         return (reply.choices[0].message.content or "").strip()
 
-    def stream(self, messages: Messages, *, max_new_tokens: int = 128) -> Iterator[str]:
-        """Yield the answer piece by piece; closing the iterator closes the connection.
+    def stream(self, messages: Messages, *, max_new_tokens: int = 128) -> Generator[str, None, int | None]:
+        """Yield the answer piece by piece; closing the iterator closes the connection at once.
 
-        Raises `ModelError` where the server dies before it has said that the answer is complete.
+        An empty piece comes every 0.2 s while the server says nothing, so that a caller can close the
+        iterator then too. The generator's return value is the number of prompt tokens, None where the server
+        does not count. Raises `ModelError` where the server dies before it has said that the answer is
+        complete.
         """
-        events = self._ask(to_format(messages, "openai"), max_new_tokens, stream=True)
+        connection, pieces = _Connection(), Queue[str | int | None | ModelError]()
+
+        def read() -> None:
+            try:
+                for piece in self._read(connection, messages, max_new_tokens):
+                    pieces.put(piece)
+            except ModelError as error:
+                pieces.put(error)
+            finally:
+                pieces.put(None)
+
+        Thread(target=read, name="keyframe-llm-answer", daemon=True).start()
+        prompt_tokens: int | None = None
+        try:
+            while True:
+                try:
+                    piece = pieces.get(timeout=_HEARTBEAT_SECONDS)
+                except Empty:
+                    yield ""
+                    continue
+                if piece is None:
+                    return prompt_tokens
+                if isinstance(piece, ModelError):
+                    raise piece
+                if isinstance(piece, int):
+                    prompt_tokens = piece
+                else:
+                    yield piece
+        finally:
+            connection.close()
+
+    def _read(self, connection: _Connection, messages: Messages, max_new_tokens: int) -> Iterator[str | int]:
+        """The pieces of an answer, and the number of prompt tokens where the server says it."""
+        events = self._opened(connection, messages, max_new_tokens)
         finished = False
         with events, self._errors(_BROKE_OFF):
             for event in events:
+                if usage := getattr(event, "usage", None):
+                    yield int(usage.prompt_tokens)
                 if not event.choices:
                     continue
                 if piece := event.choices[0].delta.content:
-                    yield piece
+                    yield str(piece)
                 finished = finished or event.choices[0].finish_reason is not None
         if not finished:  # a connection closed cleanly looks like an end
             raise ModelError(f"the server {self._address} {_BROKE_OFF}; see its log, or give {_ELSE}")
+
+    def _opened(self, connection: _Connection, messages: Messages, max_new_tokens: int) -> Any:
+        """The events of an answer; a server that refuses to count tokens is asked again without."""
+        prompt = self._prompt(messages)
+        ask = partial(self._ask, prompt, max_new_tokens, http_client=connection.client, stream=True)
+        if not self._counts:
+            return ask()
+        try:
+            return ask(stream_options={"include_usage": True})
+        except ModelError as error:
+            if getattr(error.__cause__, "status_code", None) not in (400, 422):
+                raise
+            events = ask()
+            self._counts = False
+            return events
+
+    @staticmethod
+    def _prompt(messages: Messages) -> Messages:
+        return to_format(without_markers(messages), "openai")
 
     def generate_batch(self, conversations: Sequence[Messages], *, max_new_tokens: int = 128) -> list[str]:
         """Answer several conversations, in order; the server is sent `concurrency` of them at a time."""
@@ -110,7 +176,7 @@ class OpenAIVLM:
         Asks twice for an answer of one token. Markers around a picture count as part of it. None where the
         server does not count.
         """
-        whole = to_format(messages, "openai")
+        whole = self._prompt(messages)
         bare = [{**m, "content": [p for p in m["content"] if p["type"] == "text"]} for m in whole]
         counts = [self._prompt_tokens(prompt) for prompt in (whole, bare)]
         if counts[0] is None or counts[1] is None:
@@ -121,9 +187,12 @@ class OpenAIVLM:
         usage = getattr(self._ask(messages, 1), "usage", None)
         return None if usage is None else usage.prompt_tokens
 
-    def _ask(self, messages: Messages, max_new_tokens: int, **options: Any) -> Any:
+    def _ask(
+        self, messages: Messages, max_new_tokens: int, *, http_client: Any = None, **options: Any
+    ) -> Any:
+        client = self._client.with_options(http_client=http_client) if http_client else self._client
         with self._errors():
-            return self._client.chat.completions.create(
+            return client.chat.completions.create(
                 model=self.name,
                 messages=messages,  # type: ignore[arg-type]  # plain dictionaries, checked by the server
                 max_tokens=max_new_tokens,
@@ -170,3 +239,35 @@ class OpenAIVLM:
         return (
             f"{server} refused ({said}); check the size of pictures and prompt, see its log, or give {_ELSE}"
         )
+
+
+class _Connection:
+    """The connection of one request, which another thread may close while the request waits for an answer."""
+
+    def __init__(self) -> None:
+        import httpx
+
+        self._sockets: list[socket.socket] = []
+        self._closed = False
+        self.client = httpx.Client(event_hooks={"request": [self._trace_request]}, follow_redirects=True)
+
+    def close(self) -> None:
+        """Close the connection; a thread that waits on it gets an error at once."""
+        self._closed = True
+        for each in self._sockets:
+            self._shut(each)
+
+    def _trace_request(self, request: Any) -> None:
+        request.extensions = {**request.extensions, "trace": self._trace}
+
+    def _trace(self, event: str, info: dict[str, Any]) -> None:
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            opened = info["return_value"].get_extra_info("socket")
+            self._sockets.append(opened)
+            if self._closed:
+                self._shut(opened)
+
+    @staticmethod
+    def _shut(opened: socket.socket) -> None:
+        with suppress(OSError):  # closed already, or wrapped by TLS since
+            opened.shutdown(socket.SHUT_RDWR)

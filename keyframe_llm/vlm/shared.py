@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,12 @@ class SharedVLM(SharedModel[VLM]):
         with self._acquired() as model:
             return getattr(model, "video_grid", None)
 
+    @property
+    def concurrent(self) -> bool:
+        """Whether the model serves many threads at once; loads the model."""
+        with self._acquired() as model:
+            return bool(getattr(model, "concurrent", False))
+
     def generate(self, messages: Messages, *, max_new_tokens: int = 128) -> str:
         """See `VLM.generate`."""
         if self._checkpoint is not None:  # streamed, so that a long answer can be given up
@@ -48,13 +54,25 @@ class SharedVLM(SharedModel[VLM]):
         with self._acquired() as model:
             return model.generate(messages, max_new_tokens=max_new_tokens)
 
-    def stream(self, messages: Messages, *, max_new_tokens: int = 128) -> Iterator[str]:
-        """See `VLM.stream`; other calls wait until the answer has ended or the iterator is closed."""
+    def stream(self, messages: Messages, *, max_new_tokens: int = 128) -> Generator[str, None, int | None]:
+        """See `VLM.stream`; other calls wait until the answer has ended or the iterator is closed.
+
+        A model that serves many threads at once, such as `OpenAIVLM`, lets no call wait. The return value is
+        the model's own: the number of prompt tokens, or None.
+        """
         with self._acquired() as model:
-            for piece in model.stream(messages, max_new_tokens=max_new_tokens):
-                if self._checkpoint is not None:
-                    self._checkpoint()
-                yield piece
+            pieces = model.stream(messages, max_new_tokens=max_new_tokens)
+            try:
+                while True:
+                    piece = next(pieces)
+                    if self._checkpoint is not None:
+                        self._checkpoint()
+                    yield piece
+            except StopIteration as end:
+                return end.value if isinstance(end.value, int) else None
+            finally:
+                if isinstance(pieces, Generator):
+                    pieces.close()
 
     def generate_batch(self, conversations: Sequence[Messages], *, max_new_tokens: int = 128) -> list[str]:
         """See `VLM.generate_batch`; with a checkpoint the conversations are answered one by one."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 __all__ = ["Server", "running"]
@@ -23,10 +23,13 @@ class Server(ThreadingHTTPServer):
     """Statuses that the next requests are answered with."""
     key = ""
     silent_seconds = 0.0
+    waits_for_client = False
+    """Whether a request gets no answer, and `client_left` is set once its connection is closed."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.requests: list[dict[str, Any]] = []
+        self.client_left = Event()
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
     def handle_error(self, *_: Any) -> None:
@@ -51,6 +54,10 @@ class Handler(BaseHTTPRequestHandler):
             status, *rest = self.server.failures
             self.server.failures = tuple(rest)
             return self._send(status, {"error": {"message": f"planted {status}"}})
+        if self.server.waits_for_client:
+            if not self.connection.recv(1):
+                self.server.client_left.set()
+            return
         time.sleep(self.server.silent_seconds)
         if request["model"] != "served":
             return self._send(404, {"detail": f"no model {request['model']}"})
@@ -58,13 +65,16 @@ class Handler(BaseHTTPRequestHandler):
         pictures = parts.count("image_url")
         if request.get("stream"):
             return self._stream([str(pictures), " pictures", "\n"])
-        usage = {"prompt_tokens": 10 + 7 * pictures, "completion_tokens": 1, "total_tokens": 0}
+        usage = self._usage(pictures)
         message = {"role": "assistant", "content": f" {pictures} pictures\n"}
         self._send(200, self._completion(message=message) | {"usage": usage})
 
     def _completion(self, **choice: Any) -> dict[str, Any]:
         choices = [{"index": 0, "finish_reason": None, **choice}]
         return {"id": "1", "object": "chat.completion", "created": 0, "model": "served", "choices": choices}
+
+    def _usage(self, pictures: int | str) -> dict[str, Any]:
+        return {"prompt_tokens": 10 + 7 * int(pictures), "completion_tokens": 1, "total_tokens": 0}
 
     def _stream(self, pieces: list[str]) -> None:
         self.send_response(200)
@@ -79,6 +89,9 @@ class Handler(BaseHTTPRequestHandler):
             event = self._completion(**choice) | {"object": "chat.completion.chunk"}
             self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
         if not self.server.breaks:
+            if self.server.requests[-1].get("stream_options"):
+                event["choices"], event["usage"] = [], self._usage(pieces[0])
+                self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
             self.wfile.write(b"data: [DONE]\n\n")
 
     def _send(self, status: int, body: Any) -> None:
