@@ -1,11 +1,11 @@
-"""What the thin look at a long video costs in quality, beside looking everywhere (`--exhaustive`).
+"""What thin sampling of a long video costs in quality, beside dense sampling (`--exhaustive`).
 
     python benchmarks/quality.py FOLDER                 # FOLDER: the real footage of `keyframe-llm eval`
 
 Cuts of 2–8 s of captioned clips are joined into a video, and encoded twice: as x264 does by itself, with key
 frames where the picture changes, and with a key frame every 5 s whatever happens, as streaming services do.
-Counted is what of the cuts the proposals show, with no text, and how often one of three key frames lies in
-the moment that a caption tells of (hit@3).
+The tables say how many of the cuts the proposals show, with no text, and how often one of three key frames
+lies in the moment of a caption (hit@3).
 """
 
 from __future__ import annotations
@@ -35,29 +35,42 @@ ENCODINGS = {
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="Measure what thin looks at long videos cost in quality.")
+    parser = argparse.ArgumentParser(
+        description="Measure what thin sampling of long videos costs in quality."
+    )
     parser.add_argument("folder", type=Path, help="footage; real_encoder.py lies beside it")
     parser.add_argument("--minutes", type=float, default=12.0)
     parser.add_argument("--videos", type=int, default=2, help="how many joined videos (default 2)")
     parser.add_argument("--no-text", action="store_true", help="leave out the captions, which take longest")
-    asked = parser.parse_args()
-    encoder = None if asked.no_text else real_encoder(asked.folder)
+    arguments = parser.parse_args()
+    encoder = None if arguments.no_text else real_encoder(arguments.folder)
     found: dict[tuple[str, str], list[list[float]]] = {}
-    for seed in range(asked.videos):
-        cuts, captions = joined(asked.folder, 60 * asked.minutes, seed)
+    for seed in range(arguments.videos):
+        cuts, captions = joined(arguments.folder, 60 * arguments.minutes, seed)
         for encoding, options in ENCODINGS.items():
             with tempfile.TemporaryDirectory() as folder:
                 video = Path(folder) / "joined.mp4"
                 edges = encode(cuts, video, options, HEIGHT)
-                for look in ("thin", "everywhere"):
-                    row = measure(video, edges, captions, encoder, exhaustive=look == "everywhere")
-                    found.setdefault((encoding, look), []).append(row)
-    print(f"{machine()}; {asked.videos} videos of {asked.minutes:g} min\n")
-    head = ("encoding", "look", "seconds", "samples", "cuts sampled", "cuts proposed", "under 3 s", "hit@3")
+                for sampling in ("thin", "dense"):
+                    row = measure(video, edges, captions, encoder, exhaustive=sampling == "dense")
+                    found.setdefault((encoding, sampling), []).append(row)
+    print(f"{machine()}; {arguments.videos} videos of {arguments.minutes:g} min\n")
+    head = (
+        "encoding",
+        "sampling",
+        "seconds",
+        "samples",
+        "cuts sampled",
+        "cuts proposed",
+        "under 3 s",
+        "hit@3",
+    )
     rows = []
-    for (encoding, look), values in found.items():
+    for (encoding, sampling), values in found.items():
         took, samples, *shares = np.nanmean(values, axis=0)
-        rows.append((encoding, look, f"{took:.1f}", f"{samples:.0f}", *(f"{share:.3f}" for share in shares)))
+        rows.append(
+            (encoding, sampling, f"{took:.1f}", f"{samples:.0f}", *(f"{share:.3f}" for share in shares))
+        )
     print(table(head, rows))
 
 

@@ -50,14 +50,14 @@ def test_didemo_joins_the_captions_of_each_of_1004_videos() -> None:
     data = load_dataset("didemo", ANNOTATIONS / "didemo")
     assert len(data) == 1004
     assert {len(sample.captions) for sample in data} == {1}
-    told = {sample.id: sample.captions[0] for sample in data}
-    assert told["10015567@N08_3655084291_d8b58466fa.mp4"].endswith("white chicken leaves screen")
+    captions = {sample.id: sample.captions[0] for sample in data}
+    assert captions["10015567@N08_3655084291_d8b58466fa.mp4"].endswith("white chicken leaves screen")
     # a quoted caption that runs over two lines
     assert (
         "closes and then opens the typewriter lid, a man in a blue"
-        in told["16483298@N00_3766400261_96bd3905c1.mp4"]
+        in captions["16483298@N00_3766400261_96bd3905c1.mp4"]
     )
-    assert not any("\n" in text or text.endswith(",") for text in told.values())
+    assert not any("\n" in text or text.endswith(",") for text in captions.values())
 
 
 @needs_annotations

@@ -39,29 +39,29 @@ def planted() -> dict[str, VideoIndex]:
     return clips
 
 
-def asked_of(half: str) -> list[tuple[int, str]]:
+def queries_of(half: str) -> list[tuple[int, str]]:
     """Every text of a part, with the number of its subject."""
     clips, words = ("second", "sealed") if half == "sealed" else (half, "captions")
     listed = enumerate(joined.subjects())
     return [(i, text) for i, s in listed if s["half"] == clips for text in s.get(words, ())]
 
 
-def test_the_halves_share_no_clip_and_every_part_asks_much_in_words_of_its_own() -> None:
+def test_the_halves_share_no_clip_and_every_part_has_many_texts_of_its_own() -> None:
     files = {
         half: {m[0] for s in joined.subjects() if s["half"] == half for m in s["moments"]}
         for half in ("first", "second")
     }
     assert not files["first"] & files["second"]
-    texts = [text for half in joined.HALVES for _, text in asked_of(half)]
-    assert all(len(asked_of(half)) >= 20 for half in joined.HALVES)
+    texts = [text for half in joined.HALVES for _, text in queries_of(half)]
+    assert all(len(queries_of(half)) >= 20 for half in joined.HALVES)
     assert len(set(texts)) == len(texts)
 
 
 @pytest.mark.parametrize("half", joined.HALVES)
-def test_a_joined_video_shows_what_its_captions_tell_when_they_say(half: str) -> None:
+def test_a_joined_video_shows_its_captions_in_their_moments(half: str) -> None:
     made = joined.join(planted(), half, seed=3)
-    assert [query.text for query in made.queries] == [text for _, text in asked_of(half)]
-    for query, (subject, _) in zip(made.queries, asked_of(half), strict=True):
+    assert [query.text for query in made.queries] == [text for _, text in queries_of(half)]
+    for query, (subject, _) in zip(made.queries, queries_of(half), strict=True):
         inside = np.zeros(len(made.index.seconds), bool)
         for start, end in query.moments:
             inside |= (made.index.seconds >= start) & (made.index.seconds <= end)
@@ -94,7 +94,7 @@ def test_the_shipped_row_chooses_what_the_package_chooses(tmp_path: Path) -> Non
     assert index.seconds[choose("mdp3", index, query, k=3)].tolist() == published.seconds.tolist()
 
 
-def test_drawn_clips_hide_a_short_event_that_the_question_asks_about() -> None:
+def test_a_drawn_clip_has_a_short_event_that_its_question_is_about() -> None:
     for seed in range(9):
         clip, question = drawn_clip(seed)
         assert clip.event is not None and clip.duration_seconds > 50
@@ -154,6 +154,31 @@ def test_the_page_shows_every_selector_in_one_file(tmp_path: Path) -> None:
     assert all(f'<div class="name">{name}</div>' in text for name in ROWS)
     assert "a man in &lt;red&gt;" in text and 'src="data:image/jpeg;base64,' in text
     assert "http" not in text
+
+
+def test_the_page_shows_a_selector_of_ones_own_before_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clip(random_clip(np.random.default_rng(0), scenes=3, seconds=9), tmp_path / "v.mp4", fps=6)
+    (tmp_path / "my_rules.py").write_text(
+        "def the_last(index, texts, k):\n    return [len(index.candidates) - 1]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    arguments = [
+        "eval",
+        "--video",
+        "v.mp4",
+        "--caption",
+        "a man",
+        "--encoder",
+        "cartoon",
+        "--out",
+        "page.html",
+    ]
+    assert main([*arguments, "--selector", "my_rules:the_last"]) == 0
+    first = (tmp_path / "page.html").read_text(encoding="utf-8").split("<section")[1]
+    assert '<div class="name">the_last</div>' in first and first.count("<figure>") == 1
+    assert main([*arguments, "--selector", "my_rules:another"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -58,15 +58,21 @@ def measure_dataset(
         except VideoError as error:
             print(f"keyframe-llm eval: left out: {error}", file=sys.stderr)
             continue
-        indexes[video] = index
+        if any(map(_is_ranked, samples)):  # the others are not needed again
+            indexes[video] = index
         for sample in samples:
             run.measure(sample, index)
     run.note_f1()
-    captioned = [s for s in chosen if s.captions and not s.moments and s.video in indexes]
+    captioned = [sample for sample in chosen if _is_ranked(sample) and sample.video in indexes]
     if len({s.video for s in captioned}) > 1:
         for setting in ("per pair", "leak-free"):
             run.tables[setting] = _retrieval(run, setting, captioned, indexes)
     return list(run.tables.values())
+
+
+def _is_ranked(sample: Sample) -> bool:
+    """Whether its captions are about the whole video, so that they can find it among the others."""
+    return bool(sample.captions) and not sample.moments
 
 
 @dataclass(slots=True)

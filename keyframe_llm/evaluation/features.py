@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.arrays import unit_rows
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.evaluation.dense import EmbeddedText, dense_index
 from keyframe_llm.evaluation.metrics import hit_at_k
@@ -30,7 +31,7 @@ def features_index(path: Path) -> tuple[VideoIndex, NDArray[np.float64]]:
         seconds = next((data[key] for key in data if data[key].ndim == 1), None)
     if rows is None or seconds is None or len(rows) != len(seconds):
         raise OptionsError(f"{path} must hold features (N, D) and seconds (N,)")
-    unit = rows.astype(np.float64) / np.linalg.norm(rows, axis=1, keepdims=True)
+    unit = unit_rows(rows.astype(np.float64))
     if seconds.max() > 1000:  # some extractors write milliseconds
         seconds = seconds / 1000
     shown, held = slice(0, None, 2), slice(1, None, 2)

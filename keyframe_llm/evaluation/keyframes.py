@@ -1,4 +1,4 @@
-"""Do predicted key frames look like the ground truth's? The TVSum20 protocol of colour-histogram matching."""
+"""Key frames against a ground truth of key frames: the TVSum20 protocol of colour-histogram matching."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keyframe_llm.arrays import unit_rows
 from keyframe_llm.errors import OptionsError
 
 __all__ = ["KeyframeMatch", "bgr_histogram", "match_keyframes"]
@@ -16,7 +17,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class KeyframeMatch:
-    """How many predicted key frames look like the ground truth's."""
+    """How many predicted key frames match one of the ground truth."""
 
     matched: int
     predicted: int
@@ -63,4 +64,4 @@ def _directions(rows: ArrayLike) -> Floats:
     table = np.atleast_2d(np.asarray(rows, np.float64))
     if table.size == 0:
         return np.zeros((0, 512))
-    return np.asarray(table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12))
+    return np.asarray(unit_rows(table))

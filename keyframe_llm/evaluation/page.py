@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.encoders import DEFAULT_ENCODER, load_encoder
+from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.evaluation.dense import EmbeddedText, baseline_of, embed_caption, index_densely
 from keyframe_llm.evaluation.results import SHIPPED
-from keyframe_llm.evaluation.selectors import ROWS, TEXT_FREE, choose, describe
+from keyframe_llm.evaluation.selectors import ROWS, TEXT_FREE, choose, describe, row_of
 from keyframe_llm.index import VideoIndex
 from keyframe_llm.jpeg import encode_jpeg, jpeg_data_url
+from keyframe_llm.options import SelectOptions
+from keyframe_llm.scoring.selectors import Selector, method_name
 from keyframe_llm.video import open_video
 
 __all__ = ["comparison", "write_page"]
@@ -33,9 +35,20 @@ figcaption{font-size:.8rem;color:#374151}svg{width:100%;height:46px;display:bloc
 
 
 def write_page(
-    video: str, text: str | None, encoder: str | None, out: Path | None, k: int, device: str | None
+    video: str,
+    text: str | None,
+    encoder: str | Encoder | None = None,
+    out: Path | None = None,
+    *,
+    k: int = 3,
+    device: str | None = None,
+    selectors: Sequence[Selector] = (),
 ) -> str:
-    """Write the page and return a line about it. Raises `OptionsError` on no text or a bad file name."""
+    """Write the page and return a line about it.
+
+    `selectors` are functions of one's own: each gets a row of its name before the published ones. Raises
+    `OptionsError` on no text, a bad file name, or a function that returns no indices.
+    """
     if not text or not text.strip():
         raise OptionsError("a comparison needs a text; give --caption")
     target = out or Path("comparison.html")
@@ -44,7 +57,10 @@ def write_page(
     loaded = load_encoder(encoder or DEFAULT_ENCODER, device)
     index = index_densely(video, loaded)
     query = embed_caption(loaded, text.strip(), baseline_of(loaded))
-    picks = {name: choose(name, index, query, k=k) for name in ROWS}
+    rows = {method_name(each): row_of(SelectOptions(method=each)) for each in selectors}
+    most = min(k, len(index.seconds))
+    picks = {name: row(index, query, most, 0) for name, row in rows.items()}
+    picks |= {name: choose(name, index, query, k=k) for name in ROWS}
     pictures = _pictures(video, index, np.unique(np.concatenate(list(picks.values()))))
     page = comparison(Path(video).name, text.strip(), index, query, picks, pictures)
     try:

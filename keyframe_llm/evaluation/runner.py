@@ -6,6 +6,7 @@ With no arguments: the drawn world, joined real footage and real CLIP features, 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import platform
 import sys
@@ -18,6 +19,7 @@ from keyframe_llm import __version__
 from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.evaluation.results import Results, Table, markdown, plot, write_json
+from keyframe_llm.scoring.selectors import Selector
 
 __all__ = ["DATA_VARIABLE", "EVAL", "PARTS", "add_arguments", "run"]
 
@@ -43,6 +45,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--limit", type=int, metavar="N", help="the first N samples of the data set alone")
     command.add_argument("--video", metavar="VIDEO", help="compare the selectors on one video")
     command.add_argument("--caption", metavar="TEXT", help="what the frames of --video should show")
+    command.add_argument(
+        "--selector",
+        metavar="MODULE:FUNCTION",
+        action="append",
+        help="a selector of your own on the page of --video; may be repeated",
+    )
     command.add_argument("--encoder", help="image-text encoder (default: the one that belongs to each part)")
     command.add_argument("--model", help="Video-LLM that answers a data set's questions")
     command.add_argument("--max-frames", type=int, default=3, metavar="N", help="frames on the page (3)")
@@ -62,7 +70,9 @@ def run(args: argparse.Namespace) -> None:
     if args.video:
         from keyframe_llm.evaluation.page import write_page
 
-        _note(write_page(args.video, args.caption, args.encoder, args.out, args.max_frames, args.device))
+        own = [_imported(name) for name in args.selector or ()]
+        options = {"k": args.max_frames, "device": args.device, "selectors": own}
+        _note(write_page(args.video, args.caption, args.encoder, args.out, **options))
         return
     settings = {"version": __version__, "python": platform.python_version(), "encoder": args.encoder}
     settings |= {"clips": args.clips, "joins": args.joins, "bootstrap": "2000 resamples, seed 0, 95 %"}
@@ -139,6 +149,21 @@ def _dataset(args: argparse.Namespace) -> list[Table]:
     dataset = load_dataset(args.dataset, args.root, split=args.split)
     encoder: Encoder = load_encoder(args.encoder or DEFAULT_ENCODER, args.device)
     return measure_dataset(dataset, encoder, limit=args.limit, model=args.model)
+
+
+def _imported(name: str) -> Selector:
+    """The function that `module:function` names; modules of the current folder are found too."""
+    module, _, function = name.partition(":")
+    try:
+        sys.path.insert(0, str(Path.cwd()))
+        selector: Selector = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise OptionsError(
+            f"--selector is {name!r} ({error}); give module:function, such as my:best"
+        ) from error
+    finally:
+        sys.path.pop(0)
+    return selector
 
 
 def _note(text: str) -> None:

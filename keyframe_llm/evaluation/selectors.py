@@ -115,6 +115,8 @@ _DESCRIPTIONS = {
 
 def describe(name: str) -> str:
     """One line about a row."""
+    if name not in ROWS:
+        return "A selector of your own."
     if name in _DESCRIPTIONS:
         return _DESCRIPTIONS[name]
     if name.startswith("keyscore "):
