@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +35,19 @@ for package in ("openai", "fastapi", "uvicorn"):
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "plug-in.md"
 ADDRESS = "http://127.0.0.1:8000/v1"
+
+
+# A client that nobody closes leaves its connections to the collector of garbage, which warns of them.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Collect the clients of a test before the next one begins, here and in other files."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -172,8 +186,6 @@ def test_every_block_of_the_document_runs(
         assert second == "decoded the video: False; 0 pictures, 1 text"
     if "rewrite_messages" in block:
         assert "video" not in printed and "image_url" in printed
-    names.clear()
-    gc.collect()  # the clients of the block are closed here, not in a later test
 
 
 def test_three_key_frames_of_720p_cost_what_the_document_says(folder: Path) -> None:
