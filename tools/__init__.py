@@ -12,13 +12,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keyframe_llm.tools.functions import (
         Toolbox,
+        answer_calls,
         anthropic_tools,
         ask_video,
         call_tool,
         classify_video,
+        contact_sheet,
         describe_video,
+        find_in_videos,
+        list_videos,
         openai_tools,
         select_keyframes,
+        video_info,
+        view_frames,
     )
     from keyframe_llm.tools.limits import Limits, ToolError
 
@@ -26,13 +32,19 @@ __all__ = [
     "Limits",
     "ToolError",
     "Toolbox",
+    "answer_calls",
     "anthropic_tools",
     "ask_video",
     "call_tool",
     "classify_video",
+    "contact_sheet",
     "describe_video",
+    "find_in_videos",
+    "list_videos",
     "openai_tools",
     "select_keyframes",
+    "video_info",
+    "view_frames",
 ]
 
 

@@ -1,8 +1,7 @@
 """The tools: plain functions an agent can call, over one Video-LLM and one encoder.
 
-`describe_video`, `select_keyframes`, `ask_video` and `classify_video` are the methods of a `Toolbox`. The
-functions of this module under these names, and `openai_tools`, `anthropic_tools` and `call_tool`, are those
-of a toolbox with the default models on the folder that is current when one is first used.
+They are the methods of a `Toolbox`. The functions of this module under the same names are those of a toolbox
+with the default models, on the folder that is current when one is first used.
 """
 
 from __future__ import annotations
@@ -57,20 +56,6 @@ from keyframe_llm.tools.times import parse_list, parse_time
 
 __all__ = ["Toolbox"]
 
-_TOOLS = (
-    "list_videos",
-    "video_info",
-    "contact_sheet",
-    "view_frames",
-    "describe_video",
-    "select_keyframes",
-    "find_in_videos",
-    "ask_video",
-    "classify_video",
-)
-_SAVING_TOOLS = ("save_frames", "save_clip")
-_OF_DEFAULT = {*_TOOLS, "openai_tools", "anthropic_tools", "call_tool"}
-
 
 class Toolbox(ToolCaller):
     """The tools over one Video-LLM and one encoder. Close it, or use it as a context manager."""
@@ -78,8 +63,19 @@ class Toolbox(ToolCaller):
     @cached_property
     def tools(self) -> dict[str, Callable[..., Any]]:
         """The tools by name."""
-        saving = () if self.save_folder is None else _SAVING_TOOLS
-        return {name: getattr(self, name) for name in (*_TOOLS, *saving)}
+        tools = (
+            self.list_videos,
+            self.video_info,
+            self.contact_sheet,
+            self.view_frames,
+            self.describe_video,
+            self.select_keyframes,
+            self.find_in_videos,
+            self.ask_video,
+            self.classify_video,
+        )
+        saving = () if self.save_folder is None else (self.save_frames, self.save_clip)
+        return {tool.__name__: tool for tool in (*tools, *saving)}
 
     def note(self, name: str) -> str:
         """See `ToolCaller.note`."""
@@ -341,6 +337,6 @@ def _default() -> Toolbox:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _OF_DEFAULT:
-        return getattr(_default(), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name.startswith("_") or not hasattr(Toolbox, name):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(_default(), name)

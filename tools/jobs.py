@@ -101,11 +101,6 @@ class JobPool:
         self._closed = False
         self._changed = Condition()
 
-    @property
-    def active(self) -> int:
-        """How many jobs are waiting or running."""
-        return len(self._jobs)
-
     def submit(self, job: Job, work: Callable[[], T], client: str = "") -> Future[T]:
         """Run `work` when a thread is free and it is the client's turn.
 

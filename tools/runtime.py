@@ -94,11 +94,6 @@ class ToolRuntime:
             self._llms.put(KeyframeLLM(vlm, shared_encoder, options=options, progress=report_progress))
         self._pool = JobPool(self.limits)
 
-    @property
-    def active_calls(self) -> int:
-        """How many calls are waiting or running."""
-        return self._pool.active
-
     @cached_property
     def missing_model(self) -> str | None:
         """The name of the Video-LLM, if it is not on this machine."""
