@@ -337,3 +337,11 @@ def test_embeddings_and_captions_of_named_models_are_kept_for_the_next_server(ca
     assert "decode" not in stages
     with Toolbox("cartoon", roots=[CLIPS]) as tools:
         assert tools.describe_video("one_walk.mp4")["description"] == caption
+
+
+def test_every_tool_is_a_function_of_the_module_too(toolbox: Toolbox) -> None:
+    from keyframe_llm import tools
+
+    for name in toolbox.tools:
+        assert name in tools.__all__
+        assert isinstance(getattr(tools, name).__self__, Toolbox)

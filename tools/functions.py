@@ -36,7 +36,7 @@ from keyframe_llm.tools.arguments import (
 from keyframe_llm.tools.calling import ToolCaller
 from keyframe_llm.tools.details import change_seconds, stated_details
 from keyframe_llm.tools.listing import list_page
-from keyframe_llm.tools.many import find_in_videos
+from keyframe_llm.tools.many import best_frames
 from keyframe_llm.tools.opened import OpenedVideo
 from keyframe_llm.tools.results import (
     Classes,
@@ -243,7 +243,7 @@ class Toolbox(ToolCaller):
         """
         budget = self.check_budget(max_frames)
         return self.run_job(
-            lambda job: find_in_videos(
+            lambda job: best_frames(
                 self, job, videos, query, max_frames=budget, include_images=include_images, detail=detail
             )
         )

@@ -20,7 +20,7 @@ from keyframe_llm.tools.times import format_time
 if TYPE_CHECKING:
     from keyframe_llm.tools.runtime import ToolRuntime
 
-__all__ = ["find_in_videos"]
+__all__ = ["best_frames"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +31,7 @@ class _Candidate:
     image: NDArray[np.uint8]
 
 
-def find_in_videos(
+def best_frames(
     runtime: ToolRuntime,
     job: Job,
     videos: Sequence[str],
