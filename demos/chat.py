@@ -110,6 +110,7 @@ def _launched(page: Any, host: str, port: int | None, auth: list[tuple[str, str]
             theme=theme.theme(),
             css=theme.style(),
             js=theme.script(),
+            head=theme.policy(),
         )
     except OSError as error:
         raise OptionsError(f"cannot serve on {host}, port {port} ({error}); give another --port") from error

@@ -36,7 +36,7 @@ def kept(session: Session) -> str:
 
 
 def _turn(turn: Turn, session: Session) -> list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = [{"role": "user", "content": turn.question}]
+    parts: list[dict[str, Any]] = [{"role": "user", "content": views.as_data(turn.question)}]
     if turn.selection is not None:
         parts.append(_frames(turn, turn.selection, session))
     parts += [{"role": "assistant", "content": text} for text in _texts(turn, session)]
@@ -55,17 +55,17 @@ def _frames(turn: Turn, selection: Selection, session: Session) -> dict[str, Any
 
 def _texts(turn: Turn, session: Session) -> list[str]:
     if turn.state == "failed":
-        trouble = f"**That did not work:** {_without_path(turn.trouble, session.video)}"
-        return [turn.answer, trouble] if turn.answer else [trouble]
+        trouble = f"**That did not work:** {views.as_data(_without_path(turn.trouble, session.video))}"
+        return [views.as_data(turn.answer), trouble] if turn.answer else [trouble]
     if turn.state == "kept":
-        return [turn.answer]
+        return [views.as_data(turn.answer)]
     if not turn.answer or turn.selection is None:
         return ["*stopped before the first word*"] if turn.state == "stopped" else [_waiting(session)]
-    texts = [views.linked_times(turn.answer, turn.selection.frames)]
+    texts = [views.linked_times(views.as_data(turn.answer), turn.selection.frames)]
     if turn.state == "stopped":
         texts[0] += " *— stopped*"
     if turn.uniform is not None and turn.state == "done":
-        uniform_answer = views.linked_times(turn.uniform_answer, turn.uniform) or "…"
+        uniform_answer = views.linked_times(views.as_data(turn.uniform_answer), turn.uniform) or "…"
         texts.append(f"*Shown the uniform frames instead, the model says:* {uniform_answer}")
     return texts
 

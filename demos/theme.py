@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
-__all__ = ["script", "style", "theme"]
+__all__ = ["policy", "script", "style", "theme"]
 
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
@@ -22,6 +22,15 @@ def style() -> str:
 def script() -> str:
     """The script: jump to a second, follow the player, read off the curve."""
     return _text("page.js")
+
+
+def policy() -> str:
+    """The content security policy: pictures, videos and requests from this server alone."""
+    return (
+        '<meta http-equiv="Content-Security-Policy" content="'
+        "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; "
+        "connect-src 'self' data: blob:; frame-src 'self'; object-src 'none'; form-action 'self'\">"
+    )
 
 
 def _text(name: str) -> str:

@@ -19,6 +19,7 @@ from keyframe_llm.selection import Selection
 
 __all__ = [
     "Address",
+    "as_data",
     "bars",
     "frame_labels",
     "keyframes",
@@ -126,6 +127,11 @@ def bars(probabilities: Mapping[str, float], most: int = 12) -> str:
     left = len(probabilities) - most
     more = f"<p>and {left} less likely</p>" if left > 0 else ""
     return f'<div class="kf-labels">{"".join(rows)}{more}</div>'
+
+
+def as_data(text: str) -> str:
+    """A text from a person or a model as Markdown that shows it: no HTML, no picture, no link of its own."""
+    return re.sub(r"([!\[\]<>&])", lambda found: f"&#{ord(found[1])};", text)
 
 
 def linked_times(text: str, frames: Frames) -> str:

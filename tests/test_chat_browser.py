@@ -419,3 +419,42 @@ def test_after_a_restart_of_the_server_the_conversation_is_still_there(browser: 
         ready(page)
         ask(page, "Is it dark?", 1)
         context.close()
+
+
+# Answers are data ----------------------------------------------------------------------------------------
+
+HOSTILE = (
+    "![x](http://127.0.0.1:9/markdown.png) <img src=http://127.0.0.1:9/html.png> "
+    "<iframe src=http://127.0.0.1:9/frame></iframe> [![y][1]](http://127.0.0.1:9/a)\n\n"
+    "[1]: http://127.0.0.1:9/reference.png\n\n<b>bold</b>"
+)
+
+
+class Hostile(Talker):
+    """A Video-LLM whose answers want the browser to contact another machine."""
+
+    def generate(self, messages: list[dict[str, Any]], *, max_new_tokens: int = 128) -> str:
+        return HOSTILE
+
+
+def test_neither_an_answer_nor_a_question_makes_the_browser_contact_another_machine(browser: Any) -> None:
+    from keyframe_llm.demos.chat import serving
+
+    with serving(Models([Hostile()], [Brightness()])) as addresses:
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        contacted: list[str] = []
+        page.on("request", lambda request: contacted.append(request.url))
+        page.goto(addresses[0])
+        page.locator("#kf-examples button").nth(2).click()
+        ready(page)
+        ask(page, "Is <i>it</i> ![z](http://127.0.0.1:9/question.png)?", 1)
+        wait_until_said(page, "<b>bold</b>")
+        assert "<i>it</i>" in said(page) and "![x]" in said(page)
+        assert [url for url in contacted if ":9/" in url] == []
+        blocked = """new Promise(done => { const image = new Image(); image.onerror = () => done(true);
+            image.onload = () => done(false); image.src = 'http://127.0.0.1:9/script.png'; })"""
+        with page.expect_console_message(lambda message: "Content Security Policy" in message.text):
+            assert page.evaluate(blocked)
+        context.close()
