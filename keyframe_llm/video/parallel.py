@@ -45,7 +45,7 @@ class SegmentSamples(NamedTuple):
     ended: bool
     """Whether the file ended before the wanted times did."""
     unfinished: bool
-    """Whether there were more pictures than may wait in memory; it is the last segment, then."""
+    """Whether the file goes on, but this segment and those after it are not decoded in parallel."""
 
 
 class DecodeWorker:
@@ -61,9 +61,8 @@ class DecodeWorker:
         """The samples of one segment; a few more of the last one, if the file goes on."""
         most = len(segment.wanted) + EXTRA_SAMPLES
         pictures = list(islice(self.stream(segment, window, last=last), most))
-        return SegmentSamples(
-            pictures, len(pictures) < len(segment.wanted) and self._at_end(), len(pictures) == most
-        )
+        ended = len(pictures) < len(segment.wanted) and self._at_end()
+        return SegmentSamples(pictures, ended, unfinished=len(pictures) == most)
 
     def stream(self, segment: Segment, window: Window, *, last: bool) -> Samples:
         """Sample one segment; the last one is sampled to the end of the file, wherever that is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import chain, count
 from typing import Protocol
 
 import numpy as np
@@ -51,17 +52,20 @@ def sample_plan(
         return
     keys = exact.key_seconds
     assert keys is not None  # without them, there are no segments
-    count = _worker_count(plan, geometry, window.short_side)
-    threads = 1 if count > 1 else 0
+    wanted = _worker_count(plan, geometry, window.short_side)
+    threads = 1 if wanted > 1 else 0
     workers = [
-        DecodeWorker(lambda skip: open_reader(skip, threads), geometry, keys) for _ in range(max(1, count))
+        DecodeWorker(lambda skip: open_reader(skip, threads), geometry, keys) for _ in range(max(1, wanted))
     ]
-    parts = _one_by_one if count < 2 else _in_parallel
+    finished = [False]
+    parts = _one_by_one if wanted < 2 else _in_parallel
     reached = -math.inf
-    for second, picture in parts(plan, window, workers):
+    for second, picture in parts(plan, window, workers, exact, finished):
         if second > reached:
             reached = second
             yield second, picture
+    if not finished[0]:
+        yield from _rest(plan, window, geometry, exact, reached)
 
 
 def _worker_count(plan: DecodePlan, geometry: Geometry, short_side: int) -> int:
@@ -73,24 +77,47 @@ def _worker_count(plan: DecodePlan, geometry: Geometry, short_side: int) -> int:
     return min(available_cores(), _MOST_WORKERS, waiting - 2, decoding)
 
 
-def _one_by_one(plan: DecodePlan, window: Window, workers: list[DecodeWorker]) -> Samples:
+def _one_by_one(
+    plan: DecodePlan, window: Window, workers: list[DecodeWorker], exact: FrameCursor, finished: list[bool]
+) -> Samples:
     for segment in plan.segments:
-        yield from workers[0].stream(segment, window, last=segment is plan.segments[-1])
-
-
-def _in_parallel(plan: DecodePlan, window: Window, workers: list[DecodeWorker]) -> Samples:
-    last = plan.segments[-1]
-    part: SegmentSamples | None = None
-    for part in decode_in_order(
-        workers, plan.segments, lambda worker, segment: worker.decode(segment, window, last=segment is last)
-    ):
-        yield from part.pictures
-        if part.ended:
+        if exact.exhausted:
             return
-    if part is not None and part.unfinished:  # the file is longer than it seemed
-        beyond = part.pictures[-1][0] + last.stride_seconds
-        rest = Segment(last.mode, np.array([beyond]), last.stride_seconds)
-        yield from workers[0].stream(rest, window, last=True)
+        yield from workers[0].stream(segment, window, last=segment is plan.segments[-1])
+    finished[0] = True
+
+
+def _in_parallel(
+    plan: DecodePlan, window: Window, workers: list[DecodeWorker], exact: FrameCursor, finished: list[bool]
+) -> Samples:
+    last = plan.segments[-1]
+
+    def decode(worker: DecodeWorker, segment: Segment) -> SegmentSamples:
+        if exact.exhausted:
+            return SegmentSamples([], ended=False, unfinished=True)
+        return worker.decode(segment, window, last=segment is last)
+
+    for part in decode_in_order(workers, plan.segments, decode):
+        yield from part.pictures
+        if part.unfinished:
+            return
+        if part.ended:
+            break
+    finished[0] = True
+
+
+def _rest(
+    plan: DecodePlan, window: Window, geometry: Geometry, exact: FrameCursor, reached: float
+) -> Samples:
+    """The samples after a time, read forwards: seeks cost too much, or the file is longer than it seemed."""
+    stride = plan.segments[-1].stride_seconds
+    planned = np.concatenate([segment.wanted for segment in plan.segments])
+    beyond = (max(float(planned[-1]), reached) + i * stride for i in count(1))
+    wanted = chain(planned[planned > reached].tolist(), beyond)
+    start, end, duration, side = window
+    for timed in sample_times([exact], stride, start, end, duration, wanted):
+        if timed.seconds > reached:
+            yield timed.seconds, geometry.picture(timed.frame, side)
 
 
 def _sources(

@@ -29,6 +29,7 @@ Skip = Literal["DEFAULT", "NONREF", "NONKEY"]
 _LOOSE_SEEK_SECONDS = 1.0
 _SAME = 1e-6
 _MOST_THREAD_PIXELS = 80_000_000  # each thread of a decoder holds a picture
+_MOST_LATE_PACKETS = 32  # that a decoder may take before it gives a frame of an earlier time
 _MOST_ATTEMPTS = 4  # seeks for one time, each from further back, before the file is read from the start
 
 
@@ -170,10 +171,13 @@ class FrameReader(Forkable):
     def timed_frames(self) -> Iterator[TimedFrame]:
         """Frames from the current position, strictly ascending in time."""
         for packet in self._packets():
-            for frame in self._decode(packet):
-                seconds = self.timeline.date(frame)
-                if seconds is not None:
-                    yield TimedFrame(seconds, frame)
+            yield from self._timed(packet)
+
+    def _timed(self, packet: Packet[Any]) -> Iterator[TimedFrame]:
+        for frame in self._decode(packet):
+            seconds = self.timeline.date(frame)
+            if seconds is not None:
+                yield TimedFrame(seconds, frame)
 
     def frames_from(self, seconds: float) -> Iterator[TimedFrame]:
         """Frames from the last key frame at or before `seconds`, or from the first frame."""
@@ -243,14 +247,18 @@ class FrameReader(Forkable):
             self._seek(to_seconds)
         except av.error.FFmpegError:
             return
-        frames = self.timed_frames()
-        for timed in frames:
-            if timed.seconds > wanted_seconds + _SAME:
+        late, found, packets = 0, False, self._packets()
+        for packet in packets:
+            for timed in self._timed(packet):
+                if not found and timed.seconds > wanted_seconds + _SAME:
+                    return
+                # A frame without its reference frames shows garbage: wait for one that needs none.
+                found = found or bool(timed.frame.key_frame)
+                if found:
+                    yield timed
+            late += packet.pts is not None and self.timeline.seconds(packet.pts) > wanted_seconds
+            if not found and late > _MOST_LATE_PACKETS:
                 return
-            # A frame without its reference frames shows garbage: wait for one that needs none.
-            if timed.frame.key_frame:
-                yield timed
-                yield from frames
 
     def _seek(self, seconds: float) -> None:
         self._untouched = False

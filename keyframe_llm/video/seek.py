@@ -31,6 +31,11 @@ class FrameCursor:
         """(K,) ascending times of the key frames, where they are known."""
         return self._reader.key_seconds
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether seeks in this file have cost more than they may."""
+        return self._reader.work.exhausted
+
     def around(self, seconds: float) -> tuple[TimedFrame | None, TimedFrame | None]:
         """The last frame at or before `seconds`, and the first after it; None where there is none."""
         self._reader.check_process()
