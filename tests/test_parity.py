@@ -1,8 +1,10 @@
-"""The same question gives the same frames, whichever way it is asked: Python, command line, tools."""
+"""The same question gives the same frames by Python, the command line, the tools and the chat page."""
 
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from keyframe_llm.demos.videos import DEMO_QUESTION, demo_video
 
 VIDEO = demo_video()
 QUESTIONS = [DEMO_QUESTION, "Who is at the beach?"]
+LABELS = ["walk", "wave", "kick ball"]
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,23 @@ def by_tool(name: str, **arguments: Any) -> dict[str, Any]:
         return tools.call_tool(name, {"video": VIDEO.name, **arguments})
 
 
+@pytest.fixture
+def page(tmp_path: Path) -> Any:
+    """The chat page's endpoints for programs, as the page itself makes them."""
+    pytest.importorskip("gradio", reason="gradio is not installed (the `demo` extra)")
+    from keyframe_llm.demos.api import Endpoints
+    from keyframe_llm.demos.models import Models
+    from keyframe_llm.demos.sessions import Sessions
+
+    return Endpoints(Sessions(Models(["cartoon"]), tmp_path))
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> Callable[[], str]:
+    """Makes a copy of the video, for the page removes what it was given."""
+    return lambda: str(shutil.copy2(VIDEO, tmp_path / VIDEO.name))
+
+
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_a_question_chooses_the_same_frames_everywhere(
     question: str, llm: KeyframeLLM, capsys: pytest.CaptureFixture[str]
@@ -56,7 +76,7 @@ def test_a_question_chooses_the_same_frames_everywhere(
 
 
 def test_a_question_has_the_same_answer_everywhere(
-    llm: KeyframeLLM, capsys: pytest.CaptureFixture[str]
+    llm: KeyframeLLM, capsys: pytest.CaptureFixture[str], page: Any, upload: Callable[[], str]
 ) -> None:
     wanted = llm.ask(VIDEO, DEMO_QUESTION)
     selection, pieces = llm.stream(VIDEO, DEMO_QUESTION)
@@ -67,6 +87,32 @@ def test_a_question_has_the_same_answer_everywhere(
     assert (by_command["answer"], frames(by_command)) == (wanted.text, frames(wanted.selection))
     found = by_tool("ask_video", question=DEMO_QUESTION)
     assert (found["answer"], frames(found)) == (wanted.text, frames(wanted.selection))
+    answer, _, details = page.ask(upload(), DEMO_QUESTION)
+    assert (answer, frames(details)) == (wanted.text, frames(wanted.selection))
+
+
+def test_a_caption_chooses_the_same_frames_everywhere(
+    llm: KeyframeLLM, capsys: pytest.CaptureFixture[str], page: Any, upload: Callable[[], str]
+) -> None:
+    wanted = frames(llm.select(VIDEO, caption="a man walks"))
+    command = ("select", str(VIDEO), "--caption", "a man walks", "--encoder", "cartoon")
+    assert frames(printed(capsys, *command)) == wanted
+    assert frames(by_tool("select_keyframes", query="a man walks")) == wanted
+    _, details = page.select(upload(), caption="a man walks")
+    assert frames(details) == wanted
+
+
+def test_labels_are_judged_alike_everywhere(
+    llm: KeyframeLLM, capsys: pytest.CaptureFixture[str], page: Any, upload: Callable[[], str]
+) -> None:
+    wanted = llm.classify(VIDEO, LABELS)
+    command = ("classify", str(VIDEO), "--labels", ",".join(LABELS), "--model", "cartoon")
+    by_command = printed(capsys, *command)
+    assert (by_command["label"], frames(by_command)) == (wanted.label, frames(wanted.selection))
+    found = by_tool("classify_video", labels=LABELS)
+    assert (found["label"], frames(found)) == (wanted.label, frames(wanted.selection))
+    label, _, details = page.classify(upload(), ",".join(LABELS))
+    assert (label, frames(details)) == (wanted.label, frames(wanted.selection))
 
 
 @pytest.mark.parametrize("options", [{"max_frames": 1}, {"method": "paper"}, {"method": "aks"}, {"fps": 1.0}])
@@ -81,8 +127,11 @@ def test_options_mean_the_same_in_python_and_on_the_command_line(
     assert by_command["method"] == found.method
 
 
-def test_without_a_text_the_same_frames_stand_for_the_video(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_text_the_same_frames_stand_for_the_video(
+    capsys: pytest.CaptureFixture[str], page: Any, upload: Callable[[], str]
+) -> None:
     wanted = frames(select_keyframes(VIDEO))
+    assert frames(page.select(upload())[1]) == wanted
     assert frames(printed(capsys, "select", str(VIDEO))) == wanted
     assert frames(by_tool("select_keyframes")) == wanted
 

@@ -14,7 +14,8 @@ import pytest
 import keyframe_llm.index.embedder
 import keyframe_llm.index.video_index
 import keyframe_llm.pipeline
-from keyframe_llm import KeyframeLLM
+from keyframe_llm import KeyframeLLM, SelectOptions
+from keyframe_llm.index import Indexer
 from support.encoders import ColourEncoder
 from support.vlms import Counts
 
@@ -83,6 +84,18 @@ def test_threads_share_one_index_and_one_load_of_each_model(flags: Path, calls: 
         times = {tuple(one.selection.seconds.tolist()) for one in answers[kind::2]}
         assert len(times) == 1 and len({one.text for one in answers[kind::2]}) == 1
     assert answers[0].selection.seconds.tolist() != answers[1].selection.seconds.tolist()
+
+
+def test_threads_share_one_indexer(flags: Path, calls: dict[str, int]) -> None:
+    encoder = Guarded()
+    indexer = Indexer(encoder)
+    texts: list[dict[str, str]] = [{}, {"caption": "blue"}, {"question": "Is it green?"}]
+    found = at_once(lambda i: indexer.select(flags, SelectOptions(), **texts[i % 3]))
+    assert calls["load_encoder"] == 1 and encoder.images_seen == len(found[1].proposals)
+    assert calls["sample_video"] <= 2  # a thread without a text may have come first, which keeps no pictures
+    for kind, words in enumerate(texts):
+        alone = Indexer(Guarded()).select(flags, SelectOptions(), **words)
+        assert {tuple(one.seconds.tolist()) for one in found[kind::3]} == {tuple(alone.seconds.tolist())}
 
 
 def test_the_embedded_models_answer_alike_in_every_thread(flags: Path) -> None:

@@ -83,6 +83,37 @@ def test_every_selector_chooses_by_its_name(flags: Path, method: str) -> None:
         assert found.scores.total.sum() == pytest.approx(1.0)
 
 
+TEXTS = ({}, {"caption": "a blue flag"}, {"question": "Is it green?"})
+METHODS_AND_TEXTS = [
+    pytest.param(method, texts, id=f"{method}-{''.join(texts) or 'no text'}")
+    for method in selector_names()
+    for texts in TEXTS
+    if texts or method not in QUERY_AWARE
+]
+
+
+@pytest.mark.parametrize(("method", "texts"), METHODS_AND_TEXTS)
+def test_every_selector_chooses_from_its_index_what_it_chooses_from_the_video(
+    flags: Path, method: str, texts: dict[str, str]
+) -> None:
+    made: dict[str, Any] = {"encoder": ColourEncoder(), "method": method, "cache": False}
+    assert same(index_video(flags, **made).select(**texts), select_keyframes(flags, **made, **texts))
+
+
+@pytest.mark.parametrize("method", selector_names())
+def test_every_selector_chooses_among_the_candidates_of_an_index_made_for_another(
+    index: VideoIndex, method: str
+) -> None:
+    if method == "katna":
+        with pytest.raises(OptionsError, match="sharpness") as error:
+            index.select(caption="blue", method=method)
+        assert "\n" not in str(error.value)
+        return
+    found = index.select(caption="blue", method=method, max_frames=2)
+    assert found.method == method and 1 <= len(found.frames) <= 2
+    assert np.isin(found.seconds, index.candidates.seconds).all()
+
+
 @pytest.mark.parametrize("method", selector_names())
 def test_selectors_that_need_no_text_need_no_encoder(flags: Path, method: str) -> None:
     if method in QUERY_AWARE:
