@@ -306,6 +306,18 @@ def test_names_of_this_machine_are_known_in_capitals_too(toolbox: Toolbox, host:
         assert httpx2.post(address, json=hello(), headers=headers, timeout=SECONDS).status_code == 200
 
 
+def test_sessions_are_bounded_in_number_and_end_when_their_client_says_so(
+    toolbox: Toolbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keyframe_llm.tools.http_app._MOST_SESSIONS", 3)
+    with served(toolbox, None, Connections()) as address, httpx2.Client(timeout=SECONDS) as web:
+        opened = [web.post(address, json=hello(), headers=ACCEPT) for _ in range(4)]
+        assert [answer.status_code for answer in opened] == [200, 200, 200, 503]
+        ended = {**ACCEPT, "Mcp-Session-Id": opened[0].headers["mcp-session-id"]}
+        assert web.delete(address, headers=ended).status_code == 200
+        assert web.post(address, json=hello(), headers=ACCEPT).status_code == 200
+
+
 # A connection that breaks --------------------------------------------------------------------------------
 
 
