@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,8 @@ from hypothesis import HealthCheck, settings
 
 from support.encoders import Slow
 
+# Small checkpoints are compared with the arithmetic of one processor: no test runs on a graphics card.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 # The same examples in every run, and no limit of time: a slow machine fails no test.
 settings.register_profile(
     "tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
