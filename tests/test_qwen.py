@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -328,6 +328,36 @@ def test_planted_times_reach_qwen3_vl_exactly(checkpoint: Checkpoint) -> None:
     times = re.findall(r"<([\d.]+) seconds>", processor.tokenizer.decode(inputs["input_ids"][0]))
     assert times == ["0.3", "12.3", "13.0", "590.1", "7.7"]
     assert inputs["video_grid_thw"].tolist() == [[4, 4, 4], [1, 4, 4]]
+
+
+@pytest.mark.parametrize(
+    ("family", "passes"),
+    [
+        ("qwen3_vl", True),
+        ("qwen3_vl_moe", True),
+        ("qwen3_5", True),
+        ("qwen3_5_moe", True),
+        ("qwen3_omni_moe", False),
+        ("qwen2_5_omni", False),
+        ("qwen2_vl", False),
+        ("qwen3", False),
+    ],
+)
+def test_inputs_pass_through_where_the_processor_is_the_one_that_writes_times(
+    family: str, passes: bool
+) -> None:
+    from transformers import CONFIG_MAPPING, AutoConfig
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+
+    if family not in CONFIG_MAPPING:
+        pytest.skip(f"this transformers has no {family}")
+    model, inputs = SimpleNamespace(config=AutoConfig.for_model(family)), object()
+    assert (PROCESSOR_MAPPING_NAMES.get(family) == "Qwen3VLProcessor") is passes
+    if passes:
+        assert with_true_times(inputs, [], model) is inputs
+        return
+    with pytest.raises(OptionsError, match=f"model is a {family}; times of a video are known to qwen2_5_vl"):
+        with_true_times(inputs, [], model)
 
 
 def test_every_frame_twice_makes_true_pictures_of_the_fused_pairs() -> None:

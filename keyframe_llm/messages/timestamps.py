@@ -61,14 +61,13 @@ def with_true_times(inputs: Any, video_metadata: Sequence[Mapping[str, Any]], mo
 
     A frame at t seconds lies `round(tokens_per_second * t)` after its video's beginning, and text resumes
     behind the last frame, as in training (transformers resumes it sooner, and spreads the frames evenly). The
-    processors of Qwen3-VL and later (Qwen3.5, Qwen3-Omni, …) write the times into the prompt: their inputs
-    are returned as they are. Raises `OptionsError` for other models, which know no times, or where the
-    metadata is not of these videos.
+    processors of Qwen3-VL and later (Qwen3.5, …) write the times into the prompt: their inputs are returned
+    as they are. Raises `OptionsError` for other models (Qwen3-Omni too spreads the frames evenly), or where
+    the metadata is not of these videos.
     """
-    kind = str(model.config.model_type)
-    generation = re.match(r"qwen(\d+)", kind)
-    if generation is not None and int(generation[1]) >= _WRITES_TIMES:
+    if _processor_writes_times(model.config):
         return inputs
+    kind = str(model.config.model_type)
     if kind != "qwen2_5_vl":
         raise OptionsError(
             f"model is a {kind}; times of a video are known to qwen2_5_vl and to Qwen3-VL and later: give "
@@ -76,6 +75,14 @@ def with_true_times(inputs: Any, video_metadata: Sequence[Mapping[str, Any]], mo
         )
     inputs["position_ids"] = _positions(inputs, video_metadata, model.config.vision_config)
     return inputs
+
+
+def _processor_writes_times(config: Any) -> bool:
+    """Whether the processor of a model with this configuration writes the frames' times into the prompt."""
+    kind = str(config.model_type)
+    generation = re.match(r"qwen(\d+)", kind)
+    newer = generation is not None and int(generation[1]) >= _WRITES_TIMES
+    return newer and "omni" not in kind and getattr(config, "vision_config", None) is not None
 
 
 def _positions(inputs: Any, video_metadata: Sequence[Mapping[str, Any]], vision: Any) -> torch.Tensor:
