@@ -147,9 +147,13 @@ class FrameReader(Forkable):
     def stated_fps(self) -> float | None:
         """Frames per second on average, as the file states it; None: it does not say."""
         frames, end = len(getattr(self.stream, "index_entries", ())), self.stated_end
-        if self.traits.decoding_times and self.traits.lists_frames and frames > 1 and end:
-            return frames / end  # the stated rate is that of places for frames, and some may be empty
-        return float(self.stream.average_rate) if self.stream.average_rate else None
+        rate = self.stream.average_rate
+        if self.traits.decoding_times and self.traits.lists_frames:
+            # The stated rate is that of places for frames, and some may be empty.
+            if frames > 1 and end:
+                return frames / end
+            rate = self.stream.guessed_rate or rate
+        return float(rate) if rate else None
 
     @property
     def stated_end(self) -> float | None:
