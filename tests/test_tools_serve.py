@@ -318,6 +318,23 @@ def test_sessions_are_bounded_in_number_and_end_when_their_client_says_so(
         assert web.post(address, json=hello(), headers=ACCEPT).status_code == 200
 
 
+def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_fault(
+    toolbox: Toolbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = (
+        b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 99\r\n"
+        b"Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2026-07-28\r\n\r\n{"
+    )
+    with served(toolbox, None, Connections()) as address:
+        logging.getLogger("uvicorn").propagate = True
+        for _ in range(3):
+            with opened(address, head) as leaving:
+                leaving.shutdown(socket.SHUT_WR)
+                assert is_closed(leaving)
+        assert httpx2.post(address, json=hello(), headers=ACCEPT, timeout=SECONDS).status_code == 200
+    assert "Exception" not in caplog.text
+
+
 # A connection that breaks --------------------------------------------------------------------------------
 
 

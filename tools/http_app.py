@@ -5,7 +5,10 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextlib import suppress
 from typing import Any
+
+from starlette.requests import ClientDisconnect
 
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.tools.connections import Connections
@@ -77,7 +80,9 @@ class _Entrance:
             (name, value.lower() if name in (b"host", b"origin") else value)
             for name, value in scope["headers"]
         ]
-        await self._app({**scope, "headers": headers}, receive, send)
+        # A client that leaves in the middle of its request is no fault.
+        with suppress(ClientDisconnect):
+            await self._app({**scope, "headers": headers}, receive, send)
 
 
 def _names(host: str, token: str | None, public_names: Sequence[str]) -> list[str]:
