@@ -19,7 +19,7 @@ from keyframe_llm.scoring.choose import checked_unseen
 from keyframe_llm.scoring.cover import cover, share_scores
 from keyframe_llm.scoring.keyscore import keyscore
 from keyframe_llm.scoring.queries import Query
-from keyframe_llm.scoring.selectors import query_agnostic, query_aware
+from keyframe_llm.scoring.selectors import logic, query_agnostic, query_aware, segments, spread
 from keyframe_llm.scoring.selectors.moments import by_moments, by_paper
 
 if TYPE_CHECKING:
@@ -45,7 +45,10 @@ Selector = Callable[["VideoIndex", "NDArray[np.floating] | None", int], ArrayLik
 """One's own selector: (index, texts (P, D) or None, budget k) → at most k indices into `index.candidates`."""
 
 Published = Callable[["VideoIndex", "ArrayLike | None", int, int], "NDArray[np.intp]"]
-"""A published one: (index, text (D,) or None, k, seed) → at most k indices into `index.candidates`."""
+"""A published one: (index, text (D,) or None, k, seed) → at most k indices into `index.candidates`.
+
+Those of `_BY_PARTS` get the texts' parts, (P, D).
+"""
 
 
 class Choice(NamedTuple):
@@ -83,8 +86,17 @@ QUERY_AWARE: Mapping[str, Published] = {
     "mdp3": query_aware.mdp3,
     "q-frame": query_aware.q_frame,
     "focus": query_aware.focus,
+    "wfs-sb": segments.wfs_sb,
+    "dig": segments.dig,
+    "tass": spread.tass,
+    "adard-key": spread.adard_key,
+    "himu-seq": logic.himu_seq,
+    "himu-right-after": logic.himu_right_after,
+    "toolmerge-or": logic.toolmerge_or,
+    "toolmerge-and": logic.toolmerge_and,
 }
 """Published selectors guided by the similarity of frames and text."""
+_BY_PARTS = frozenset({"himu-seq", "himu-right-after", "toolmerge-or", "toolmerge-and"})
 STOCHASTIC = frozenset({"random", "q-frame", "focus"})
 """Those that draw at random: report them as the mean of ten seeds or more."""
 
@@ -113,8 +125,8 @@ def uses_text(method: str | Callable[..., Any]) -> bool:
 
 
 def splits_texts(method: str | Callable[..., Any]) -> bool:
-    """Whether the parts of a text score by themselves, less the text baseline."""
-    return method == "moments"
+    """Whether the parts of a text score by themselves."""
+    return isinstance(method, str) and (method == "moments" or method in _BY_PARTS)
 
 
 def needs_sharpness(method: str | Callable[..., Any]) -> bool:
@@ -215,7 +227,8 @@ def _picks(index: VideoIndex, query: Query | None, options: SelectOptions) -> ND
     returned: Any
     if isinstance(method, str):
         rule = (QUERY_AGNOSTIC | QUERY_AWARE)[method]  # type: ignore[operator]
-        returned = rule(index, None if query is None else query.mean, k, options.propose.seed)
+        text = None if query is None else query.parts if method in _BY_PARTS else query.mean
+        returned = rule(index, text, k, options.propose.seed)
     else:
         returned = method(index, None if query is None else query.parts, k)
     return _checked_picks(returned, method_name(method), k, len(index.candidates))
