@@ -78,12 +78,13 @@ def _stems(selection: Selection, end: float) -> str:
 
 
 def _pick(second: float, scores: Scores, i: int, end: float) -> str:
+    """A dot to click on; keyboards and screen readers have the same frame as a button above the curves."""
     place = f"left:{100 * second / end:.2f}%;top:{100 * _height(scores.total[i]) / 116:.2f}%"
     what = score_text(scores, i)
     label = f"Key frame at {second:.2f} seconds, {what if scores.are_shares else f'{scores.name} {what}'}"
     return (
-        f'<button type="button" class="kf-pick" data-second="{second:.3f}" aria-label="{label}" '
-        f'title="{label}" style="{place}"></button>'
+        f'<span class="kf-pick" data-second="{second:.3f}" aria-hidden="true" '
+        f'title="{label}" style="{place}"></span>'
     )
 
 

@@ -36,6 +36,32 @@
     }
   };
   for (const name of ['timeupdate', 'seeking', 'seeked']) document.addEventListener(name, follow, true);
+  const question = () => document.querySelector('#kf-question textarea:not([disabled])');
+  const write = () => question() && question().focus({ preventScroll: true });
+  document.addEventListener('click', (event) => {  // Send and Stop take each other's place: keep the focus
+    if (event.target.closest('.kf-skip')) { event.preventDefault(); question() && question().focus(); }
+    if (event.target.closest('#kf-question button')) write();
+  });
+  document.addEventListener('keydown', (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === 'Escape') document.querySelector('#kf-question .stop-button')?.click();
+    if (event.key === '/' && !event.target.closest('input, textarea, select') && question()) {
+      event.preventDefault();
+      question().focus();
+    }
+  });
+  const names = [['.submit-button', 'Send'], ['.stop-button', 'Stop (Esc)']];
+  let writable = false;
+  new MutationObserver(() => {
+    for (const [selector, name] of names) {
+      const button = document.querySelector('#kf-question ' + selector);
+      if (button && !button.title) { button.title = name; button.setAttribute('aria-label', name); }
+    }
+    const before = writable;
+    writable = Boolean(question());
+    // With a mouse or keyboard the question comes next; on a phone the keyboard would cover the video.
+    if (writable && !before && document.activeElement === document.body && matchMedia('(pointer: fine)').matches) write();
+  }).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ['disabled'] });
   setInterval(() => {  // what the tab keeps of the conversation, should the server end
     const kept = document.querySelector('#kf-kept [data-kept]');
     if (kept) sessionStorage.setItem('kf-conversation', kept.dataset.kept);

@@ -98,7 +98,8 @@ def _head(models: Models) -> str:
     lead = "Drop a video, see its key frames, and ask. Every answer shows the frames it rests on."
     embedded = is_embedded(models.model_names[0]) or is_embedded(models.encoder_names[0])
     banner = f'<p class="kf-banner">{_BANNER}</p>' if embedded else ""
-    return f"<h1>Chat with a video</h1><p>{escape(lead)}</p>{banner}"
+    skip = '<a class="kf-skip" href="#kf-question">Skip to the question</a>'
+    return f"{skip}<h1>Chat with a video</h1><p>{escape(lead)}</p>{banner}"
 
 
 def _start(handlers: Handlers) -> tuple[Any, Any, dict[str, Any]]:

@@ -156,7 +156,8 @@ def notice(session: Session) -> str:
 def player(video: Path) -> str:
     """Play the video of this session; its address cannot be guessed by others."""
     return (
-        f'<video controls playsinline preload="auto" src="gradio_api/file={quote(str(video))}"></video>'
+        f'<video controls playsinline preload="auto" aria-label="Video {escape(video.name)}" '
+        f'src="gradio_api/file={quote(str(video))}"></video>'
         f"<p>{escape(video.name)}</p>"
     )
 

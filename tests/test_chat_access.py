@@ -1,0 +1,122 @@
+"""The chat page by keyboard and screen reader, in a real browser: names, focus, keys, axe's rules."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+import pytest
+from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit` are fixtures
+    address,
+    answered,
+    ask,
+    browser,
+    pytestmark,
+    ready,
+    visit,
+    wait_until_said,
+)
+
+axe = pytest.importorskip("axe_playwright_python", reason="axe is not installed (the `dev` extra)")
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+def violations(page: Any) -> list[str]:
+    """What axe finds wrong, a line for each element."""
+    page.evaluate((resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"))
+    found = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:120]}: {node['failureSummary']}"
+        for rule in found
+        for node in rule["nodes"]
+    ]
+
+
+def focused(page: Any) -> str:
+    """The name of what has the focus."""
+    question = "#kf-question textarea"
+    if page.evaluate("box => document.activeElement.matches(box)", question):
+        return "Question"
+    return str(page.evaluate("(e => e.getAttribute('aria-label') || e.innerText)(document.activeElement)"))
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_wrong_in_any_state_of_the_page(visit: Any, width: int, scheme: str) -> None:  # noqa: F811
+    page = visit(width, color_scheme=scheme)
+    assert violations(page) == []
+    page.locator("#kf-examples button").nth(2).click()
+    ready(page)
+    ask(page, "Is it bright?", 1)
+    assert violations(page) == []
+    page.get_by_role("tab", name="Classify").click()
+    page.locator("#kf-classify").click()
+    page.wait_for_selector("#kf-result .kf-label")
+    page.locator("#kf-classify").hover()
+    assert violations(page) == []
+    page.get_by_role("tab", name="Settings").click()
+    page.wait_for_selector("#kf-compare")
+    assert violations(page) == []
+
+
+def test_the_controls_have_names(visit: Any) -> None:  # noqa: F811
+    page = visit()
+    page.locator("#kf-examples button").nth(2).click()
+    ready(page)
+    assert page.locator("#kf-player video").get_attribute("aria-label") == "Video one_walk.mp4"
+    page.get_by_role("button", name="Send").wait_for()
+    page.fill("#kf-question textarea", "Talk forever")
+    page.press("#kf-question textarea", "Enter")
+    page.get_by_role("button", name="Stop").wait_for()
+    page.keyboard.press("Escape")
+    wait_until_said(page, "— stopped")
+    answered(page, 1)
+    page.get_by_role("button", name="Send").wait_for()
+
+
+def test_a_keyboard_alone_is_enough_and_the_focus_stays_at_the_question(visit: Any) -> None:  # noqa: F811
+    page = visit()
+    page.keyboard.press("Tab")
+    assert focused(page) == "Skip to the question"
+    page.locator("#kf-examples button").nth(2).focus()
+    page.keyboard.press("Enter")
+    ready(page)
+    page.wait_for_function("document.activeElement.closest('#kf-question')")
+    page.keyboard.type("Talk forever")
+    page.keyboard.press("Enter")
+    wait_until_said(page, "word3")
+    page.locator("#kf-question .stop-button").click()
+    answered(page, 1)
+    assert focused(page) == "Question"
+    page.reload()
+    wait_until_said(page, "— stopped")
+    ready(page)
+    page.locator("h1").click()
+    page.keyboard.press("/")
+    assert focused(page) == "Question" and page.input_value("#kf-question textarea") == ""
+    page.keyboard.type("a/b")
+    assert page.input_value("#kf-question textarea") == "a/b"
+
+
+def test_what_has_the_focus_shows_it(visit: Any) -> None:  # noqa: F811
+    page = visit()
+    page.locator("#kf-examples button").nth(2).click()
+    ready(page)
+    page.locator("h1").click()
+    page.keyboard.press("/")
+    seen = 0
+    for _ in range(30):
+        style = page.evaluate(
+            "(s => [s.outlineStyle, s.outlineWidth])(getComputedStyle(document.activeElement))"
+        )
+        tag = page.evaluate(
+            "document.activeElement.closest('video, .kf-legend label') ? '' : document.activeElement.tagName"
+        )
+        if tag not in ("", "BODY"):
+            seen += 1
+            assert style[0] != "none" and style[1] != "0px", page.evaluate(
+                "document.activeElement.outerHTML"
+            )[:200]
+        page.keyboard.press("Tab")
+    assert seen > 5
