@@ -143,7 +143,7 @@ def _refined(rewards: Array, edges: Sequence[int]) -> list[Span]:
 
 
 def _survivors(rewards: Array) -> NDArray[np.bool_]:
-    """Which rewards pass the stricter of two rules: less the mean, again and again, or above half the best."""
+    """Which rewards pass the stricter of two rules: the mean taken off repeatedly, or above half the best."""
     above_means = rewards.copy()
     while True:
         zeros = int((above_means == 0).sum())
