@@ -61,9 +61,9 @@ def _entry_rows(entries: Any) -> Any:
 
 def _reaches_end(reader: FrameReader, rows: Any) -> bool:
     """Whether the entries go on to about the stated end; a recording that was interrupted has fewer."""
-    if reader.stated_end is None:
+    if reader.stated_seconds is None:
         return False
     stamps = np.array([reader.timeline.seconds(int(stamp)) for stamp in rows["stamp"][[0, -1]]])
     steps = np.diff(rows["stamp"])
     longest = reader.timeline.seconds((reader.timeline.origin or 0) + int(steps.max()))
-    return bool(reader.stated_end - stamps[-1] <= max(_REST_SECONDS, 2 * longest))
+    return bool(reader.stated_seconds - stamps[-1] <= max(_REST_SECONDS, 2 * longest))

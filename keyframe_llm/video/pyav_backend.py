@@ -81,8 +81,8 @@ class PyAVDecoder:
             )
         self.info = VideoInfo(
             path=self._path,
-            duration_seconds=self._reader.stated_end,
-            average_fps=self._reader.stated_fps,
+            duration_seconds=self._reader.stated_seconds,
+            average_fps=self._reader.stated.average_fps,
             width=width,
             height=height,
             codec=stream.codec_context.codec.canonical_name,
@@ -172,7 +172,7 @@ class PyAVDecoder:
         if self._surveyed is not None:
             return self._surveyed
         with self._another() as reader:
-            found = survey_video(reader, self._reader.stated_end)
+            found = survey_video(reader, self._reader.stated_seconds)
         self._surveyed = found
         self._reader.key_seconds = found.key_seconds
         self._reader.work.budget = _BUDGET * found.survey.frames + _BUDGET_PACKETS
@@ -238,7 +238,7 @@ class PyAVDecoder:
     def _check_end(self, reached: float, longest_gap: float) -> None:
         end = reached + (1 / self.info.average_fps if self.info.average_fps else 0.0)
         # A file with several clocks states the end of one of them.
-        stated = None if self._reader.clock_rules else self._reader.stated_end_of_pictures
+        stated = None if self._reader.clock_rules else self._reader.stated_picture_seconds
         # The last picture may stay on screen for long, but hardly for much longer than any before it.
         if not self._cut_off and stated is not None and stated - end > max(1.0, 2 * longest_gap):
             self._cut_off = True

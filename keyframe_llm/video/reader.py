@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
 
@@ -18,12 +17,13 @@ from keyframe_llm.video.clock import Clock, ClockRules
 from keyframe_llm.video.container import container_traits
 from keyframe_llm.video.cores import available_cores
 from keyframe_llm.video.fork import Forkable
-from keyframe_llm.video.length import stated_end
+from keyframe_llm.video.length import read_stated
 from keyframe_llm.video.pixel_formats import alpha_decoder
 from keyframe_llm.video.source import demux, open_container, picture_bound, video_stream
 from keyframe_llm.video.timeline import Timeline
+from keyframe_llm.video.work import Work
 
-__all__ = ["FrameReader", "Skip", "TimedFrame", "Work"]
+__all__ = ["FrameReader", "Skip", "TimedFrame"]
 
 Skip = Literal["DEFAULT", "NONREF", "NONKEY"]
 _LOOSE_SEEK_SECONDS = 1.0
@@ -38,21 +38,6 @@ class TimedFrame(NamedTuple):
 
     seconds: float
     frame: VideoFrame
-
-
-@dataclass(slots=True)
-class Work:
-    """What all readers of one file have done together."""
-
-    packets: int = 0
-    """How many packets were decoded."""
-    budget: int | None = None
-    """After so many, no more seeks are tried, and the file is read forwards; None: it is not known yet."""
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the budget is spent."""
-        return self.budget is not None and self.packets > self.budget
 
 
 class FrameReader(Forkable):
@@ -102,7 +87,7 @@ class FrameReader(Forkable):
             raise VideoError(f"{self.path} has no time base; convert it to MP4")
         self.traits = container_traits(self.container.format.name)
         self.sequential = self.sequential or self.traits.forwards_only
-        self._stated = stated_end(self.container, self.stream, self.traits)
+        self.stated = read_stated(self.container, self.stream, self.traits)
         self._clock = None if self.clock_rules is None else Clock(self.clock_rules)
         if not hasattr(self, "timeline"):
             self.timeline = Timeline(self.stream.time_base, strict=self.skip == "DEFAULT")
@@ -144,33 +129,18 @@ class FrameReader(Forkable):
             raise VideoError(f"{self.path} was opened before this process was forked; open it again here")
 
     @property
-    def stated_fps(self) -> float | None:
-        """Frames per second on average, as the file states it; None: it does not say."""
-        frames, end = len(getattr(self.stream, "index_entries", ())), self.stated_end
-        rate = self.stream.average_rate
-        if self.traits.decoding_times and self.traits.lists_frames:
-            # The stated rate is that of places for frames, and some may be empty.
-            if frames > 1 and end:
-                return frames / end
-            rate = self.stream.guessed_rate or rate
-        return float(rate) if rate else None
+    def stated_seconds(self) -> float | None:
+        """The length of the file as it states it, from the first frame shown; None: it does not say."""
+        return self.stated.everything(self._first_seconds)
 
     @property
-    def stated_end(self) -> float | None:
-        """When the file says that it ends, in seconds from the first frame shown; None: it does not say."""
-        return self._from_origin(self._stated.everything)
-
-    @property
-    def stated_end_of_pictures(self) -> float | None:
+    def stated_picture_seconds(self) -> float | None:
         """The same for the pictures alone, where it is stated for them."""
-        return self._from_origin(self._stated.pictures)
+        return self.stated.pictures(self._first_seconds)
 
-    def _from_origin(self, end: float | None) -> float | None:
-        # In an AVI, the first frame may be dated by a later packet; its first packet always has the time 0.
-        avi = self.traits.decoding_times and self.traits.lists_frames
-        origin = 0 if avi else self.timeline.origin or 0
-        length = 0.0 if end is None else end - origin * float(self.stream.time_base or 0)
-        return length if length > 0 else None
+    @property
+    def _first_seconds(self) -> float:
+        return (self.timeline.origin or 0) * float(self.stream.time_base or 0)
 
     def timed_frames(self) -> Iterator[TimedFrame]:
         """Frames from the current position, strictly ascending in time."""
