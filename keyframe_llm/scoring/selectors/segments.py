@@ -151,4 +151,5 @@ def _survivors(rewards: Array) -> NDArray[np.bool_]:
         if int((above_means == 0).sum()) == zeros:
             break
     above_half = rewards > rewards.max() / 2
-    return above_means > 0 if (above_means > 0).sum() <= above_half.sum() else above_half
+    left = above_means > 0
+    return np.asarray(left if left.sum() <= above_half.sum() else above_half)
