@@ -6,22 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.data import Scores
+from keyframe_llm.demos.times import clock
 from keyframe_llm.selection import Selection
 
-__all__ = ["clock", "score_text", "timeline"]
+__all__ = ["score_text", "timeline"]
 
 _PARTS = ("semantic", "temporal", "drop")
-
-
-def clock(seconds: float) -> str:
-    """Write a time as people read it off a player: `31.5 s`, `2:05.3`, `1:02:05`."""
-    tenths = round(seconds * 10)
-    if tenths < 600:
-        return f"{tenths / 10:.1f} s"
-    minutes, rest = divmod(tenths, 600)
-    if minutes < 60:
-        return f"{minutes}:{rest / 10:04.1f}"
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest // 10:02d}"
 
 
 def score_text(scores: Scores, i: int) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from keyframe_llm.data import STAGES
 from keyframe_llm.demos import views
 from keyframe_llm.demos.session import Session, Turn
+from keyframe_llm.demos.times import linked_times
 from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.selection import Selection
 
@@ -61,11 +62,12 @@ def _texts(turn: Turn, session: Session) -> list[str]:
         return [views.as_data(turn.answer)]
     if not turn.answer or turn.selection is None:
         return ["*stopped before the first word*"] if turn.state == "stopped" else [_waiting(session)]
-    texts = [views.linked_times(views.as_data(turn.answer), turn.selection.frames)]
+    end = turn.selection.video.duration_seconds
+    texts = [linked_times(views.as_data(turn.answer), turn.selection.frames, end)]
     if turn.state == "stopped":
         texts[0] += " *— stopped*"
     if turn.uniform is not None and turn.state == "done":
-        uniform_answer = views.linked_times(views.as_data(turn.uniform_answer), turn.uniform) or "…"
+        uniform_answer = linked_times(views.as_data(turn.uniform_answer), turn.uniform, end) or "…"
         texts.append(f"*Shown the uniform frames instead, the model says:* {uniform_answer}")
     return texts
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.data import STAGES, Frames
-from keyframe_llm.demos.curves import clock, score_text, timeline
+from keyframe_llm.demos.curves import score_text, timeline
+from keyframe_llm.demos.times import clock
 from keyframe_llm.selection import Selection
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "bars",
     "frame_labels",
     "keyframes",
-    "linked_times",
     "rows",
     "sentence",
     "spent",
@@ -37,7 +37,6 @@ Address = Callable[[NDArray[np.uint8]], str]
 _PARTS = ("semantic", "temporal", "drop")
 _INDEXING = ("decode", "propose", "caption", "embed", "score")
 """The stages that are drawn as a list, in the order they are reached."""
-_TIME = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?(?:seconds?\b|s\b)")
 
 
 def sentence(text: str) -> str:
@@ -132,17 +131,3 @@ def bars(probabilities: Mapping[str, float], most: int = 12) -> str:
 def as_data(text: str) -> str:
     """A text from a person or a model as Markdown that shows it: no HTML, no picture, no link of its own."""
     return re.sub(r"([!\[\]<>&])", lambda found: f"&#{ord(found[1])};", text)
-
-
-def linked_times(text: str, frames: Frames) -> str:
-    """Make the times in an answer jump to the frame they name, and say of others that no frame has them."""
-
-    def link(found: re.Match[str]) -> str:
-        near = np.abs(frames.seconds - float(found[1]))
-        best = int(near.argmin())
-        # Models are shown tenths; what they say can only be that exact.
-        if near[best] <= 0.0501:
-            return f"[{found[0]}](#t={frames.seconds[best]:.3f})"
-        return f"{found[0]} *(no frame it was shown has this time)*"
-
-    return _TIME.sub(link, text)

@@ -23,13 +23,13 @@ from keyframe_llm.cartoon import OUTSIDE_WORLD
 from keyframe_llm.cartoon.world.video import write_clip
 from keyframe_llm.data import Frames
 from keyframe_llm.demos import render
-from keyframe_llm.demos.curves import clock
 from keyframe_llm.demos.dialogue import conversation, query_text
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.session import Session, Settings, Turn
 from keyframe_llm.demos.sessions import Sessions
+from keyframe_llm.demos.times import clock, linked_times
 from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
-from keyframe_llm.demos.views import keyframes, linked_times
+from keyframe_llm.demos.views import keyframes
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.vlm.shared import SharedVLM
 
@@ -310,13 +310,25 @@ def test_times_read_as_on_a_player(seconds: float, told: str) -> None:
     assert clock(seconds) == told
 
 
-def test_only_times_that_are_the_frames_own_become_links() -> None:
-    frames = Frames(np.zeros((2, 8, 8, 3), np.uint8), np.array([10.04, 31.5]))
-    told = linked_times("at 10.0 seconds and 31.5s, not at 20 seconds, nor in 3 steps", frames)
-    assert told.startswith(
-        "at [10.0 seconds](#t=10.040) and [31.5s](#t=31.500), not at 20 seconds *(no frame"
-    )
-    assert told.endswith(", nor in 3 steps")
+TIMES = Frames(np.zeros((3, 8, 8, 3), np.uint8), np.array([10.04, 31.5, 65.25]))
+NOTE = "\n\n*\\* No frame that the model was shown has this time.*"
+
+
+@pytest.mark.parametrize(
+    ("answer", "drawn"),
+    [
+        ("at 10.0 seconds and 31.5s.", "at [10.0 seconds](#t=10.040) and [31.5s](#t=31.500)."),
+        ("at 1:05.2, or 1:05", "at [1:05.2](#t=65.250), or [1:05](#t=65.250)"),
+        ("1 minute 5.3 seconds in", "[1 minute 5.3 seconds](#t=65.250) in"),
+        ("at 20 seconds and 0:25", "at [20 seconds](#t=20.000)\\* and [0:25](#t=25.000)\\*" + NOTE),
+        ("at 500 s", "at 500 s\\*" + NOTE),
+        ("for 3 seconds, then for about 3 s", "for 3 seconds, then for about 3 s"),
+        ("3 seconds later, a 3-second jump in 3 steps", "3 seconds later, a 3-second jump in 3 steps"),
+        ("the clock says 10:30, at 4:30 pm; 16:9", "the clock says 10:30, at 4:30 pm; 16:9"),
+    ],
+)
+def test_times_in_an_answer_are_links_and_durations_are_not(answer: str, drawn: str) -> None:
+    assert linked_times(answer, TIMES, 120.0) == drawn
 
 
 def test_the_curve_has_its_picks_where_their_seconds_are(minute: Path) -> None:
