@@ -26,6 +26,9 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--url-host", action="append", metavar="HOST", help="allow videos from this host's URLs"
     )
+    command.add_argument(
+        "--save-folder", metavar="DIR", help="folder that agents may save key frames and clips into"
+    )
     _add_http(command.add_argument_group("HTTP"))
     flags.add_fields(command.add_argument_group("limits"), Limits)
 
