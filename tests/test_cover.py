@@ -16,7 +16,7 @@ from keyframe_llm.scoring.cover import cover, likeness, share_scores
 def chosen_of(seconds: object, histograms: object, sizes: object, **options: object) -> list[int]:
     """The indices that `cover` chooses; three frames and no gap where nothing else is given."""
     defaults = {"max_frames": 3, "gap_seconds": 0.0}
-    return cover(seconds, histograms, sizes, **(defaults | options))[0].tolist()  # type: ignore[arg-type]
+    return cover(seconds, histograms, sizes, **(defaults | options))[0].tolist()  # type: ignore[arg-type]  # any option
 
 
 def test_one_frame_of_each_colour_comes_before_a_second_of_any() -> None:

@@ -19,6 +19,7 @@ from keyframe_llm.options import ProposeOptions, SelectOptions, Task
 from keyframe_llm.proposals.propose import candidates_of, propose
 from keyframe_llm.scoring.queries import Query
 from keyframe_llm.scoring.selectors import (
+    PUBLISHED,
     QUERY_AGNOSTIC,
     QUERY_AWARE,
     STOCHASTIC,
@@ -122,7 +123,7 @@ def describe(name: str) -> str:
     if name.startswith("keyscore "):
         parts = name.removeprefix("keyscore ")
         return f"The paper's KeyScore({parts}): the k best of STACFP's single representatives, no gap."
-    rule = (dict(QUERY_AGNOSTIC) | dict(QUERY_AWARE))[name]
+    rule = PUBLISHED[name]
     return (rule.__doc__ or "").split("\n")[0]
 
 

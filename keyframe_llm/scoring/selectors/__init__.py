@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from keyframe_llm.index import VideoIndex
 
 __all__ = [
+    "PUBLISHED",
     "QUERY_AGNOSTIC",
     "QUERY_AWARE",
     "STOCHASTIC",
@@ -96,6 +97,8 @@ QUERY_AWARE: Mapping[str, Published] = {
     "toolmerge-and": logic.toolmerge_and,
 }
 """Published selectors guided by the similarity of frames and text."""
+PUBLISHED: Mapping[str, Published] = {**QUERY_AGNOSTIC, **QUERY_AWARE}
+"""Both kinds by name."""
 _BY_PARTS = frozenset({"himu-seq", "himu-right-after", "toolmerge-or", "toolmerge-and"})
 STOCHASTIC = frozenset({"random", "q-frame", "focus"})
 """Those that draw at random: report them as the mean of ten seeds or more."""
@@ -226,7 +229,7 @@ def _picks(index: VideoIndex, query: Query | None, options: SelectOptions) -> ND
     method, k = options.choose.method, min(options.choose.max_frames, len(index.candidates))
     returned: Any
     if isinstance(method, str):
-        rule = (QUERY_AGNOSTIC | QUERY_AWARE)[method]  # type: ignore[operator]
+        rule = PUBLISHED[method]
         text = None if query is None else query.parts if method in _BY_PARTS else query.mean
         returned = rule(index, text, k, options.propose.seed)
     else:
