@@ -23,8 +23,9 @@ from keyframe_llm.evaluation.dense import (
     embed_question,
     index_densely,
 )
+from keyframe_llm.evaluation.frame_lists import add_frame_scores
 from keyframe_llm.evaluation.keyframes import bgr_histogram, match_keyframes
-from keyframe_llm.evaluation.metrics import hit_at_k, macro_f1, question_accuracy
+from keyframe_llm.evaluation.metrics import group_score, hit_at_k, macro_f1, question_accuracy
 from keyframe_llm.evaluation.results import Table
 from keyframe_llm.evaluation.retrieval import pooled, rank_videos
 from keyframe_llm.evaluation.selectors import ROWS, TEXT_FREE, choose
@@ -63,6 +64,7 @@ def measure_dataset(
         for sample in samples:
             run.measure(sample, index)
     run.note_f1()
+    run.note_groups(chosen)
     captioned = [sample for sample in chosen if _is_ranked(sample) and sample.video in indexes]
     if len({s.video for s in captioned}) > 1:
         for setting in ("per pair", "leak-free"):
@@ -102,6 +104,9 @@ class _Run:
             for name, times in _times(index, self._embedded(sample)):
                 hit = hit_at_k([times], [sample.moments], _K)[0]
                 table.row(name, _K).add(sample.id, str(sample.video), hit, times)
+        if (sample.scenes or sample.key_seconds) and text:
+            for name, times in _times(index, self._embedded(sample)):
+                add_frame_scores(self.tables, self.dataset.name, (name, _K), sample, times)
         if sample.label is not None and len(self.dataset.labels) > 1:
             self._classify(sample, sample.label, index)
         if sample.keyframes:
@@ -114,6 +119,23 @@ class _Run:
         if "labels" in self.tables:
             figures = [f"{name} {macro_f1(self.truth, found):.3f}" for name, found in self.predicted.items()]
             self.tables["labels"].note += f" Macro-F1: {', '.join(figures)}."
+
+    def note_groups(self, samples: Iterable[Sample]) -> None:
+        """Write under the table of questions the mean over groups, as MLVU and Video-MME-v2 report it."""
+        kinds = {sample.id: (sample.group, sample.structure) for sample in samples if sample.group}
+        if "questions" not in self.tables or not kinds:
+            return
+        table, figures = self.tables["questions"], []
+        for row in table.rows.values():
+            groups: dict[tuple[str | None, str | None], list[bool]] = {}
+            for key, value in zip(row.samples, row.values, strict=True):
+                groups.setdefault(kinds.get(key, (None, None)), []).append(bool(value))
+            scores = [
+                group_score(right, structure) if structure and len(right) == 4 else float(np.mean(right))
+                for (_, structure), right in groups.items()
+            ]
+            figures.append(f"{row.selector} {np.mean(scores):.3f}")
+        table.note += f" Mean over groups: {', '.join(figures)}."
 
     def _classify(self, sample: Sample, label: str, index: VideoIndex) -> None:
         table = self._table("labels", "accuracy", "Judged by the encoder alone.")

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.evaluation import readers
+from keyframe_llm.evaluation import readers, scene_readers
 from keyframe_llm.evaluation.samples import Dataset, Sample, Tree
 
 __all__ = ["Dataset", "Sample", "dataset_names", "load_dataset"]
@@ -83,6 +83,50 @@ _CARDS: Mapping[str, _Card] = {
         readers.read_longvideobench,
         "download the data set longvideobench/LongVideoBench from Hugging Face (lvb_val.json and the "
         "unpacked videos), and put it below {root}",
+    ),
+    "kfs-bench": _Card(
+        scene_readers.read_kfs_bench,
+        "download lvb_anno.csv and vidmme_anno.csv from the repository NEC-VID/KFS-Bench (research only) "
+        "and the questions and videos of LongVideoBench and Video-MME, and put them below {root}",
+    ),
+    "lvbench": _Card(
+        scene_readers.read_lvbench,
+        "download the data set zai-org/LVBench (video_info.meta.jsonl) from Hugging Face and its videos, and "
+        "put them below {root}",
+    ),
+    "mlvu": _Card(
+        scene_readers.read_mlvu,
+        "download the data set MLVU/MVLU from Hugging Face (1_plotQA.json to 7_topic_reasoning.json and the "
+        "videos), and put it below {root}",
+    ),
+    "cg-bench": _Card(
+        scene_readers.read_cg_bench,
+        "download cgbench_mini.json (or cgbench.json) and the videos of CG-Bench/CG-Bench from Hugging Face, "
+        "and put them below {root}",
+    ),
+    "next-gqa": _Card(
+        scene_readers.read_next_gqa,
+        "download gsub_test.json and the test.csv beside it from the repository doc-doc/NExT-GQA and the "
+        "videos of NExT-QA, and put them below {root}",
+    ),
+    "rextime": _Card(
+        scene_readers.read_rextime,
+        "download rextime_val.json from the data set ReXTime/ReXTime on Hugging Face and the videos of "
+        "ActivityNet and QVHighlights, and put them below {root}",
+    ),
+    "lv-haystack": _Card(
+        scene_readers.read_lv_haystack,
+        "download the data set LVHaystack/LongVideoHaystack from Hugging Face (test-*.parquet) and the "
+        "videos of Ego4D, and put them below {root}",
+    ),
+    "charades-sta": _Card(
+        scene_readers.read_charades_sta,
+        "download charades_sta_test.txt and the videos of Charades (Charades_v1), and put them below {root}",
+    ),
+    "video-mme-v2": _Card(
+        scene_readers.read_video_mme_v2,
+        "download the data set MME-Benchmarks/Video-MME-v2 from Hugging Face (test.parquet and the unpacked "
+        "videos), and put it below {root}",
     ),
     "own": _Card(
         readers.read_own,

@@ -6,7 +6,7 @@ Ties never help: where a wrong candidate scores as high as the right one, the ri
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from keyframe_llm.errors import OptionsError
 
-__all__ = ["chosen_option", "hit_at_k", "macro_f1", "question_accuracy", "ranks"]
+__all__ = ["chosen_option", "group_score", "hit_at_k", "macro_f1", "question_accuracy", "ranks"]
 
 Floats = NDArray[np.float64]
 Ranks = NDArray[np.intp]
@@ -92,6 +92,35 @@ def question_accuracy(
     choices = [()] * len(answers) if options is None else options
     _same_length(choices, answers)
     return [_right(*each) for each in zip(replies, answers, choices, strict=True)]
+
+
+_LINKED: Mapping[str, tuple[float, ...]] = {
+    "[1,2,3,4]": (0, 1 / 16, 4 / 16, 9 / 16, 1),
+    "[1,[2,3],4]": (0, 1 / 12, 4 / 12, 7 / 12, 1),
+    "[[1,2],3,4]": (0, 1 / 10, 2 / 10, 5 / 10, 1),
+}
+"""The score of a group of four dependent questions by how many steps of it are right from the first on."""
+
+
+def group_score(right: Sequence[bool], structure: str) -> float:
+    """Video-MME-v2's score of four questions on one video, 0–1.
+
+    With the structure `relevance` it is (right answers / 4)². With a chain such as `[1,[2,3],4]` what counts
+    is how far the answers are right from the first on; of two in brackets either is a step. Raises
+    `OptionsError` on another number of questions or an unknown structure.
+    """
+    if len(right) != 4 or structure not in ("relevance", *_LINKED):
+        raise OptionsError(
+            f"a group has {len(right)} questions, structure {structure!r}; give four and a known one"
+        )
+    if structure == "relevance":
+        return (sum(right) / 4) ** 2
+    steps = next((i for i, ok in enumerate(right) if not ok), 4)
+    if (structure == "[1,[2,3],4]" and steps == 1 and right[2]) or (
+        structure == "[[1,2],3,4]" and steps == 0 and right[1]
+    ):
+        steps += 1
+    return float(_LINKED[structure][steps])
 
 
 def _right(reply: str, answer: str, options: Sequence[str]) -> bool:

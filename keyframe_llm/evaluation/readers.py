@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keyframe_llm.errors import OptionsError
+from keyframe_llm.evaluation.files import read_json, read_json_lines, read_parquet
 from keyframe_llm.evaluation.samples import Sample, Tree
 
 __all__ = [
@@ -62,7 +62,7 @@ def read_didemo(tree: Tree) -> list[Sample]:
         paragraphs = {name: ", ".join(_split(text)) for text, name in _tab_rows(table)}
     else:
         descriptions: dict[str, list[str]] = {}
-        for row in _json(tree.need("test_data.json")):
+        for row in read_json(tree.need("test_data.json")):
             descriptions.setdefault(row["video"], []).append(row["description"].strip())
         paragraphs = {name: ", ".join(texts) for name, texts in descriptions.items()}
     return [Sample(name, tree.video(name), captions=(text,)) for name, text in paragraphs.items()]
@@ -71,7 +71,7 @@ def read_didemo(tree: Tree) -> list[Sample]:
 def read_didemo_moments(tree: Tree) -> list[Sample]:
     """DiDeMo for moments: every description with the run of 5-second chunks most annotators marked."""
     samples = []
-    for row in _json(tree.need("test_data.json")):
+    for row in read_json(tree.need("test_data.json")):
         (first, last), _ = Counter(tuple(time) for time in row["times"]).most_common(1)[0]
         samples.append(
             Sample(
@@ -158,7 +158,7 @@ def read_qvhighlights(tree: Tree) -> list[Sample]:
             captions=(row["query"].strip(),),
             moments=tuple((float(start), float(end)) for start, end in row["relevant_windows"]),
         )
-        for row in _json_lines(tree.need("highlight_val_release.jsonl"))
+        for row in read_json_lines(tree.need("highlight_val_release.jsonl"))
     ]
 
 
@@ -166,7 +166,7 @@ def read_video_mme(tree: Tree) -> list[Sample]:
     """Video-MME: 2,700 questions with four options on 900 videos, grouped `short`, `medium` and `long`."""
     path = tree.need("test-*.parquet", "test.jsonl")
     samples = []
-    for row in _parquet(path) if path.suffix == ".parquet" else _json_lines(path):
+    for row in read_parquet(path) if path.suffix == ".parquet" else read_json_lines(path):
         options = tuple(re.sub(r"^[A-H]\s*[.):]\s*", "", option.strip()) for option in row["options"])
         samples.append(
             Sample(
@@ -192,7 +192,7 @@ def read_longvideobench(tree: Tree) -> list[Sample]:
             answer=row["candidates"][row["correct_choice"]],
             group=str(row["duration_group"]),
         )
-        for row in _json(tree.need("lvb_val.json"))
+        for row in read_json(tree.need("lvb_val.json"))
     ]
 
 
@@ -204,7 +204,7 @@ def read_own(path: Path, tree: Tree) -> list[Sample]:
     the name of a subfolder is the label, and a text file beside a video holds its captions, one a line.
     """
     if path.is_file():
-        return [_own_line(path, number, row) for number, row in enumerate(_json_lines(path), 1)]
+        return [_own_line(path, number, row) for number, row in enumerate(read_json_lines(path), 1)]
     if not tree.video_files():
         raise tree.absent("video")
     samples = []
@@ -277,7 +277,7 @@ def _described(descriptions: Path, names: Path) -> dict[str, tuple[str, ...]]:
 def _titles(tree: Tree) -> dict[str, str]:
     listed, info = tree.first("tvsum20_keyframes.json"), tree.first("ydata-tvsum50-info.tsv")
     if listed is not None:
-        return {row["video"]: row["title"] for row in _json(listed)}
+        return {row["video"]: row["title"] for row in read_json(listed)}
     if info is not None:
         with info.open(encoding="utf-8", newline="") as rows:
             return {row["video_id"]: row["title"] for row in csv.DictReader(rows, delimiter="\t")}
@@ -292,28 +292,3 @@ def _runs(kept: Any, fps: float) -> list[tuple[float, float]]:
 
 def _words(camel: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", camel).lower()
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _json_lines(path: Path) -> list[Any]:
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            rows += [json.loads(line)] if line.strip() else []
-        except json.JSONDecodeError as error:
-            raise OptionsError(f"{path}, line {number} is not JSON: {error}") from error
-    return rows
-
-
-def _parquet(path: Path) -> list[dict[str, Any]]:
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise OptionsError(
-            f"{path} is a Parquet file, which needs pyarrow; `pip install pyarrow`, or save it as test.jsonl"
-        ) from error
-    rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
-    return rows

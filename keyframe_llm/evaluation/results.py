@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keyframe_llm.evaluation.bootstrap import Interval, bootstrap
 
@@ -30,6 +31,8 @@ class Row:
     samples: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     """Samples with the same group (one caption in several videos) are no independent evidence."""
+    statistic: Callable[[ArrayLike], float] | None = None
+    """What the figure is; None for the mean of the values."""
 
     def add(self, sample: str, group: str, value: float, seconds: Iterable[float]) -> None:
         """Record one sample."""
@@ -44,8 +47,13 @@ class Row:
         return float(np.mean([len(times) for times in self.seconds]))
 
     def interval(self) -> Interval:
-        """The mean with its 95 % bootstrap interval, groups drawn together."""
-        return bootstrap(self.values, groups=self.groups)
+        """The figure with its 95 % bootstrap interval, groups drawn together."""
+        return bootstrap(self.values, statistic=self.statistic, groups=self.groups)
+
+    @property
+    def value(self) -> float:
+        """The figure: the mean of the values, or their statistic."""
+        return float(np.mean(self.values)) if self.statistic is None else self.statistic(self.values)
 
 
 @dataclass(slots=True)
@@ -55,17 +63,23 @@ class Table:
     title: str
     measure: str
     note: str = ""
+    statistic: Callable[[ArrayLike], float] | None = None
+    """What the figures are; None for the mean over samples."""
     rows: dict[tuple[str, int], Row] = field(default_factory=dict)
 
     def row(self, selector: str, budget: int) -> Row:
         """The row of that selector and budget, made at its first use."""
-        return self.rows.setdefault((selector, budget), Row(selector, budget))
+        return self.rows.setdefault((selector, budget), Row(selector, budget, statistic=self.statistic))
 
     def ahead_of(self, selector: str, budget: int, other: str, other_budget: int | None = None) -> Interval:
         """How far one row is ahead of another on the same samples, with the interval of the difference."""
         ours, theirs = self.rows[selector, budget], self.rows[other, other_budget or budget]
-        difference = np.array(ours.values) - np.array(theirs.values)
-        return bootstrap(difference, groups=ours.groups)
+        figure = self.statistic or np.mean
+
+        def difference(ours: ArrayLike, theirs: ArrayLike) -> float:
+            return float(figure(np.asarray(ours))) - float(figure(np.asarray(theirs)))
+
+        return bootstrap(ours.values, theirs.values, statistic=difference, groups=ours.groups)
 
 
 @dataclass(slots=True)
@@ -79,7 +93,7 @@ class Results:
 def markdown(table: Table, budget: int | None = None) -> str:
     """The table as Markdown, best first; `budget` leaves out the rows of other budgets."""
     rows = [row for row in table.rows.values() if budget is None or row.budget == budget]
-    rows.sort(key=lambda row: -float(np.mean(row.values)))
+    rows.sort(key=lambda row: -row.value)
     lines = [f"### {table.title}", ""]
     lines += [table.note, ""] if table.note else []
     lines += [f"| selector | {table.measure} | 95 % interval | frames |", "|---|---|---|---|"]
@@ -98,7 +112,11 @@ def _lead(table: Table, rows: Sequence[Row]) -> list[str]:
     ours = next((row for row in rows if row.selector.startswith(SHIPPED)), None)
     if ours is None:
         return []
-    others = [row for row in rows if row.budget == ours.budget and not row.selector.startswith(SHIPPED)]
+    others = [
+        row
+        for row in rows
+        if row.budget == ours.budget and not row.selector.startswith(SHIPPED) and row.samples == ours.samples
+    ]
     if not others:
         return []
     lead = table.ahead_of(ours.selector, ours.budget, others[0].selector)
@@ -141,7 +159,7 @@ def plot(tables: Sequence[Table], path: Path) -> None:
             ours = name == SHIPPED
             axes.plot(
                 [row.frames_used for row in rows],
-                [np.mean(row.values) for row in rows],
+                [row.value for row in rows],
                 "o-",
                 label=name,
                 lw=2.8 if ours else 1.2,

@@ -42,6 +42,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dataset", metavar="NAME", help="a data set you have, see docs/evaluation.md")
     command.add_argument("--root", type=Path, metavar="DIR", help="where the data set lies")
     command.add_argument("--split", type=int, help="official split of hmdb51 and ucf101")
+    command.add_argument(
+        "--frames",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="score a list of key frames, in seconds, on the data set, without a video; may be repeated",
+    )
     command.add_argument("--limit", type=int, metavar="N", help="the first N samples of the data set alone")
     command.add_argument("--video", metavar="VIDEO", help="compare the selectors on one video")
     command.add_argument("--caption", metavar="TEXT", help="what the frames of --video should show")
@@ -93,6 +100,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _work(args: argparse.Namespace) -> list[tuple[str, Callable[[], list[Table]]]]:
+    if args.frames and not args.dataset:
+        raise OptionsError("--frames needs --dataset, the data set whose questions the frames are for")
     if args.dataset:
         return [(args.dataset, lambda: _dataset(args))]
     data = args.data or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
@@ -147,6 +156,10 @@ def _dataset(args: argparse.Namespace) -> list[Table]:
     if args.root is None:
         raise OptionsError(f"{args.dataset} needs --root, the folder where its files lie")
     dataset = load_dataset(args.dataset, args.root, split=args.split)
+    if args.frames:
+        from keyframe_llm.evaluation.frame_lists import read_frame_list, score_frame_lists
+
+        return score_frame_lists(dataset, {path.stem: read_frame_list(path) for path in args.frames})
     encoder: Encoder = load_encoder(args.encoder or DEFAULT_ENCODER, args.device)
     return measure_dataset(dataset, encoder, limit=args.limit, model=args.model)
 

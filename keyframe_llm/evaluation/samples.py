@@ -33,6 +33,14 @@ class Sample:
     """The right answer, word for word one of `options` where there are any."""
     moments: tuple[Moment, ...] = ()
     """When what the caption or question asks for can be seen, in seconds."""
+    scenes: tuple[tuple[Moment, ...], ...] = ()
+    """What the frames should show: scenes, each of one or more moments."""
+    key_seconds: tuple[float, ...] = ()
+    """The times of the true key frames, where single frames are annotated."""
+    tolerance_seconds: float = 0.0
+    """How far a frame may lie from one of `key_seconds`."""
+    structure: str | None = None
+    """How the questions of a group depend on each other (Video-MME-v2)."""
     label: str | None = None
     """The class, in words: `brush hair`."""
     keyframes: tuple[Path, ...] = ()
@@ -45,7 +53,7 @@ class Sample:
     def __post_init__(self) -> None:
         if self.options and self.answer is not None and self.answer not in self.options:
             raise OptionsError(f"the answer {self.answer!r} is not among its options {list(self.options)!r}")
-        for start, end in self.moments:
+        for start, end in (*self.moments, *(moment for scene in self.scenes for moment in scene)):
             if not 0 <= start <= end:
                 raise OptionsError(f"the moment {[start, end]!r} must run from a second to a later one")
 

@@ -1,0 +1,39 @@
+"""Annotation files in the formats that data sets use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from keyframe_llm.errors import OptionsError
+
+__all__ = ["read_json", "read_json_lines", "read_parquet"]
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_json_lines(path: Path) -> list[Any]:
+    """What the lines of a JSON Lines file hold; raises `OptionsError` with the number of a damaged line."""
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            rows += [json.loads(line)] if line.strip() else []
+        except json.JSONDecodeError as error:
+            raise OptionsError(f"{path}, line {number} is not JSON: {error}") from error
+    return rows
+
+
+def read_parquet(path: Path) -> list[dict[str, Any]]:
+    """The rows of a Parquet file; raises `OptionsError` where pyarrow is missing."""
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise OptionsError(
+            f"{path} is a Parquet file, which needs pyarrow; `pip install pyarrow`, or save it as test.jsonl"
+        ) from error
+    rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+    return rows

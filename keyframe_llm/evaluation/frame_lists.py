@@ -1,0 +1,122 @@
+"""Key frames that others chose, scored by their times alone: no video is opened and no model is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keyframe_llm.errors import OptionsError, shortened
+from keyframe_llm.evaluation.results import Table
+from keyframe_llm.evaluation.samples import Dataset, Sample
+from keyframe_llm.evaluation.scenes import SceneScores, frame_f1, geometric_mean, score_scenes
+
+__all__ = ["add_frame_scores", "read_frame_list", "score_frame_lists"]
+
+FrameList = Mapping[str, tuple[float, ...]]
+"""The times of the key frames in seconds, by the question's id."""
+
+_IDS = ("id", "uid", "question_id", "qid")
+_TIMES = ("frame_timestamps", "timestamps_used", "keyframe_timestamps", "seconds")
+_MEASURES: Mapping[str, Callable[[SceneScores], float]] = {
+    "KFR": lambda scores: scores.key_frame_rate,
+    "SHR": lambda scores: scores.scene_hit_rate,
+    "BSR": lambda scores: scores.balanced_scene_recall,
+    "BDS": lambda scores: scores.balanced_distribution,
+    "UKSS": lambda scores: scores.unified,
+}
+
+
+def read_frame_list(path: Path) -> FrameList:
+    """Read a JSON array, or JSON Lines, of objects with an id and times in seconds.
+
+    The id is `id`, `uid`, `question_id` or `qid`; the times are `frame_timestamps`, `timestamps_used`,
+    `keyframe_timestamps` or `seconds`. Raises `OptionsError` in one line on anything else: indices of frames
+    have no time without the video.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        rows = _rows(text)
+    except (OSError, ValueError) as error:
+        raise OptionsError(f"cannot read the frame list {str(path)!r} ({error}); give JSON") from error
+    found: dict[str, tuple[float, ...]] = {}
+    for number, row in enumerate(rows, 1):
+        key, times = _entry(row, f"{path}, entry {number}")
+        if key in found:
+            raise OptionsError(f"{path}, entry {number}: {key!r} is there twice; give each question once")
+        found[key] = times
+    if not found:
+        raise OptionsError(f"{path} holds no frame list; give an array of objects with an id and times")
+    return found
+
+
+def score_frame_lists(dataset: Dataset, lists: Mapping[str, FrameList]) -> list[Table]:
+    """Score frame lists by name against a data set's scenes, moments or key frames, a row for each.
+
+    A question that a list leaves out is not scored for it. Raises `OptionsError` where nothing can be scored.
+    """
+    samples = {s.id: s for s in dataset if s.scenes or s.moments or s.key_seconds}
+    tables: dict[str, Table] = {}
+    for name, frames in lists.items():
+        known = [key for key in frames if key in samples]
+        if not known:
+            raise OptionsError(
+                f"{name} has no question with annotated times of {dataset.name}; its first id is "
+                f"{next(iter(frames))!r}, the data set's {next(iter(samples), None)!r}"
+            )
+        budget = max(len(frames[key]) for key in known)
+        for key in known:
+            add_frame_scores(tables, dataset.name, (name, budget), samples[key], frames[key])
+        for table in tables.values():
+            table.note += f" {name}: {len(known)} of {len(samples)} questions."
+    return list(tables.values())
+
+
+def add_frame_scores(
+    tables: dict[str, Table], title: str, row: tuple[str, int], sample: Sample, times: Iterable[float]
+) -> None:
+    """Add one question's frames to the tables of the measures that its annotation allows."""
+    seconds = list(times)
+
+    def add(measure: str, value: float, statistic: Callable[[ArrayLike], float] | None = None) -> None:
+        table = tables.setdefault(measure, Table(title, measure, statistic=statistic))
+        table.row(*row).add(sample.id, str(sample.video), value, seconds)
+
+    scenes = sample.scenes or tuple((moment,) for moment in sample.moments)
+    if scenes:
+        scores = score_scenes(seconds, scenes)
+        for measure, read in _MEASURES.items():
+            add(measure, read(scores), geometric_mean if measure == "UKSS" else None)
+    if sample.key_seconds:
+        add("frame F1", frame_f1(seconds, sample.key_seconds, sample.tolerance_seconds))
+
+
+def _rows(text: str) -> list[Any]:
+    try:
+        whole = json.loads(text)
+    except json.JSONDecodeError:
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    return whole if isinstance(whole, list) else [whole]
+
+
+def _entry(row: Any, place: str) -> tuple[str, tuple[float, ...]]:
+    if not isinstance(row, dict):
+        raise OptionsError(f"{place} is {shortened(row)}; give an object with an id and times")
+    key = next((row[name] for name in _IDS if name in row), None)
+    times = next((row[name] for name in _TIMES if name in row), None)
+    if key is None or not isinstance(times, list):
+        raise OptionsError(
+            f"{place} has the fields {', '.join(row)}; give one of {', '.join(_IDS)} and, in seconds, one of "
+            f"{', '.join(_TIMES)}"
+        )
+    try:
+        seconds = np.array(times, np.float64)
+    except (TypeError, ValueError) as error:
+        raise OptionsError(f"{place}: times are {shortened(times)}; give numbers") from error
+    if seconds.ndim != 1 or not np.all(np.isfinite(seconds)):
+        raise OptionsError(f"{place}: times are {shortened(times)}; give finite numbers")
+    return str(key), tuple(seconds.tolist())

@@ -1,0 +1,90 @@
+"""Key frames against annotated scenes (KFS-Bench) and against annotated frames (LV-Haystack)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from keyframe_llm.errors import OptionsError
+
+__all__ = ["SceneScores", "frame_f1", "geometric_mean", "score_scenes"]
+
+Floats = NDArray[np.float64]
+Scene = Sequence[tuple[float, float]]
+"""The moments (start, end) of one scene, in seconds; ends count as inside."""
+
+_LEAST = 0.01  # so that a question without a hit does not make the geometric mean of all questions 0
+_EXPONENTS = np.arange(11) / 10
+
+
+@dataclass(frozen=True, slots=True)
+class SceneScores:
+    """How well the key frames of one question cover its scenes, each 0–1."""
+
+    key_frame_rate: float
+    """KFR: the share of frames inside any scene."""
+    scene_hit_rate: float
+    """SHR: the share of scenes with a frame inside."""
+    balanced_scene_recall: float
+    """BSR: the share of scenes with as many frames as their length, or an equal share, asks for."""
+    balanced_distribution: float
+    """BDS: how like the frames per scene are to the scenes' lengths, or to equal shares; a cosine."""
+
+    @property
+    def unified(self) -> float:
+        """UKSS of one question: the geometric mean of KFR, BSR and BDS."""
+        return float(
+            (self.key_frame_rate * self.balanced_scene_recall * self.balanced_distribution) ** (1 / 3)
+        )
+
+
+def score_scenes(seconds: ArrayLike, scenes: Sequence[Scene]) -> SceneScores:
+    """Score frames at these times (k,) against the scenes of a question; no frame at all scores 0.
+
+    Raises `OptionsError` where there is no scene, or a scene has no moment.
+    """
+    times = np.asarray(seconds, np.float64).reshape(-1)
+    if not scenes or not all(scenes):
+        raise OptionsError("there are no scenes to score frames against; give each scene a moment")
+    inside = np.stack([_inside(times, scene) for scene in scenes])
+    counts, lengths = inside.sum(axis=1), np.array([sum(end - start for start, end in s) for s in scenes])
+    found = int(inside.any(axis=0).sum())
+    if found == 0:
+        return SceneScores(0.0, 0.0, 0.0, 0.0)
+    wanted = found * np.minimum(lengths / lengths.sum(), 1 / len(scenes))
+    return SceneScores(
+        key_frame_rate=found / len(times),
+        scene_hit_rate=float((counts > 0).mean()),
+        balanced_scene_recall=float((counts >= np.maximum(np.floor(wanted), 1)).mean()),
+        balanced_distribution=_best_cosine(counts.astype(np.float64), lengths),
+    )
+
+
+def geometric_mean(values: ArrayLike) -> float:
+    """UKSS of a benchmark: the geometric mean over its questions, each counted as 0.01 at least."""
+    return float(np.exp(np.log(np.maximum(np.asarray(values, np.float64), _LEAST)).mean()))
+
+
+def frame_f1(seconds: ArrayLike, truth: ArrayLike, tolerance_seconds: float) -> float:
+    """LV-Haystack's temporal F1: precision counts frames near a true one, recall true ones near a frame."""
+    found, true = (np.asarray(times, np.float64).reshape(-1) for times in (seconds, truth))
+    if not len(found) or not len(true):
+        return 0.0
+    near = np.abs(found[:, None] - true) <= tolerance_seconds + 1e-9
+    precision, recall = float(near.any(axis=1).mean()), float(near.any(axis=0).mean())
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def _inside(times: Floats, scene: Scene) -> NDArray[np.bool_]:
+    spans = np.asarray(scene, np.float64)
+    return np.asarray(((times[:, None] >= spans[:, 0]) & (times[:, None] <= spans[:, 1])).any(axis=1))
+
+
+def _best_cosine(counts: Floats, lengths: Floats) -> float:
+    """The greatest cosine of the frames per scene with the lengths to a power from 0 (equal) to 1."""
+    shapes = lengths[:, None] ** _EXPONENTS
+    cosines = counts @ shapes / (np.linalg.norm(counts) * np.linalg.norm(shapes, axis=0))
+    return float(cosines.max())

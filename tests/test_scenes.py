@@ -1,0 +1,242 @@
+"""Key frames against annotated scenes: metrics worked by hand, readers of the benchmarks, lists of others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keyframe_llm import OptionsError
+from keyframe_llm.cartoon.world.scenes import random_clip
+from keyframe_llm.cartoon.world.video import write_clip
+from keyframe_llm.cli import main
+from keyframe_llm.evaluation.datasets import load_dataset
+from keyframe_llm.evaluation.frame_lists import read_frame_list, score_frame_lists
+from keyframe_llm.evaluation.metrics import group_score
+from keyframe_llm.evaluation.scenes import frame_f1, geometric_mean, score_scenes
+
+ANNOTATION = """id,segment_id,scene_id,start,end
+a_0,0,0,0:00:10,0:00:19
+a_0,1,1,0:01:00,0:01:29
+a_0,2,0,0:02:00,0:02:09
+b-1,0,0,1:05,1:05
+"""
+
+
+def write(path: Path, content: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_the_metrics_of_kfs_bench_worked_by_hand() -> None:
+    # Scene 0: 10 s and 10 s, scene 1: 30 s. Frames 12, 15, 125 lie in scene 0, 70 in scene 1, 50 in none.
+    scenes = [[(10.0, 20.0), (120.0, 130.0)], [(60.0, 90.0)]]
+    scores = score_scenes([12, 15, 50, 70, 125], scenes)
+    assert (scores.key_frame_rate, scores.scene_hit_rate) == (4 / 5, 1.0)
+    # Four hits: scene 0 needs min(4 · 20 / 50, 4 / 2) = 1.6, so 1; scene 1 needs min(2.4, 2) = 2 and has 1.
+    assert scores.balanced_scene_recall == 0.5
+    # Hits 3 and 1; the lengths 20 and 30 to the power 0 are nearest: 4 / √10 / √2
+    assert scores.balanced_distribution == pytest.approx(4 / np.sqrt(20))
+    assert scores.unified == pytest.approx((0.8 * 0.5 * 4 / np.sqrt(20)) ** (1 / 3))
+
+
+def test_one_frame_in_one_of_two_scenes_is_half_of_them() -> None:
+    scores = score_scenes([12, 50], [[(10.0, 20.0)], [(60.0, 90.0)]])
+    # one hit asks each scene for one frame: half of them have it
+    assert (scores.key_frame_rate, scores.scene_hit_rate, scores.balanced_scene_recall) == (0.5, 0.5, 0.5)
+    assert scores.balanced_distribution == pytest.approx(1 / np.sqrt(2))
+
+
+@pytest.mark.parametrize("times", [[], [5.0, 100.0]])
+def test_frames_that_hit_no_scene_score_nothing(times: list[float]) -> None:
+    scores = score_scenes(times, [[(10.0, 20.0)]])
+    assert (scores.key_frame_rate, scores.scene_hit_rate, scores.unified) == (0, 0, 0)
+
+
+def test_a_question_without_a_hit_counts_a_hundredth_in_the_geometric_mean() -> None:
+    assert geometric_mean([0.0, 0.01, 1.0]) == pytest.approx(0.01 ** (2 / 3))
+    with pytest.raises(OptionsError, match="no scenes"):
+        score_scenes([1.0], [])
+
+
+def test_frame_f1_counts_frames_near_a_true_one_both_ways() -> None:
+    # 9.9 and 10.1 are near 10, 50 is not: precision 2/3; of the true frames 10 and 30 one is found, so 1/2
+    assert frame_f1([9.9, 10.1, 50.0], [10.0, 30.0], 0.2) == pytest.approx(2 * (2 / 3) * 0.5 / (2 / 3 + 0.5))
+    assert frame_f1([], [10.0], 0.2) == frame_f1([1.0], [10.0], 0.2) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("right", "structure", "score"),
+    [
+        ("1010", "relevance", 4 / 16),
+        ("1111", "relevance", 1.0),
+        ("1101", "[1,2,3,4]", 4 / 16),  # a step that is missed ends the chain
+        ("0111", "[1,2,3,4]", 0.0),
+        ("1011", "[1,[2,3],4]", 4 / 12),  # of two side by side the other one counts
+        ("1110", "[1,[2,3],4]", 7 / 12),
+        ("0111", "[[1,2],3,4]", 1 / 10),
+        ("1110", "[[1,2],3,4]", 5 / 10),
+    ],
+)
+def test_four_questions_on_one_video_are_scored_together(right: str, structure: str, score: float) -> None:
+    assert group_score([digit == "1" for digit in right], structure) == pytest.approx(score)
+
+
+def test_a_group_of_another_size_is_refused() -> None:
+    with pytest.raises(OptionsError, match="has 3 questions"):
+        group_score([True] * 3, "relevance")
+
+
+def test_kfs_bench_groups_segments_by_scene_and_counts_the_last_second(tmp_path: Path) -> None:
+    write(tmp_path / "lvb_anno.csv", ANNOTATION)
+    first, second = load_dataset("kfs-bench", tmp_path)
+    assert first.scenes == (((10.0, 20.0), (120.0, 130.0)), ((60.0, 90.0),))
+    assert (first.video.name, first.question) == ("a.mp4", None)
+    assert (second.id, second.video.name, second.moments) == ("b-1", "b.mp4", ((65.0, 66.0),))
+
+
+def test_kfs_bench_takes_its_questions_from_longvideobench_where_it_lies_beside(tmp_path: Path) -> None:
+    write(tmp_path / "lvb_anno.csv", ANNOTATION)
+    row = {"id": "a_0", "video_path": "a.mp4", "question": "Who? ", "candidates": ["he", "she"]}
+    write(tmp_path / "lvb_val.json", [row | {"correct_choice": 1, "duration_group": 60}])
+    first, second = load_dataset("kfs-bench", tmp_path)
+    assert (first.question, first.answer, len(first.scenes)) == ("Who?", "she", 2)
+    assert second.question is None
+
+
+def test_lvbench_divides_question_and_options_and_reads_its_times(tmp_path: Path) -> None:
+    text = "What is red?\n(A) a car\n(B) a bus\n(C) a dog\n(D) a hat"
+    asked = {"uid": 7, "question": text, "answer": "B"}
+    rows = [asked | {"time_reference": "01:30-02:05"}, asked | {"uid": 8, "time_reference": "1:00:02"}]
+    write(tmp_path / "video_info.meta.jsonl", json.dumps({"key": "xyz", "qa": rows}))
+    first, second = load_dataset("lvbench", tmp_path)
+    assert (first.id, first.question, first.answer) == ("7", "What is red?", "a bus")
+    assert first.options == ("a car", "a bus", "a dog", "a hat")
+    assert (first.moments, second.moments) == (((90.0, 125.0),), ((3602.0, 3602.0),))
+
+
+def test_mlvu_leaves_out_questions_whose_answer_is_no_option(tmp_path: Path) -> None:
+    row = {"video": "v_1.mp4", "question": "Who?", "candidates": ["he", "she"], "question_type": "plotQA"}
+    write(tmp_path / "json" / "1_plotQA.json", [row | {"answer": "she"}, row | {"answer": "it"}])
+    write(tmp_path / "json" / "8_sub_scene.json", [row | {"answer": "a text"}])
+    (sample,) = load_dataset("mlvu", tmp_path)
+    assert (sample.answer, sample.group, sample.video.name) == ("she", "plotQA", "v_1.mp4")
+
+
+def test_cg_bench_names_its_answer_by_letter_and_its_clues_by_seconds(tmp_path: Path) -> None:
+    row = {"qid": 14, "video_uid": "abc", "question": "Which colour?", "choices": ["red", "white"]}
+    more = {"right_answer": "B", "clue_intervals": [[8, 11], [20, 22]], "sub_category": "Entity"}
+    write(tmp_path / "cgbench_mini.json", [row | more])
+    (sample,) = load_dataset("cg-bench", tmp_path)
+    assert (sample.answer, sample.moments) == ("white", ((8.0, 11.0), (20.0, 22.0)))
+
+
+def test_next_gqa_keeps_the_grounded_questions_and_starts_no_moment_before_the_video(tmp_path: Path) -> None:
+    write(tmp_path / "gsub_test.json", {"11": {"location": {"0": [[-0.1, 4.5]]}}})
+    head = "video_id,frame_count,width,height,question,answer,qid,type,a0,a1,a2,a3,a4\n"
+    rows = "11,9,1,1,why,two,0,CW,one,two,three,four,five\n11,9,1,1,how,one,1,CH,one,two,three,four,five\n"
+    write(tmp_path / "test.csv", head + rows)
+    (sample,) = load_dataset("next-gqa", tmp_path)
+    assert (sample.id, sample.answer, sample.moments) == ("11_0", "two", ((0.0, 4.5),))
+
+
+def test_rextime_has_its_options_only_in_one_of_its_files(tmp_path: Path) -> None:
+    row = {"qid": "q1", "vid": "v_abc", "relevant_windows": [[5, 8]], "ans": "A"}
+    write(tmp_path / "a" / "rextime_val.jsonl", json.dumps(row | {"query": "Who?"}))
+    write(tmp_path / "b" / "rextime_val.json", [row | {"question": "Who?", "options": ["he", "she"]}])
+    bare, whole = (load_dataset("rextime", tmp_path / name).samples[0] for name in "ab")
+    assert (bare.question, bare.answer, bare.moments) == ("Who?", None, ((5.0, 8.0),))
+    assert whole.answer == "he"
+
+
+def test_lv_haystack_turns_frames_into_seconds_by_the_frame_rate(tmp_path: Path) -> None:
+    row = {"video_id": "e", "question": "Where?", "options": {"A": "here", "B": "there"}, "answer": "B"}
+    more = {"frame_indexes_video": [90, 30], "video_metadata": {"frame_rate": 30.0}}
+    write(tmp_path / "test.jsonl", json.dumps(row | more))
+    (sample,) = load_dataset("lv-haystack", tmp_path)
+    assert (sample.key_seconds, sample.answer) == ((1.0, 3.0), "there")
+    assert sample.tolerance_seconds == pytest.approx(5 / 30)
+
+
+def test_charades_sta_has_a_moment_and_a_sentence_on_each_line(tmp_path: Path) -> None:
+    write(
+        tmp_path / "charades_sta_test.txt",
+        "3MSZA 24.3 30.4##person turns on the light.\n\nB 1.0 0.5##sits.\n",
+    )
+    first, second = load_dataset("charades-sta", tmp_path)
+    assert (first.video.name, first.captions) == ("3MSZA.mp4", ("person turns on the light.",))
+    assert (first.moments, second.moments) == (((24.3, 30.4),), ((0.5, 1.0),))
+
+
+def test_video_mme_v2_has_eight_options_and_groups_of_four(tmp_path: Path) -> None:
+    options = "\n".join(f"{letter}. option {letter.lower()}" for letter in "ABCDEFGH")
+    row = {"video": "001", "question": "Which?", "options": options, "answer": "H", "group_type": "logic"}
+    lines = [json.dumps(row | {"group_structure": "[1, [2, 3], 4]"}) for _ in range(4)]
+    write(tmp_path / "test.jsonl", "\n".join(lines))
+    samples = load_dataset("video-mme-v2", tmp_path).samples
+    assert [sample.id for sample in samples] == ["001-1", "001-2", "001-3", "001-4"]
+    assert (samples[0].answer, len(samples[0].options)) == ("option h", 8)
+    assert (samples[0].group, samples[0].structure) == ("001", "[1,[2,3],4]")
+
+
+def test_lists_of_others_are_scored_side_by_side_without_a_video(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "lvb_anno.csv", ANNOTATION)
+    good = write(
+        tmp_path / "good.json",
+        [{"id": "a_0", "frame_timestamps": [12, 65, 75]}, {"id": "b-1", "seconds": [65.5]}],
+    )
+    poor = write(
+        tmp_path / "poor.json", [{"uid": "a_0", "timestamps_used": [5.0]}, {"uid": "other", "seconds": [1]}]
+    )
+    arguments = ["eval", "--dataset", "kfs-bench", "--root", str(tmp_path)]
+    assert (
+        main([*arguments, "--frames", str(good), "--frames", str(poor), "--out", str(tmp_path / "out")]) == 0
+    )
+    tables = json.loads((tmp_path / "out" / "results.json").read_text())["tables"]
+    figures = {(t["measure"], r["selector"]): r["value"] for t in tables for r in t["rows"]}
+    assert figures["KFR", "good"] == figures["SHR", "good"] == 1.0
+    assert (figures["SHR", "poor"], figures["UKSS", "poor"]) == (0.0, pytest.approx(0.01))
+    printed = capsys.readouterr().out
+    assert "good: 2 of 2 questions. poor: 1 of 2 questions." in printed
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('[{"id": "a_0", "keyframe_indices": [1, 2]}]', "fields id, keyframe_indices"),
+        ('[{"id": "a_0", "seconds": ["soon"]}]', "give numbers"),
+        ('[{"id": "a_0", "seconds": [1]}, {"id": "a_0", "seconds": [2]}]', "there twice"),
+        ("[1]", "give an object"),
+        ("[]", "holds no frame list"),
+        ("{", "cannot read the frame list"),
+    ],
+)
+def test_a_list_that_cannot_be_read_costs_one_line(tmp_path: Path, content: str, says: str) -> None:
+    with pytest.raises(OptionsError, match=says):
+        read_frame_list(write(tmp_path / "list.json", content))
+
+
+def test_a_list_of_another_data_set_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "lvb_anno.csv", ANNOTATION)
+    with pytest.raises(OptionsError, match="its first id is 'c', the data set's 'a_0'"):
+        score_frame_lists(load_dataset("kfs-bench", tmp_path), {"mine": {"c": (1.0,)}})
+    assert main(["eval", "--frames", str(tmp_path / "x.json")]) == 2
+    assert "--frames needs --dataset" in capsys.readouterr().err
+
+
+def test_every_selector_is_scored_on_the_scenes_of_videos_that_are_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_clip(random_clip(np.random.default_rng(1), scenes=2, seconds=20), tmp_path / "a.mp4", fps=6)
+    write(tmp_path / "lvb_anno.csv", "id,segment_id,scene_id,start,end\na_0,0,0,0:00:02,0:00:15\n")
+    row = {"id": "a_0", "video_path": "a.mp4", "question": "What does the man do?", "candidates": ["x", "y"]}
+    write(tmp_path / "lvb_val.json", [row | {"correct_choice": 0, "duration_group": 60}])
+    arguments = ["eval", "--dataset", "kfs-bench", "--root", str(tmp_path), "--encoder", "cartoon"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "| selector | SHR |" in printed and "| selector | UKSS |" in printed and "| wfs-sb |" in printed
