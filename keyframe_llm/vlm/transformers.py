@@ -13,18 +13,14 @@ from numpy.typing import NDArray
 
 from keyframe_llm.encoders.base import checked_device
 from keyframe_llm.errors import ModelError, OptionsError, check_whole
-from keyframe_llm.hub import check_tokenizer, load_local_first, load_weights, one_line
-from keyframe_llm.messages.markers import without_markers
+from keyframe_llm.hub import load_local_first, load_weights, one_line
+from keyframe_llm.vlm.processor import MAX_IMAGE_TOKENS, WAYS_OUT, ChatProcessor, processor_of
 from keyframe_llm.vlm.protocol import Messages, Normalise
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["TransformersVLM"]
-
-_WAYS_OUT = (
-    "give the path of a local folder, the URL of a server (http://host:port/v1#name), or `--model cartoon`"
-)
 
 
 class TransformersVLM:
@@ -34,7 +30,7 @@ class TransformersVLM:
         self,
         name: str,
         *,
-        max_image_tokens: int = 768,
+        max_image_tokens: int = MAX_IMAGE_TOKENS,
         batch_size: int = 8,
         processor_kwargs: Mapping[str, Any] | None = None,
         device: str | None = None,
@@ -56,18 +52,18 @@ class TransformersVLM:
             model_options.setdefault("device_map", str(checked_device(device)))
         options = {"device_map": "auto", "dtype": "auto", **model_options}
         self.name = name
-        self._model, self._processor = load_local_first(
-            name, lambda source, local: _load(source, options, local), ways_out=_WAYS_OUT
+        self._model, processor = load_local_first(
+            name, lambda source, local: _load(source, options, local), ways_out=WAYS_OUT
         )
         self._model.eval()
-        self._tokenizer = self._processor.tokenizer
-        self._tokenizer.padding_side = "left"  # a batch must end where its answers begin
-        if self._tokenizer.pad_token is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token
-        self._markers = _markers(self._processor)
+        self._chat = ChatProcessor(
+            processor,
+            self._model.config,
+            max_image_tokens=max_image_tokens,
+            processor_kwargs=processor_kwargs,
+        )
+        self._tokenizer = self._chat.tokenizer
         self._batch_size = batch_size
-        bound = _area_bound(self._processor.image_processor, max_image_tokens)
-        self._processor_kwargs = {**bound, **(processor_kwargs or {})}
 
     def generate(self, messages: Messages, *, max_new_tokens: int = 128) -> str:
         """Answer one conversation greedily; the same messages give the same answer."""
@@ -130,34 +126,15 @@ class TransformersVLM:
 
     def count_tokens(self, messages: Messages) -> tuple[int, int]:
         """How many tokens the prompt has, and how many of them stand for pictures."""
-        ids = self._inputs([messages])["input_ids"][0]
-        config = self._model.config
-        image_id = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
-        return len(ids), int((ids == image_id).sum()) if image_id is not None else 0
+        return self._chat.count_tokens(messages)
 
     @property
     def video_grid(self) -> tuple[int, int, int | None] | None:
-        """What a video token covers: pixels a side, and frames; and the most pixels of a picture, if bounded.
-
-        None where the model's processor does not cut a video into such patches.
-        """
-        video = getattr(self._processor, "video_processor", None)
-        sizes = [getattr(video, name, None) for name in ("patch_size", "merge_size", "temporal_patch_size")]
-        whole = [size for size in sizes if isinstance(size, int) and size > 0]
-        if len(whole) < len(sizes):
-            return None
-        patch, merge, fused = whole
-        return patch * merge, fused, dict(self._processor_kwargs.get("size") or {}).get("longest_edge")
+        """What a video token covers (see `ChatProcessor.video_grid`)."""
+        return self._chat.video_grid
 
     def _inputs(self, conversations: Sequence[Messages]) -> Any:
-        inputs = self._processor.apply_chat_template(
-            [without_markers(messages, self._markers) for messages in conversations],
-            tokenize=True,
-            add_generation_prompt=True,
-            return_dict=True,
-            return_tensors="pt",
-            processor_kwargs={"padding": True, **self._processor_kwargs},
-        )
+        inputs = self._chat.inputs(conversations)
         return inputs.to(self._model.device, dtype=self._model.dtype)  # the dtype is for pixels alone
 
     def _generate(self, inputs: Any, max_new_tokens: int, **options: Any) -> torch.Tensor:
@@ -212,38 +189,12 @@ class TransformersVLM:
 
 
 def _load(source: str, options: Mapping[str, Any], local: bool) -> tuple[Any, Any]:
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoModelForImageTextToText
 
     # The small files first: a repository without them fails before gigabytes are read.
-    processor = AutoProcessor.from_pretrained(source, local_files_only=local)
-    if not hasattr(processor, "image_processor") or not getattr(processor, "chat_template", None):
-        raise ValueError("it has no image processor or no chat template, so it does not chat about pictures")
-    check_tokenizer(processor.tokenizer)
+    processor = processor_of(source, local)
     model = load_weights(AutoModelForImageTextToText, source, local_files_only=local, **options)
     return model, processor
-
-
-def _markers(processor: Any) -> list[str]:
-    """The words that stand for pictures, turns and the like in a prompt of this model."""
-    tokenizer = processor.tokenizer
-    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-    special = [token.content for token in added if token.special]
-    placeholders = [getattr(processor, f"{kind}_token", None) for kind in ("image", "video", "audio")]
-    return [*tokenizer.all_special_tokens, *special, *(str(one) for one in placeholders if one is not None)]
-
-
-def _area_bound(image_processor: Any, tokens: int) -> dict[str, Any]:
-    """Processor options that bound a picture's tokens, where its processor resizes to an area as Qwen's does.
-
-    There `size` holds areas in pixels under the names of edges; a token covers `patch_size * merge_size`
-    pixels squared.
-    """
-    size = dict(getattr(image_processor, "size", None) or {})
-    merge = getattr(image_processor, "merge_size", None)
-    if not merge or not size.get("shortest_edge") or not size.get("longest_edge"):
-        return {}
-    largest = min(size["longest_edge"], tokens * (image_processor.patch_size * merge) ** 2)
-    return {"size": {"shortest_edge": min(size["shortest_edge"], largest), "longest_edge": largest}}
 
 
 def _stopper(stop: Event) -> Any:
