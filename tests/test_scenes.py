@@ -15,7 +15,8 @@ from keyframe_llm.cli import main
 from keyframe_llm.evaluation.datasets import load_dataset
 from keyframe_llm.evaluation.frame_lists import read_frame_list, score_frame_lists
 from keyframe_llm.evaluation.metrics import group_score
-from keyframe_llm.evaluation.scenes import frame_f1, geometric_mean, score_scenes
+from keyframe_llm.evaluation.scenes import geometric_mean, match_frames, near_in_time, score_scenes
+from keyframe_llm.evaluation.ssim import pairwise_ssim
 
 ANNOTATION = """id,segment_id,scene_id,start,end
 a_0,0,0,0:00:10,0:00:19
@@ -62,10 +63,44 @@ def test_a_question_without_a_hit_counts_a_hundredth_in_the_geometric_mean() -> 
         score_scenes([1.0], [])
 
 
-def test_frame_f1_counts_frames_near_a_true_one_both_ways() -> None:
-    # 9.9 and 10.1 are near 10, 50 is not: precision 2/3; of the true frames 10 and 30 one is found, so 1/2
-    assert frame_f1([9.9, 10.1, 50.0], [10.0, 30.0], 0.2) == pytest.approx(2 * (2 / 3) * 0.5 / (2 / 3 + 0.5))
-    assert frame_f1([], [10.0], 0.2) == frame_f1([1.0], [10.0], 0.2) == 0.0
+def test_frames_near_a_true_one_count_both_ways() -> None:
+    # 9 and 15 are within 5 s of 10, 50 is not: precision 2/3; of the true frames 10 and 30 one is found: 1/2
+    match = match_frames(near_in_time([9.0, 15.0, 50.0], [10.0, 30.0], 5.0))
+    assert (match.precision, match.recall) == (pytest.approx(2 / 3), 0.5)
+    assert match.f1 == pytest.approx(2 * (2 / 3) * 0.5 / (2 / 3 + 0.5))
+    assert (
+        match_frames(near_in_time([], [10.0], 5.0)).f1
+        == match_frames(near_in_time([1.0], [10.0], 5.0)).f1
+        == 0
+    )
+
+
+def test_ssim_is_that_of_a_gaussian_window_with_zeros_beyond_the_border() -> None:
+    import torch
+    from torch.nn.functional import conv2d
+
+    pictures = np.random.default_rng(3).integers(0, 256, (4, 18, 25, 3), dtype=np.uint8)
+    pictures[3] = pictures[0] // 2 + 60
+    steps = torch.arange(11, dtype=torch.float64) - 5
+    line = torch.exp(-(steps**2) / (2 * 1.5**2))
+    window = (torch.outer(line, line) / line.sum() ** 2).expand(3, 1, 11, 11)
+
+    def blurred(values: torch.Tensor) -> torch.Tensor:
+        return conv2d(values, window, padding=5, groups=3)
+
+    planes = torch.tensor(pictures, dtype=torch.float64).permute(0, 3, 1, 2) / 255
+    expected = np.zeros((3, 2))
+    for row, column in np.ndindex(3, 2):
+        one, other = planes[row], planes[2 + column]
+        a, b = blurred(one), blurred(other)
+        spread = blurred(one * one) - a * a + blurred(other * other) - b * b
+        upper = (2 * a * b + 0.01**2) * (2 * (blurred(one * other) - a * b) + 0.03**2)
+        expected[row, column] = (upper / ((a * a + b * b + 0.01**2) * (spread + 0.03**2))).mean()
+    found = pairwise_ssim(pictures[:3], pictures[2:])
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert found[2, 0] == pytest.approx(1.0) and found[0, 1] > 0.7
+    with pytest.raises(OptionsError, match="pictures of one size"):
+        pairwise_ssim([pictures[0]], [pictures[0][:9]])
 
 
 @pytest.mark.parametrize(
@@ -158,7 +193,7 @@ def test_lv_haystack_turns_frames_into_seconds_by_the_frame_rate(tmp_path: Path)
     write(tmp_path / "test.jsonl", json.dumps(row | more))
     (sample,) = load_dataset("lv-haystack", tmp_path)
     assert (sample.key_seconds, sample.answer) == ((1.0, 3.0), "there")
-    assert sample.tolerance_seconds == pytest.approx(5 / 30)
+    assert (sample.id, sample.tolerance_seconds) == ("0", 5.0)
 
 
 def test_charades_sta_has_a_moment_and_a_sentence_on_each_line(tmp_path: Path) -> None:
@@ -232,11 +267,32 @@ def test_a_list_of_another_data_set_is_refused(tmp_path: Path, capsys: pytest.Ca
 def test_every_selector_is_scored_on_the_scenes_of_videos_that_are_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_clip(random_clip(np.random.default_rng(1), scenes=2, seconds=20), tmp_path / "a.mp4", fps=6)
-    write(tmp_path / "lvb_anno.csv", "id,segment_id,scene_id,start,end\na_0,0,0,0:00:02,0:00:15\n")
+    write_clip(random_clip(np.random.default_rng(1), scenes=2, seconds=8), tmp_path / "a.mp4", fps=4)
+    write(tmp_path / "lvb_anno.csv", "id,segment_id,scene_id,start,end\na_0,0,0,0:00:02,0:00:05\n")
     row = {"id": "a_0", "video_path": "a.mp4", "question": "What does the man do?", "candidates": ["x", "y"]}
     write(tmp_path / "lvb_val.json", [row | {"correct_choice": 0, "duration_group": 60}])
     arguments = ["eval", "--dataset", "kfs-bench", "--root", str(tmp_path), "--encoder", "cartoon"]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "| selector | SHR |" in printed and "| selector | UKSS |" in printed and "| wfs-sb |" in printed
+
+
+def test_lv_haystack_compares_times_and_pictures_with_those_of_the_true_frames(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_clip(random_clip(np.random.default_rng(1), scenes=2, seconds=16), tmp_path / "e.mp4", fps=4)
+    more = {"frame_indexes_video": [4, 60], "video_metadata": {"frame_rate": 4.0}}
+    write(tmp_path / "test.jsonl", json.dumps({"video_id": "e", "question": "Where?", "answer": "a"} | more))
+    out = tmp_path / "out"
+    arguments = ["eval", "--dataset", "lv-haystack", "--root", str(tmp_path), "--encoder", "cartoon"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    tables = json.loads((out / "results.json").read_text())["tables"]
+    figures = {(t["measure"], r["selector"]): r["value"] for t in tables for r in t["rows"]}
+    # of 3 uniform frames at 0, 8 and 16 s that in the middle is near none of 1 and 15 s
+    assert figures["temporal precision", "uniform"] == pytest.approx(2 / 3)
+    assert figures["temporal recall", "uniform"] == 1.0
+    assert 0.5 < figures["SSIM recall", "uniform"] < 1.0
+    assert "F1: keyframe-llm 0." in capsys.readouterr().out
+    exact = write(tmp_path / "exact.json", [{"id": 0, "seconds": [1.0, 15.0]}])
+    assert main([*arguments, "--frames", str(exact)]) == 0
+    assert "| exact | 1.000 |" in capsys.readouterr().out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -28,7 +28,9 @@ from keyframe_llm.evaluation.keyframes import bgr_histogram, match_keyframes
 from keyframe_llm.evaluation.metrics import group_score, hit_at_k, macro_f1, question_accuracy
 from keyframe_llm.evaluation.results import Table
 from keyframe_llm.evaluation.retrieval import pooled, rank_videos
+from keyframe_llm.evaluation.scenes import FrameMatch, match_frames
 from keyframe_llm.evaluation.selectors import ROWS, TEXT_FREE, choose
+from keyframe_llm.evaluation.ssim import pairwise_ssim
 from keyframe_llm.index import VideoIndex
 from keyframe_llm.messages import frame_messages, prompt
 from keyframe_llm.video import open_video
@@ -64,6 +66,7 @@ def measure_dataset(
         for sample in samples:
             run.measure(sample, index)
     run.note_f1()
+    run.note_similarity()
     run.note_groups(chosen)
     captioned = [sample for sample in chosen if _is_ranked(sample) and sample.video in indexes]
     if len({s.video for s in captioned}) > 1:
@@ -105,8 +108,11 @@ class _Run:
                 hit = hit_at_k([times], [sample.moments], _K)[0]
                 table.row(name, _K).add(sample.id, str(sample.video), hit, times)
         if (sample.scenes or sample.key_seconds) and text:
-            for name, times in _times(index, self._embedded(sample)):
+            picks = dict(_times(index, self._embedded(sample)))
+            for name, times in picks.items():
                 add_frame_scores(self.tables, self.dataset.name, (name, _K), sample, times)
+            if sample.key_seconds:
+                self._compare(sample, picks)
         if sample.label is not None and len(self.dataset.labels) > 1:
             self._classify(sample, sample.label, index)
         if sample.keyframes:
@@ -119,6 +125,15 @@ class _Run:
         if "labels" in self.tables:
             figures = [f"{name} {macro_f1(self.truth, found):.3f}" for name, found in self.predicted.items()]
             self.tables["labels"].note += f" Macro-F1: {', '.join(figures)}."
+
+    def note_similarity(self) -> None:
+        """Write under the tables of SSIM the F1 of every row's two means, as LV-Haystack reports it."""
+        if "SSIM recall" not in self.tables:
+            return
+        tables = self.tables["SSIM precision"], self.tables["SSIM recall"]
+        pairs = {row: [table.rows[row].value for table in tables] for row in tables[0].rows}
+        figures = [f"{name} {FrameMatch(*pair).f1:.3f}" for (name, _), pair in pairs.items()]
+        tables[1].note = f"F1: {', '.join(figures)}."
 
     def note_groups(self, samples: Iterable[Sample]) -> None:
         """Write under the table of questions the mean over groups, as MLVU and Video-MME-v2 report it."""
@@ -154,6 +169,19 @@ class _Run:
                 frames = decoder.decode_at(times.tolist()).images
             match = match_keyframes(np.stack([bgr_histogram(image) for image in frames]), truth)
             table.row(name, _K).add(sample.id, str(sample.video), match.f1, times)
+
+    def _compare(self, sample: Sample, picks: Mapping[str, NDArray[np.float64]]) -> None:
+        """Add how alike each row's frames and the true ones look."""
+        with open_video(sample.video) as decoder:
+            truth = decoder.decode_at(sample.key_seconds)
+            frames = decoder.decode_at(np.unique(np.concatenate([*picks.values()])).tolist())
+        likeness = pairwise_ssim(frames.images, truth.images)
+        for name, times in picks.items():
+            nearest = np.abs(np.asarray(frames.seconds) - times[:, None]).argmin(axis=1)
+            match = match_frames(likeness[nearest])
+            for part, value in (("precision", match.precision), ("recall", match.recall)):
+                table = self.tables.setdefault(f"SSIM {part}", Table(self.dataset.name, f"SSIM {part}"))
+                table.row(name, _K).add(sample.id, str(sample.video), value, times)
 
     def _answer(self, sample: Sample, question: str, index: VideoIndex) -> None:
         if self.vlm is None:

@@ -13,7 +13,14 @@ from numpy.typing import ArrayLike
 from keyframe_llm.errors import OptionsError, shortened
 from keyframe_llm.evaluation.results import Table
 from keyframe_llm.evaluation.samples import Dataset, Sample
-from keyframe_llm.evaluation.scenes import SceneScores, frame_f1, geometric_mean, score_scenes
+from keyframe_llm.evaluation.scenes import (
+    FrameMatch,
+    SceneScores,
+    geometric_mean,
+    match_frames,
+    near_in_time,
+    score_scenes,
+)
 
 __all__ = ["add_frame_scores", "read_frame_list", "score_frame_lists"]
 
@@ -28,6 +35,11 @@ _MEASURES: Mapping[str, Callable[[SceneScores], float]] = {
     "BSR": lambda scores: scores.balanced_scene_recall,
     "BDS": lambda scores: scores.balanced_distribution,
     "UKSS": lambda scores: scores.unified,
+}
+_PARTS: Mapping[str, Callable[[FrameMatch], float]] = {
+    "precision": lambda match: match.precision,
+    "recall": lambda match: match.recall,
+    "F1": lambda match: match.f1,
 }
 
 
@@ -72,7 +84,7 @@ def score_frame_lists(dataset: Dataset, lists: Mapping[str, FrameList]) -> list[
         for key in known:
             add_frame_scores(tables, dataset.name, (name, budget), samples[key], frames[key])
         for table in tables.values():
-            table.note += f" {name}: {len(known)} of {len(samples)} questions."
+            table.note = f"{table.note} {name}: {len(known)} of {len(samples)} questions.".strip()
     return list(tables.values())
 
 
@@ -92,7 +104,9 @@ def add_frame_scores(
         for measure, read in _MEASURES.items():
             add(measure, read(scores), geometric_mean if measure == "UKSS" else None)
     if sample.key_seconds:
-        add("frame F1", frame_f1(seconds, sample.key_seconds, sample.tolerance_seconds))
+        match = match_frames(near_in_time(seconds, sample.key_seconds, sample.tolerance_seconds))
+        for name, part in _PARTS.items():
+            add(f"temporal {name}", part(match))
 
 
 def _rows(text: str) -> list[Any]:

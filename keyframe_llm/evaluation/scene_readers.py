@@ -28,7 +28,7 @@ __all__ = [
 Moment = tuple[float, float]
 
 _KFS_END_SECONDS = 1.0  # an annotated end is a whole second, which counts to its end
-_HAYSTACK_FRAMES = 5
+_HAYSTACK_SECONDS = 5.0
 
 
 def read_kfs_bench(tree: Tree) -> list[Sample]:
@@ -150,7 +150,10 @@ def read_rextime(tree: Tree) -> list[Sample]:
 
 
 def read_lv_haystack(tree: Tree) -> list[Sample]:
-    """LV-Haystack: questions with the frames that answer them; a frame at most 5 frames away counts."""
+    """LV-Haystack: questions with the frames that answer them; a frame at most 5 s away counts.
+
+    Questions have no id there; theirs is their number in the file, from 0.
+    """
     samples = []
     for number, row in enumerate(_table(tree.need("test-*.parquet", "test*.jsonl"))):
         rate = float(row["video_metadata"]["frame_rate"])
@@ -163,7 +166,7 @@ def read_lv_haystack(tree: Tree) -> list[Sample]:
                 options=tuple(options.values()),
                 answer=options.get(row["answer"], row["answer"]),
                 key_seconds=tuple(sorted(frame / rate for frame in row["frame_indexes_video"])),
-                tolerance_seconds=_HAYSTACK_FRAMES / rate,
+                tolerance_seconds=_HAYSTACK_SECONDS,
             )
         )
     return samples

@@ -10,7 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from keyframe_llm.errors import OptionsError
 
-__all__ = ["SceneScores", "frame_f1", "geometric_mean", "score_scenes"]
+__all__ = [
+    "FrameMatch",
+    "SceneScores",
+    "geometric_mean",
+    "match_frames",
+    "near_in_time",
+    "score_scenes",
+]
 
 Floats = NDArray[np.float64]
 Scene = Sequence[tuple[float, float]]
@@ -41,6 +48,22 @@ class SceneScores:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class FrameMatch:
+    """How well frames match annotated ones, each 0–1 (LV-Haystack)."""
+
+    precision: float
+    """The mean over the frames of their likeness with the nearest true one."""
+    recall: float
+    """The mean over the true frames of their likeness with the nearest frame."""
+
+    @property
+    def f1(self) -> float:
+        """The harmonic mean of both; 0 where both are 0."""
+        total = self.precision + self.recall
+        return 2 * self.precision * self.recall / total if total else 0.0
+
+
 def score_scenes(seconds: ArrayLike, scenes: Sequence[Scene]) -> SceneScores:
     """Score frames at these times (k,) against the scenes of a question; no frame at all scores 0.
 
@@ -68,14 +91,18 @@ def geometric_mean(values: ArrayLike) -> float:
     return float(np.exp(np.log(np.maximum(np.asarray(values, np.float64), _LEAST)).mean()))
 
 
-def frame_f1(seconds: ArrayLike, truth: ArrayLike, tolerance_seconds: float) -> float:
-    """LV-Haystack's temporal F1: precision counts frames near a true one, recall true ones near a frame."""
+def near_in_time(seconds: ArrayLike, truth: ArrayLike, tolerance_seconds: float) -> NDArray[np.bool_]:
+    """Whether each frame (P,) lies at most that far from each true one (G,), in seconds: (P, G)."""
     found, true = (np.asarray(times, np.float64).reshape(-1) for times in (seconds, truth))
-    if not len(found) or not len(true):
-        return 0.0
-    near = np.abs(found[:, None] - true) <= tolerance_seconds + 1e-9
-    precision, recall = float(near.any(axis=1).mean()), float(near.any(axis=0).mean())
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return np.asarray(np.abs(found[:, None] - true) <= tolerance_seconds)
+
+
+def match_frames(likeness: ArrayLike) -> FrameMatch:
+    """Precision and recall of frames by their likeness with the true ones, (P, G) of 0–1; none scores 0."""
+    rows = np.asarray(likeness, np.float64)
+    if not rows.size:
+        return FrameMatch(0.0, 0.0)
+    return FrameMatch(float(rows.max(axis=1).mean()), float(rows.max(axis=0).mean()))
 
 
 def _inside(times: Floats, scene: Scene) -> NDArray[np.bool_]:
