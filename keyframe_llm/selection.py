@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from keyframe_llm.data import CaptionSource, Frames, Proposals, Scores, VideoInfo
 
 if TYPE_CHECKING:
-    from keyframe_llm.messages import Format
+    from keyframe_llm.messages import Format, Layout
 
 __all__ = ["Selection"]
 
@@ -76,15 +76,18 @@ class Selection:
         format: Format = "hf",
         *,
         max_image_bytes: int | None = None,
+        layout: Layout = "images",
     ) -> list[dict[str, Any]]:
         """Chat messages: `[12.3s]`, picture, `[15.0s]`, picture, …, then the question.
+
+        `layout="sheet"` puts all key frames with their times on one picture instead.
 
         `format`: `hf` for `processor.apply_chat_template`, with PIL images; `openai` for chat completions,
         `openai-responses`, `anthropic`, with JPEG of at most `max_image_bytes` (a million by default) each.
         """
-        from keyframe_llm.messages import MAX_IMAGE_BYTES, frame_messages, to_format
+        from keyframe_llm.messages import MAX_IMAGE_BYTES, laid_out, to_format
 
-        messages = frame_messages(self.frames, question or self.question)
+        messages = laid_out(self.frames, question or self.question, layout=layout)
         return to_format(messages, format, max_image_bytes=max_image_bytes or MAX_IMAGE_BYTES)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Every prompt, one text file each; a folder of one's own replaces them file by file.
 
 `caption.txt`, `question.txt`, `classify.txt` and `choose.txt` are what a Video-LLM is asked. A word in braces
-stands for a value. `neutral.txt` and `action_templates.txt` hold one text a line: what every text is compared
-with, and the sentences that a label is put into (`{}`).
+stands for a value. `sheet.txt` says what one picture of all key frames shows. `neutral.txt` and
+`action_templates.txt` hold one text a line: what every text is compared with, and the sentences that a label
+is put into (`{}`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from keyframe_llm.errors import OptionsError, user_path
 
 __all__ = ["PromptName", "Prompts", "default_prompts"]
 
-PromptName = Literal["action_templates", "caption", "choose", "classify", "neutral", "question"]
+PromptName = Literal["action_templates", "caption", "choose", "classify", "neutral", "question", "sheet"]
 
 _PLACEHOLDERS: dict[str, tuple[str, ...]] = {
     "action_templates": ("{}",),
@@ -25,6 +26,7 @@ _PLACEHOLDERS: dict[str, tuple[str, ...]] = {
     "classify": (),
     "neutral": (),
     "question": ("{question}",),
+    "sheet": ("{times}",),
 }
 """What each file must hold."""
 

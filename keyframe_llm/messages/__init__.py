@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from keyframe_llm.messages.formats import MAX_IMAGE_BYTES, Format, Messages, to_format
 from keyframe_llm.messages.prompts import PromptName, frame_messages, prompt, time_label
+from keyframe_llm.messages.sheet import Layout, laid_out
 from keyframe_llm.messages.timestamps import as_video, frame_seconds, with_true_times
 
 __all__ = [
     "MAX_IMAGE_BYTES",
     "Format",
+    "Layout",
     "Messages",
     "PromptName",
     "as_video",
     "frame_messages",
     "frame_seconds",
+    "laid_out",
     "prompt",
     "time_label",
     "to_format",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
+from keyframe_llm.report.grid import grid
 from keyframe_llm.report.style import GREY, INK, PAPER, PARTS, PICK, drawable, font, title_lines
 
 if TYPE_CHECKING:
@@ -25,17 +25,15 @@ def contact_sheet(selection: Selection) -> Image.Image:
     Frames keep their shape and fill cells of at most 460 × 340 px, in rows up to 1500 px wide.
     """
     cells = [_cell(selection, i) for i in range(len(selection.frames))]
-    width, height = cells[0].size
+    width = cells[0].width
     columns = max(1, min(len(cells), (_SHEET_WIDTH - 2 * _MARGIN + _GAP) // (width + _GAP)))
-    rows = math.ceil(len(cells) / columns)
+    frames = grid(cells, columns, _GAP)
     inner = max(columns * (width + _GAP) - _GAP, _LEAST_WIDTH)
     head = _heading(selection, inner)
-    size = (inner + 2 * _MARGIN, 2 * _MARGIN + head.height + _GAP + rows * (height + _GAP) - _GAP)
+    size = (inner + 2 * _MARGIN, 2 * _MARGIN + head.height + _GAP + frames.height)
     sheet = Image.new("RGB", size, PAPER)
     sheet.paste(head, (_MARGIN, _MARGIN))
-    for i, cell in enumerate(cells):
-        x, y = i % columns * (width + _GAP), i // columns * (height + _GAP)
-        sheet.paste(cell, (_MARGIN + x, _MARGIN + head.height + _GAP + y))
+    sheet.paste(frames, (_MARGIN, _MARGIN + head.height + _GAP))
     return sheet
 
 
