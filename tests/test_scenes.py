@@ -75,7 +75,7 @@ def test_frames_near_a_true_one_count_both_ways() -> None:
     )
 
 
-def test_ssim_is_that_of_a_gaussian_window_with_zeros_beyond_the_border() -> None:
+def test_ssim_is_that_of_a_gaussian_window_over_columns_and_colours() -> None:
     import torch
     from torch.nn.functional import conv2d
 
@@ -83,12 +83,12 @@ def test_ssim_is_that_of_a_gaussian_window_with_zeros_beyond_the_border() -> Non
     pictures[3] = pictures[0] // 2 + 60
     steps = torch.arange(11, dtype=torch.float64) - 5
     line = torch.exp(-(steps**2) / (2 * 1.5**2))
-    window = (torch.outer(line, line) / line.sum() ** 2).expand(3, 1, 11, 11)
+    window = (torch.outer(line, line) / line.sum() ** 2).expand(18, 1, 11, 11)
 
     def blurred(values: torch.Tensor) -> torch.Tensor:
-        return conv2d(values, window, padding=5, groups=3)
+        return conv2d(values, window, padding=5, groups=18)
 
-    planes = torch.tensor(pictures, dtype=torch.float64).permute(0, 3, 1, 2) / 255
+    planes = torch.tensor(pictures, dtype=torch.float64) / 255
     expected = np.zeros((3, 2))
     for row, column in np.ndindex(3, 2):
         one, other = planes[row], planes[2 + column]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from keyframe_llm.errors import OptionsError
 __all__ = ["pairwise_ssim"]
 
 Floats = NDArray[np.float64]
-Pixels = NDArray[np.float32]
+Pixels = NDArray[np.floating[Any]]
 Image = NDArray[np.uint8]
 
 _SIGMA_PIXELS, _RADIUS_PIXELS = 1.5, 5  # a Gaussian window of 11 × 11
@@ -29,13 +30,15 @@ class _Picture:
     variance: Pixels
 
 
-def pairwise_ssim(frames: Sequence[Image], others: Sequence[Image]) -> Floats:
+def pairwise_ssim(frames: Iterable[Image], others: Iterable[Image]) -> Floats:
     """SSIM of (H, W, 3) uint8 RGB pictures of one size: those of two lists, P and G → (P, G), at most 1.
 
     As LV-Haystack's evaluation (mll-lab-nu/TStar, `val_tstar_results.py`) computes it: the mean over all
-    pixels and channels, a Gaussian window of 11 × 11 with σ 1.5, zeros beyond the border. Raises
-    `OptionsError` on pictures of different sizes.
+    values, a Gaussian window of 11 × 11 with σ 1.5, zeros beyond the border. That evaluation gives (H, W, 3)
+    arrays to a function for (3, H, W), so its window lies over columns and colours, each row by itself; the
+    same is done here, for figures that can be compared. Raises `OptionsError` on pictures of different sizes.
     """
+    frames, others = list(frames), list(others)
     sizes = {image.shape for image in (*frames, *others)}
     if len(sizes) > 1:
         raise OptionsError(f"the pictures have the shapes {sorted(sizes)}; give pictures of one size")
@@ -63,5 +66,5 @@ def _ssim(one: _Picture, other: _Picture) -> float:
 def _blurred(values: Pixels) -> Pixels:
     from scipy.ndimage import gaussian_filter
 
-    sigma = (_SIGMA_PIXELS, _SIGMA_PIXELS, 0)
+    sigma = (0, _SIGMA_PIXELS, _SIGMA_PIXELS)
     return np.asarray(gaussian_filter(values, sigma, mode="constant", radius=_RADIUS_PIXELS), np.float32)
