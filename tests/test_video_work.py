@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 import tracemalloc
+import zlib
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -149,6 +151,40 @@ def test_files_with_many_small_samples_are_no_broken_promises(videos: Any, tmp_p
     path = videos.draw(tmp_path / "small.mp4", times, images=still, options={"bf": "3"}, sound_seconds=30.0)
     with open_video(path) as video:
         assert video.info.duration_seconds == pytest.approx(30.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "hiding", ["another first box", "a box before", "another parent", "a free box", "compressed"]
+)
+def test_a_promise_is_weighed_wherever_ffmpeg_finds_it(hiding: str, videos: Any, tmp_path: Path) -> None:
+    path = videos.draw(tmp_path / "promise.mp4", [0.0])
+    data = videos.promise_samples(path, 80_000_000).read_bytes()
+    moov = data[data.index(b"moov") - 4 :]
+    if hiding == "another first box":
+        data = data.replace(b"ftyp", b"ftpp", 1)
+    elif hiding == "a box before":
+        data = struct.pack(">I4s", 12, b"junk") + bytes(4) + data
+    elif hiding == "another parent":
+        data = data.replace(b"stbl", b"udta")
+    elif hiding == "a free box":
+        data = data.replace(b"moov", b"hoov")
+    else:
+        packed = zlib.compress(moov)
+        body = videos.box(b"dcom", b"zlib") + videos.box(b"cmvd", struct.pack(">I", len(moov)) + packed)
+        data = data[: data.index(b"moov") - 4] + videos.box(b"moov", videos.box(b"cmov", body))
+    path.write_bytes(data)
+    with pytest.raises(VideoError, match="promises samples of"):
+        open_video(path)
+
+
+def test_tables_that_overlap_are_refused_without_reading_them_again_and_again(
+    videos: Any, tmp_path: Path
+) -> None:
+    path = videos.draw(tmp_path / "overlap.mp4", [0.0])
+    tables = b"stts" + struct.pack(">II", 0, 2**31)
+    path.write_bytes(path.read_bytes() + videos.box(b"moov", tables * 500_000))
+    with pytest.raises(VideoError, match="promises samples of"):
+        open_video(path)
 
 
 def test_a_broken_promise_is_one_line(videos: Any, tmp_path: Path) -> None:

@@ -5,7 +5,10 @@ FFmpeg makes room for all promised samples when it opens a file: three kilobytes
 
 from __future__ import annotations
 
+import re
 import struct
+import sys
+import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -15,13 +18,19 @@ from keyframe_llm.errors import VideoError
 
 __all__ = ["check_promises"]
 
-_FIRST = (b"ftyp", b"moov", b"mdat", b"moof", b"styp", b"free", b"skip", b"wide", b"pnot", b"sidx", b"uuid")
-_PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf")
-_RUNS = (b"stts", b"ctts")
+# The boxes that FFmpeg looks into at the outermost level; it skips all others.
+_HEADERS = frozenset(
+    b"moov moof trak mdia minf stbl traf udta meta dinf edts mvex sinf tref wave stsd wide cmov".split()
+    + b"stsz stts ctts trun".split()
+)
+_HIDING = (b"free", b"hoov")  # taken for a `moov` where it begins like one
+_TABLES = re.compile(rb"hdlr|stsz|stts|ctts|trun")
+_LARGEST_HEADER = 128_000_000
+_MOST_BOXES = 2_000_000
 _ALWAYS_ALLOWED_BYTES = 1_000_000
 _BYTES_PER_PICTURE = 4  # at least: the size of its entry in the table of sizes
 _PER_SAMPLE_FIELDS = 0x000F00  # flags of a `trun` that lists something for each sample
-_MOST_DEPTH = 8
+_HEADER_BYTES = 8
 
 
 class _Box(NamedTuple):
@@ -41,14 +50,18 @@ def check_promises(path: str) -> None:
 
 @lru_cache(maxsize=64)
 def _problem(path: str, size: int, _modified: int) -> str | None:
+    if size < _HEADER_BYTES:
+        return None
+    # Every file is taken for an MP4: FFmpeg recognises one by more than its first bytes.
     with Path(path).open("rb") as file:
-        if file.read(8)[4:] not in _FIRST:
-            return None
-        promised, least = 0, 1
-        for box in _boxes(file, 0, size, _MOST_DEPTH):
-            if box.kind == b"hdlr":
-                least = 1 if _read(file, box.start + 8, 4) == b"soun" else _BYTES_PER_PICTURE
-            promised += _promised_bytes(file, box, least)
+        promised = 0
+        for count, box in enumerate(_boxes(file, size)):
+            if count == _MOST_BOXES:
+                return f"is made of over {_MOST_BOXES:,} boxes; it is damaged, or made to do harm"
+            if box.kind in _HEADERS or (box.kind in _HIDING and _begins_an_index(file, box)):
+                # With its kind, as a table may stand outside any other box.
+                header = box.kind + _read(file, box.start, box.end - box.start)
+                promised += _promised_bytes(header) + _promised_bytes(_unpacked(header))
     # The tables of sizes, of decoding times and of display times each count the same samples.
     if promised <= _ALWAYS_ALLOWED_BYTES + 3 * size:
         return None
@@ -58,42 +71,68 @@ def _problem(path: str, size: int, _modified: int) -> str | None:
     )
 
 
-def _boxes(file: BinaryIO, start: int, end: int, depth: int) -> Iterator[_Box]:
-    """All boxes in a range of bytes, those inside others after them."""
-    while end - start >= 8 and depth:
-        length, kind = struct.unpack(">I4s", _read(file, start, 8))
-        content = start + 8
+def _boxes(file: BinaryIO, size: int) -> Iterator[_Box]:
+    """The outermost boxes of a file, as long as they follow each other."""
+    start = 0
+    while size - start >= _HEADER_BYTES:
+        length, kind = struct.unpack(">I4s", _read(file, start, 8).ljust(8, b"\0"))
+        content = start + _HEADER_BYTES
         if length == 1:
             length, content = int.from_bytes(_read(file, content, 8), "big"), content + 8
         if length == 0:
-            length = end - start
+            length = size - start
         if length < content - start:
             return
-        box = _Box(kind, content, min(end, start + length))
-        yield box
-        if kind in _PARENTS:
-            yield from _boxes(file, box.start, box.end, depth - 1)
+        yield _Box(kind, content, min(size, start + length))
         start += length
 
 
-def _promised_bytes(file: BinaryIO, box: _Box, least: int) -> int:
-    """Bytes of the samples that a box promises without listing each; a sample has at least `least` bytes."""
-    if box.kind == b"stsz":
-        size, count = struct.unpack(">II", _read(file, box.start + 4, 8))
-        return count * max(size, least) if size else 0
-    if box.kind in _RUNS:
-        count = min(int.from_bytes(_read(file, box.start + 4, 4), "big"), (box.end - box.start) // 8)
-        runs = _read(file, box.start + 8, 8 * count)
-        lengths: Iterator[tuple[int, int]] = struct.iter_unpack(">II", runs[: len(runs) // 8 * 8])
-        return least * sum(length for length, _ in lengths)
-    if box.kind == b"trun":
-        flags, count = struct.unpack(">II", _read(file, box.start, 8))
-        return 0 if flags & _PER_SAMPLE_FIELDS else count
-    return 0
+def _begins_an_index(file: BinaryIO, box: _Box) -> bool:
+    return _read(file, box.start + 4, 4) in (b"mvhd", b"cmov")
+
+
+def _promised_bytes(header: bytes) -> int:
+    """Bytes of the samples that the tables within a header promise without listing each of them."""
+    promised, least, unread = 0, 1, len(header)
+    for found in _TABLES.finditer(header):
+        kind, start = found.group(), found.end()
+        if kind == b"hdlr":
+            least = 1 if header[start + 8 : start + 12] == b"soun" else _BYTES_PER_PICTURE
+        elif kind in (b"stts", b"ctts"):
+            runs = _runs(header, start)
+            promised += least * sum(length for length, _ in struct.iter_unpack(">II", runs))
+            unread -= len(runs)
+            if unread < 0:  # tables of a real file do not overlap
+                return sys.maxsize
+        else:
+            promised += _sample_bytes(header, kind, start, least)
+    return promised
+
+
+def _runs(header: bytes, start: int) -> bytes:
+    """The rows of a table of runs: how many samples have one length, and that length."""
+    count = int.from_bytes(header[start + 4 : start + 8], "big")
+    rows = header[start + 8 : start + 8 + 8 * count]
+    return rows[: len(rows) // 8 * 8]
+
+
+def _sample_bytes(header: bytes, kind: bytes, start: int, least: int) -> int:
+    """Bytes of the samples that a table counts; a sample has at least `least` bytes."""
+    flags, first, second = struct.unpack(">III", header[start : start + 12].ljust(12, b"\0"))
+    if kind == b"stsz":
+        return second * max(first, least) if first else 0
+    return 0 if flags & _PER_SAMPLE_FIELDS else first
+
+
+def _unpacked(header: bytes) -> bytes:
+    """A compressed index within a header, as far as it can be read; empty where there is none."""
+    at = header.find(b"cmvd")
+    try:
+        return b"" if at < 0 else zlib.decompressobj().decompress(header[at + 8 :], _LARGEST_HEADER)
+    except zlib.error:
+        return b""
 
 
 def _read(file: BinaryIO, at: int, length: int) -> bytes:
-    """These bytes; a short header is filled up, so that it can be unpacked."""
     file.seek(at)
-    data = file.read(length)
-    return data.ljust(length, b"\0") if length <= 8 else data
+    return file.read(min(length, _LARGEST_HEADER))

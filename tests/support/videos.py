@@ -18,6 +18,7 @@ __all__ = [
     "CORNERS",
     "FLAGS",
     "ColourEncoder",
+    "box",
     "claim_key_frames",
     "corners",
     "draw",
@@ -165,17 +166,22 @@ def _box(data: bytes | bytearray, kind: bytes) -> tuple[int, int]:
 _PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 
 
+def box(kind: bytes, content: bytes) -> bytes:
+    """A box of an MP4."""
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
 def _put_box(data: bytearray, kind: bytes, content: bytes) -> None:
     """Replace or add a table of the first track of an MP4 whose index comes last."""
-    box = struct.pack(">I4s", 8 + len(content), kind) + content
+    new = box(kind, content)
     if kind in data:
         at, length = _box(data, kind)
     else:
         (at, length), length = _box(data, b"stsc"), 0
-    data[at : at + length] = box
+    data[at : at + length] = new
     for parent in _PARENTS:
         start, size = _box(data, parent)
-        struct.pack_into(">I", data, start, size + len(box) - length)
+        struct.pack_into(">I", data, start, size + len(new) - length)
 
 
 def claim_key_frames(path: Path, *, every: int) -> Path:
