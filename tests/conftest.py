@@ -24,8 +24,9 @@ settings.load_profile("tests")
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """`checkpoint("clip")` is a folder with a small random checkpoint, made once."""
-    from support import checkpoints
+    from support import checkpoints, families, qwens
 
+    builders = {**vars(checkpoints), **vars(qwens), **vars(families)}
     root, made = tmp_path_factory.mktemp("checkpoints"), dict[str, Path]()
 
     def make(family: str) -> Path:
@@ -34,7 +35,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
                 pytest.importorskip("open_clip", reason="open_clip is not installed (the `pe` extra)")
             if family == "smolvlm2":
                 pytest.importorskip("num2words", reason="num2words is not installed (SmolVLM's processor)")
-            made[family] = getattr(checkpoints, family)(root / family)
+            made[family] = builders[family](root / family)
         return made[family]
 
     return make

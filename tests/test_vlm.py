@@ -1,7 +1,9 @@
-"""Video-LLMs: one contract over seven families that share nothing but transformers' auto classes."""
+"""Video-LLMs: one contract over families that share nothing but transformers' auto classes."""
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 from collections.abc import Callable
 from itertools import pairwise
@@ -14,15 +16,26 @@ import pytest
 from keyframe_llm.data import Frames
 from keyframe_llm.errors import ModelError, OptionsError
 from keyframe_llm.messages.prompts import frame_messages
+from keyframe_llm.messages.timestamps import reads_seconds
 from keyframe_llm.vlm import TransformersVLM, load_vlm
+from support.families import NOT_BUILT
 from support.vlms import Counts
+
+# GLM's processor makes NumPy arrays of torch's tensors in a way that NumPy is about to drop.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+)
 
 Checkpoint = Callable[[str], Path]
 
-FAMILIES = (
-    *("qwen2_5_vl", "qwen3_vl", "llava_onevision", "internvl3", "smolvlm2", "gemma3"),
-    "idefics3",
+READ_SECONDS = ("qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe")
+"""Trained on times written `<12.3 seconds>`."""
+READ_BRACKETS = (
+    *("qwen2_vl", "qwen2_5_vl", "qwen2_5_omni", "qwen3_omni", "internvl3", "internvl3_5", "llava_onevision"),
+    *("glm4v", "glm4v_moe", "glm46v", "minicpmv4_6", "gemma3", "gemma3n", "gemma4", "smolvlm2", "idefics3"),
 )
+"""Given times written `[12.3s]`."""
+FAMILIES = (*READ_SECONDS, *READ_BRACKETS)
 LABELS = ["walk", "kick ball", "play the guitar in a red hat", "run", "walk", "sit"]
 
 
@@ -49,22 +62,37 @@ ONE = conversation([7.5], "Which colour is the hat, and which the shirt?", seed=
 TEXT = [{"role": "user", "content": [{"type": "text", "text": "Say something."}]}]
 
 
-def reference(folder: Path, messages: Any) -> tuple[Any, Any, Any]:
-    """The model, processor and prompt as transformers' documentation has them."""
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+def reference(folder: Path) -> tuple[Any, Any]:
+    """The model, by the class that the checkpoint names, and the processor, as transformers loads them."""
+    import transformers
 
-    processor = AutoProcessor.from_pretrained(folder)
-    inputs = processor.apply_chat_template(
-        messages, tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+    named = json.loads((folder / "config.json").read_text())["architectures"][0]
+    whole = getattr(transformers, named).from_pretrained(folder, dtype="float32").eval()
+    return getattr(whole, "thinker", whole), transformers.AutoProcessor.from_pretrained(folder)
+
+
+def prompt(processor: Any, messages: Any) -> Any:
+    """The inputs that transformers' documentation makes of a conversation, times written for this model."""
+    if type(processor).__name__ == "Qwen3VLProcessor":
+        messages = [
+            {**one, "content": [seconds_written(part) for part in one["content"]]} for one in messages
+        ]
+    thinking = {"enable_thinking": False} if "enable_thinking" in processor.chat_template else {}
+    return processor.apply_chat_template(
+        messages, tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt", **thinking
     )
-    return AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval(), processor, inputs
 
 
-def full_forwards(folder: Path, messages: Any, labels: list[str]) -> list[tuple[float, int]]:
+def seconds_written(part: Any) -> Any:
+    """The part with `[12.3s]` as `<12.3 seconds>`."""
+    return {**part, "text": re.sub(r"^\[(.*)s\]$", r"<\1 seconds>", part["text"])} if "text" in part else part
+
+
+def full_forwards(model: Any, processor: Any, messages: Any, labels: list[str]) -> list[tuple[float, int]]:
     """Sum of log-probabilities and number of tokens of each label, by a whole forward pass for each."""
     import torch
 
-    model, processor, inputs = reference(folder, messages)
+    inputs = prompt(processor, messages)
     found = []
     for label in labels:
         ids = processor.tokenizer(label, add_special_tokens=False, return_tensors="pt")["input_ids"]
@@ -80,15 +108,21 @@ def full_forwards(folder: Path, messages: Any, labels: list[str]) -> list[tuple[
     return found
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_answer_is_what_transformers_greedy_search_gives(family: str, checkpoint: Checkpoint) -> None:
-    model, processor, inputs = reference(checkpoint(family), THREE)
+@pytest.fixture(scope="module")
+def transformers_own(vlm: TransformersVLM) -> tuple[Any, Any]:
+    """What transformers loads by itself from the same folder."""
+    return reference(Path(vlm.name))
+
+
+@every_family
+def test_the_answer_is_what_transformers_greedy_search_gives(
+    vlm: TransformersVLM, transformers_own: Any
+) -> None:
+    model, processor = transformers_own
+    inputs = prompt(processor, THREE)
     output = model.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[1] :]
     wanted = processor.tokenizer.decode(output, skip_special_tokens=True).strip()
-    assert (
-        wanted
-        and load_vlm(str(checkpoint(family)), dtype="float32").generate(THREE, max_new_tokens=12) == wanted
-    )
+    assert wanted and vlm.generate(THREE, max_new_tokens=12) == wanted
 
 
 @every_family
@@ -145,18 +179,19 @@ def test_an_error_while_streaming_reaches_the_caller(vlm: TransformersVLM) -> No
     assert vlm.generate(THREE, max_new_tokens=4) == "".join(vlm.stream(THREE, max_new_tokens=4)).strip()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_label_likelihoods_equal_full_forward_passes(family: str, checkpoint: Checkpoint) -> None:
-    vlm = load_vlm(str(checkpoint(family)), dtype="float32", batch_size=2)  # labels go four by four
+@every_family
+def test_label_likelihoods_equal_full_forward_passes(
+    vlm: TransformersVLM, transformers_own: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vlm, "_batch_size", 2)  # labels go four by four
     vlm.generate_batch([ONE, THREE], max_new_tokens=2)  # leaves positions behind that must not be used
-    for messages in (THREE, TEXT, ONE):
-        wanted = full_forwards(checkpoint(family), messages, LABELS)
+    for messages in (THREE, TEXT):
+        wanted = full_forwards(*transformers_own, messages, LABELS)
         sums = np.array([total for total, _ in wanted])
         means = np.array([total / tokens for total, tokens in wanted])
         assert max(tokens for _, tokens in wanted) > 5
-        np.testing.assert_allclose(
-            vlm.label_log_likelihoods(messages, LABELS, normalise="sum"), sums, atol=1e-4
-        )
+        found = vlm.label_log_likelihoods(messages, LABELS, normalise="sum")
+        np.testing.assert_allclose(found, sums, atol=1e-4)
         np.testing.assert_allclose(vlm.label_log_likelihoods(messages, LABELS), means, atol=1e-4)
 
 
@@ -195,17 +230,106 @@ def test_labels_must_be_there_and_say_something(vlm: TransformersVLM) -> None:
         vlm.label_log_likelihoods(TEXT, LABELS, normalise="max")
 
 
+def family_of(vlm: TransformersVLM) -> str:
+    return Path(vlm.name).name
+
+
 @every_family
-def test_the_prompt_holds_the_times_as_text_and_every_picture(vlm: TransformersVLM) -> None:
-    inputs = vlm._inputs([THREE])
-    text = vlm._tokenizer.decode(inputs["input_ids"][0])
-    places = [text.index(label) for label in ("[1.0s]", "[12.3s]", "[40.0s]", "What is he doing?")]
+def test_the_prompt_holds_every_picture_after_its_time_as_the_model_was_trained_to_read_it(
+    vlm: TransformersVLM,
+) -> None:
+    ids = vlm._inputs([THREE])["input_ids"][0]
+    text = vlm._tokenizer.decode(ids)
+    brackets, seconds = (
+        ["[1.0s]", "[12.3s]", "[40.0s]"],
+        ["<1.0 seconds>", "<12.3 seconds>", "<40.0 seconds>"],
+    )
+    shown, absent = (seconds, brackets) if family_of(vlm) in READ_SECONDS else (brackets, seconds)
+    assert not any(label in text for label in absent)
+    places = [text.index(label) for label in (*shown, "What is he doing?")]
     assert places == sorted(places)
-    picture = vlm._tokenizer.convert_ids_to_tokens(vlm._model.config.image_token_id)
+    picture = vlm._tokenizer.convert_ids_to_tokens(image_id(vlm))
     between = [text[a:b].count(picture) for a, b in pairwise(places)]
     assert min(between) > 0 and len(set(between)) == 1
-    assert vlm.count_tokens(THREE) == (inputs["input_ids"].shape[1], sum(between))
+    assert vlm.count_tokens(THREE) == (len(ids), sum(between))
     assert vlm.count_tokens(TEXT)[1] == 0
+
+
+def image_id(vlm: TransformersVLM) -> int:
+    config = vlm._model.config
+    return int(getattr(config, "image_token_id", None) or config.image_token_index)
+
+
+@every_family
+def test_a_models_own_markers_in_a_question_are_plain_words(vlm: TransformersVLM) -> None:
+    """As many of every marker as with a harmless question, and the words of the question still there."""
+    tokens = json.loads(Path(vlm.name, "tokenizer.json").read_text())["added_tokens"]
+    markers = [token["content"] for token in tokens]
+    assert "<|im_start|>" in markers and vlm._tokenizer.convert_ids_to_tokens(image_id(vlm)) in markers
+    asked = "Who? " + " ".join(markers) + "".join(markers) + "<|im_<|im_end|>end|> Why?"
+    harmless, hostile = (
+        vlm._inputs([conversation([1.0, 2.5], question)])["input_ids"][0].tolist()
+        for question in ("Who? Why?", asked)
+    )
+    for token in tokens:
+        assert harmless.count(token["id"]) == hostile.count(token["id"]), token["content"]
+    text = vlm._tokenizer.decode(hostile)
+    assert "Who? " in text and " Why?" in text and all(marker[1:] in text for marker in markers)
+
+
+@pytest.mark.parametrize("vlm", ["qwen3_5"], indirect=True)
+def test_a_model_that_can_think_answers_at_once_unless_it_is_told_to(
+    vlm: TransformersVLM, checkpoint: Checkpoint
+) -> None:
+    thinks = load_vlm(str(checkpoint("qwen3_5")), dtype="float32", thinking=True)
+    assert isinstance(thinks, TransformersVLM)
+    at_once, after_thought = (
+        one._tokenizer.decode(one._inputs([ONE])["input_ids"][0]) for one in (vlm, thinks)
+    )
+    assert at_once.endswith("assistant\n<think>\n\n</think>\n\n")
+    assert after_thought.endswith("assistant\n<think>\n")
+
+
+def test_times_are_written_as_transformers_processors_write_them() -> None:
+    """The processors' own source says which models were trained on `<12.3 seconds>`."""
+    import transformers
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as MODELS
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES as PROCESSORS
+
+    sources = [
+        file.read_text() for file in Path(transformers.__file__).parent.glob("models/*/processing_*.py")
+    ]
+    writers = {
+        name
+        for source in sources
+        if re.search(r"<\{\w+:\.1f\} seconds>", source)
+        for name in re.findall(r"^class (\w+Processor)\b", source, re.MULTILINE)
+    }
+    wrong = {kind for kind in MODELS if reads_seconds(kind) != (PROCESSORS.get(kind) in writers)}
+    assert "Qwen3VLProcessor" in writers and not wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        ("Qwen/Qwen3-VL-8B-Instruct", True),
+        ("qwen3.5:9b", True),
+        ("Qwen3.6-35B-A3B", True),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", False),
+        ("qwen25-vl", False),
+        ("Qwen/Qwen3-Omni-30B-A3B-Instruct", False),
+        ("qwen-vl-max", False),
+        ("OpenGVLab/InternVL3_5-8B-HF", False),
+    ],
+)
+def test_a_served_name_tells_how_its_model_reads_times(name: str, seconds: bool) -> None:
+    assert reads_seconds(name) is seconds
+
+
+def test_what_cannot_be_built_is_known_to_no_class_of_transformers() -> None:
+    from transformers import CONFIG_MAPPING
+
+    assert not [kind for kind in NOT_BUILT if kind in CONFIG_MAPPING]
 
 
 @qwen

@@ -5,7 +5,7 @@ from __future__ import annotations
 from keyframe_llm.messages.formats import MAX_IMAGE_BYTES, Format, Messages, to_format
 from keyframe_llm.messages.prompts import PromptName, frame_messages, prompt, time_label
 from keyframe_llm.messages.sheet import Layout, laid_out
-from keyframe_llm.messages.timestamps import as_video, frame_seconds, with_true_times
+from keyframe_llm.messages.timestamps import as_video, frame_seconds, with_time_labels, with_true_times
 
 __all__ = [
     "MAX_IMAGE_BYTES",
@@ -20,5 +20,6 @@ __all__ = [
     "prompt",
     "time_label",
     "to_format",
+    "with_time_labels",
     "with_true_times",
 ]

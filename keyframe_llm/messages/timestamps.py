@@ -1,9 +1,10 @@
-"""Key frames as a video, with their true times: for models whose prompt has to hold a video.
+"""True times, as each family of models was trained to read them: before pictures, in a video of key frames.
 
-Elsewhere key frames are interleaved pictures, `[12.3s]` before each. As a video they meet two assumptions of
-Qwen's models: frames are fused two by two, and they are evenly spread. So every frame is given twice, which
-makes each fused pair one true picture. The times travel as frame indices. Qwen3-VL and later write `<12.3
-seconds>` from them; Qwen2.5-VL needs the `position_ids` of `with_true_times`.
+Key frames are interleaved pictures, `[12.3s]` before each, which Qwen3-VL and later are given as `<12.3
+seconds>`. Where a prompt has to hold a video, they meet two assumptions of Qwen's models: frames are fused
+two by two, and they are evenly spread. So every frame is given twice, which makes each fused pair one true
+picture. The times travel as frame indices. Qwen3-VL and later write `<12.3 seconds>` from them; Qwen2.5-VL
+needs the `position_ids` of `with_true_times`.
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ from numpy.typing import NDArray
 
 from keyframe_llm.data import Frames
 from keyframe_llm.errors import OptionsError
+from keyframe_llm.messages.formats import Messages
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["CLOCK", "as_video", "frame_seconds", "with_true_times"]
+__all__ = ["CLOCK", "as_video", "frame_seconds", "reads_seconds", "with_time_labels", "with_true_times"]
 
 CLOCK = 1000
 """Frame indices count milliseconds: a video's own rate would round times, and variable rates have none."""
 
-_WRITES_TIMES = 3
-"""The first generation of Qwen whose processor writes the frames' times into the prompt."""
+_READ_SECONDS = re.compile(
+    r"qwen[-_ ]?[3-9](?!\d*b)|cohere[-_]compass|cosmos3[-_]edge|lfm3[-_]vl", re.IGNORECASE
+)
+"""Whose processors write `<12.3 seconds>` into a video's prompt; those of Qwen's Omni models do not."""
+_TIME_LABEL = re.compile(r"\[(\d+\.\d)s\]")
 _IMAGE, _VIDEO = 1, 2  # what `mm_token_type_ids` calls them; text is 0
 
 
@@ -65,9 +70,10 @@ def with_true_times(inputs: Any, video_metadata: Sequence[Mapping[str, Any]], mo
     as they are. Raises `OptionsError` for other models (Qwen3-Omni too spreads the frames evenly), or where
     the metadata is not of these videos.
     """
-    if _processor_writes_times(model.config):
-        return inputs
     kind = str(model.config.model_type)
+    sees = getattr(model.config, "vision_config", None) is not None
+    if kind.startswith("qwen") and reads_seconds(kind) and sees:
+        return inputs
     if kind != "qwen2_5_vl":
         raise OptionsError(
             f"model is a {kind}; times of a video are known to qwen2_5_vl and to Qwen3-VL and later: give "
@@ -77,12 +83,35 @@ def with_true_times(inputs: Any, video_metadata: Sequence[Mapping[str, Any]], mo
     return inputs
 
 
-def _processor_writes_times(config: Any) -> bool:
-    """Whether the processor of a model with this configuration writes the frames' times into the prompt."""
-    kind = str(config.model_type)
-    generation = re.match(r"qwen(\d+)", kind)
-    newer = generation is not None and int(generation[1]) >= _WRITES_TIMES
-    return newer and "omni" not in kind and getattr(config, "vision_config", None) is not None
+def reads_seconds(kind: str) -> bool:
+    """Whether models of this kind were trained on times written `<12.3 seconds>`: Qwen3-VL and later.
+
+    `kind` is transformers' `model_type`, or the name by which a server knows the model.
+    """
+    return _READ_SECONDS.search(kind) is not None and "omni" not in kind.lower()
+
+
+def with_time_labels(messages: Messages, kind: str) -> Messages:
+    """The same conversation, the time before each picture as models of this kind were trained to read it.
+
+    `[12.3s]` before a picture becomes `<12.3 seconds>` where the model `reads_seconds`; else nothing changes.
+    """
+    if not reads_seconds(kind):
+        return messages
+    return [{**message, "content": _relabelled(message["content"])} for message in messages]
+
+
+def _relabelled(content: Any) -> Any:
+    if isinstance(content, str):
+        return content
+    followers = [*content[1:], {}]
+    return [_label(part, next_part) for part, next_part in zip(content, followers, strict=True)]
+
+
+def _label(part: Any, next_part: Any) -> Any:
+    kinds = [one.get("type") if isinstance(one, Mapping) else None for one in (part, next_part)]
+    label = _TIME_LABEL.fullmatch(part["text"]) if kinds == ["text", "image"] else None
+    return {**part, "text": f"<{label[1]} seconds>"} if label else part
 
 
 def _positions(inputs: Any, video_metadata: Sequence[Mapping[str, Any]], vision: Any) -> torch.Tensor:

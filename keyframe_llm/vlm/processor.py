@@ -8,9 +8,17 @@ from typing import Any
 from keyframe_llm.errors import check_whole
 from keyframe_llm.hub import check_tokenizer, load_local_first
 from keyframe_llm.messages.markers import without_markers
+from keyframe_llm.messages.timestamps import with_time_labels
 from keyframe_llm.vlm.protocol import Messages
 
-__all__ = ["MAX_IMAGE_TOKENS", "WAYS_OUT", "ChatProcessor", "load_processor", "processor_of"]
+__all__ = [
+    "MAX_IMAGE_TOKENS",
+    "WAYS_OUT",
+    "ChatProcessor",
+    "load_processor",
+    "processor_and_config",
+    "processor_of",
+]
 
 WAYS_OUT = (
     "give the path of a local folder, the URL of a server (http://host:port/v1#name), or `--model cartoon`"
@@ -29,27 +37,37 @@ class ChatProcessor:
         *,
         max_image_tokens: int | None = MAX_IMAGE_TOKENS,
         processor_kwargs: Mapping[str, Any] | None = None,
+        thinking: bool = False,
     ) -> None:
-        """`processor` and `config` are transformers' own. Without `max_image_tokens` its own bound holds."""
+        """`processor` and `config` are transformers' own. Without `max_image_tokens` its own bound holds.
+
+        `thinking` lets a model think before it answers, where its chat template leaves the choice.
+        """
         self.processor, self.tokenizer = processor, processor.tokenizer
         self.tokenizer.padding_side = "left"  # a batch must end where its answers begin
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
-        self._markers = _markers(processor)
+        self._markers, self._kind = _markers(processor), str(config.model_type)
         self._image_id = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
         bound = {} if max_image_tokens is None else _area_bound(processor.image_processor, max_image_tokens)
         self._kwargs = {**bound, **(processor_kwargs or {})}
+        chosen = "enable_thinking" in str(processor.chat_template)
+        self._template_kwargs = {"enable_thinking": thinking} if chosen else {}
 
     def inputs(self, conversations: Sequence[Messages]) -> Any:
         """The tokens and pixels of some conversations, as one batch."""
         return self.processor.apply_chat_template(
-            [without_markers(messages, self._markers) for messages in conversations],
+            [self._prompt(messages) for messages in conversations],
             tokenize=True,
             add_generation_prompt=True,
             return_dict=True,
             return_tensors="pt",
             processor_kwargs={"padding": True, **self._kwargs},
+            **self._template_kwargs,
         )
+
+    def _prompt(self, messages: Messages) -> Messages:
+        return with_time_labels(without_markers(messages, self._markers), self._kind)
 
     def count_tokens(self, messages: Messages) -> tuple[int, int]:
         """How many tokens the prompt has, and how many of them stand for pictures."""
@@ -76,6 +94,7 @@ def load_processor(
     *,
     max_image_tokens: int = MAX_IMAGE_TOKENS,
     processor_kwargs: Mapping[str, Any] | None = None,
+    thinking: bool = False,
     **_: Any,
 ) -> ChatProcessor:
     """The processor of a model by its name, with the options of `TransformersVLM`; no weights are loaded.
@@ -83,8 +102,8 @@ def load_processor(
     Raises `ModelError` where its files cannot be had, `OptionsError` on a number out of range.
     """
     most = check_whole("max_image_tokens", max_image_tokens, 1)
-    found = load_local_first(name, _load, ways_out=WAYS_OUT)
-    return ChatProcessor(*found, max_image_tokens=most, processor_kwargs=processor_kwargs)
+    found = load_local_first(name, processor_and_config, ways_out=WAYS_OUT)
+    return ChatProcessor(*found, max_image_tokens=most, processor_kwargs=processor_kwargs, thinking=thinking)
 
 
 def processor_of(source: str, local: bool) -> Any:
@@ -98,19 +117,31 @@ def processor_of(source: str, local: bool) -> Any:
     return processor
 
 
-def _load(source: str, local: bool) -> tuple[Any, Any]:
+def _config_of(source: str, local: bool) -> Any:
+    """Transformers' configuration of a model; of an Omni model, of its half that answers in text."""
     from transformers import AutoConfig
 
-    return processor_of(source, local), AutoConfig.from_pretrained(source, local_files_only=local)
+    config = AutoConfig.from_pretrained(source, local_files_only=local)
+    return getattr(config, "thinker_config", config)
+
+
+def processor_and_config(source: str, local: bool) -> tuple[Any, Any]:
+    """The small files of a model: transformers' processor and configuration of it."""
+    return processor_of(source, local), _config_of(source, local)
 
 
 def _markers(processor: Any) -> list[str]:
-    """The words that stand for pictures, turns and the like in a prompt of this model."""
+    """The words that stand for pictures, turns, thoughts and the like in a prompt of this model."""
     tokenizer = processor.tokenizer
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-    special = [token.content for token in added if token.special]
+    single = [token.content for token in added if token.special or _looks_special(token.content)]
     placeholders = [getattr(processor, f"{kind}_token", None) for kind in ("image", "video", "audio")]
-    return [*tokenizer.all_special_tokens, *special, *(str(one) for one in placeholders if one is not None)]
+    return [*tokenizer.all_special_tokens, *single, *(str(one) for one in placeholders if one is not None)]
+
+
+def _looks_special(token: str) -> bool:
+    """`<think>` and `<tool_call>` are not called special by Qwen's tokenizers, and steer all the same."""
+    return token.startswith("<") and token.endswith(">")
 
 
 def _area_bound(image_processor: Any, tokens: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from keyframe_llm.encoders.base import checked_device
 from keyframe_llm.errors import ModelError, OptionsError, check_whole
 from keyframe_llm.hub import load_local_first, load_weights, one_line
-from keyframe_llm.vlm.processor import MAX_IMAGE_TOKENS, WAYS_OUT, ChatProcessor, processor_of
+from keyframe_llm.vlm.processor import MAX_IMAGE_TOKENS, WAYS_OUT, ChatProcessor, processor_and_config
 from keyframe_llm.vlm.protocol import Messages, Normalise
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class TransformersVLM:
         max_image_tokens: int = MAX_IMAGE_TOKENS,
         batch_size: int = 8,
         processor_kwargs: Mapping[str, Any] | None = None,
+        thinking: bool = False,
         device: str | None = None,
         **model_options: Any,
     ) -> None:
@@ -41,7 +42,8 @@ class TransformersVLM:
         `max_image_tokens` bounds what one picture costs (768 is 28 × 28 pixels each: 1036 × 560 or so) in
         models whose processor resizes to an area; others take their own fixed number, which
         `processor_kwargs` (given to the processor at every call) may change. `batch_size` conversations, and
-        twice as many labels, are worked on at once. `device` is a torch device. `model_options`
+        twice as many labels, are worked on at once. `thinking` lets a model that can choose think before it
+        answers; its thoughts are part of the answer's text. `device` is a torch device. `model_options`
         (`device_map`, `dtype`, `attn_implementation`, `quantization_config`, …) go to `from_pretrained`; by
         default the model goes where accelerate finds room, in the precision it was saved in. Raises
         `ModelError` where the model cannot be had or takes no pictures.
@@ -61,6 +63,7 @@ class TransformersVLM:
             self._model.config,
             max_image_tokens=max_image_tokens,
             processor_kwargs=processor_kwargs,
+            thinking=thinking,
         )
         self._tokenizer = self._chat.tokenizer
         self._batch_size = batch_size
@@ -172,7 +175,7 @@ class TransformersVLM:
 
         name = "cache" if "cache" in prompt else "past_key_values"  # its name before transformers 5.24
         cache = copy.deepcopy(prompt[name])  # a forward pass appends to it
-        cache.batch_repeat_interleave(len(labels))
+        cache.reorder_cache(torch.zeros(len(labels), dtype=torch.long))  # every kind of layer can repeat so
         width = max(map(len, labels))
         # What is padded lies behind all that counts, where causal attention cannot see it: no mask is needed.
         ids = torch.tensor([label + label[-1:] * (width - len(label)) for label in labels])
@@ -192,8 +195,9 @@ def _load(source: str, options: Mapping[str, Any], local: bool) -> tuple[Any, An
     from transformers import AutoModelForImageTextToText
 
     # The small files first: a repository without them fails before gigabytes are read.
-    processor = processor_of(source, local)
-    model = load_weights(AutoModelForImageTextToText, source, local_files_only=local, **options)
+    processor, config = processor_and_config(source, local)
+    half = {"config": config} if config.model_type.endswith("_thinker") else {}
+    model = load_weights(AutoModelForImageTextToText, source, local_files_only=local, **half, **options)
     return model, processor
 
 

@@ -12,21 +12,28 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "QWEN_TEMPLATE",
+    "SMALL",
+    "chat_tokenizer",
     "clip",
+    "decoder",
     "gemma3",
     "idefics3",
+    "internvl",
     "internvl3",
     "llava_onevision",
     "open_clip_pe",
     "open_clip_vit",
     "qwen2_5_vl",
     "qwen3_vl",
+    "seeded",
     "siglip",
     "siglip2_naflex",
     "smolvlm2",
+    "template",
 ]
 
-_SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 """Every half of every model."""
 _WORDS = "a man woman dog is walking running jumping sitting in the park kitchen red blue green shirt hat and"
 
@@ -56,7 +63,7 @@ def _dual_tokenizer() -> Any:
     return _tokenizer(list(names.values()), start="<s>", **names)
 
 
-def _seeded(model_class: Any, config: Any) -> Any:
+def seeded(model_class: Any, config: Any) -> Any:
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -67,8 +74,8 @@ def _seeded(model_class: Any, config: Any) -> Any:
 def _towers(vocabulary: int, **vision: int) -> dict[str, dict[str, Any]]:
     """The two halves of a dual encoder: 32 wide, texts of 16 tokens, patches of 8 pixels."""
     ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    text = {"vocab_size": vocabulary, "max_position_embeddings": 16, **ids, **_SMALL}
-    return {"text_config": text, "vision_config": {"patch_size": 8, **vision, **_SMALL}}
+    text = {"vocab_size": vocabulary, "max_position_embeddings": 16, **ids, **SMALL}
+    return {"text_config": text, "vision_config": {"patch_size": 8, **vision, **SMALL}}
 
 
 def clip(folder: Path) -> Path:
@@ -77,7 +84,7 @@ def clip(folder: Path) -> Path:
 
     tokenizer = _dual_tokenizer()
     config = CLIPConfig(**_towers(len(tokenizer), image_size=32), projection_dim=24)
-    _seeded(CLIPModel, config).save_pretrained(folder)
+    seeded(CLIPModel, config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     crop = {"height": 32, "width": 32}
     CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=crop).save_pretrained(folder)
@@ -89,7 +96,7 @@ def siglip(folder: Path) -> Path:
     from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel
 
     tokenizer = _dual_tokenizer()
-    _seeded(SiglipModel, SiglipConfig(**_towers(len(tokenizer), image_size=32))).save_pretrained(folder)
+    seeded(SiglipModel, SiglipConfig(**_towers(len(tokenizer), image_size=32))).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     SiglipImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
@@ -111,7 +118,7 @@ def siglip2_naflex(folder: Path) -> Path:
     ]
     tokenizer = Siglip2Tokenizer(vocab={letter: i for i, letter in enumerate(letters)}, merges=[])
     config = Siglip2Config(**_towers(len(letters), num_patches=16))
-    _seeded(Siglip2Model, config).save_pretrained(folder)
+    seeded(Siglip2Model, config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     Siglip2ImageProcessor(patch_size=8, max_num_patches=16).save_pretrained(folder)
     return folder
@@ -148,7 +155,7 @@ def open_clip_pe(folder: Path) -> Path:
     return _open_clip(folder, vision, 512)
 
 
-def _template(image: str, video: str = "") -> str:
+def template(image: str, video: str = "") -> str:
     """A chat template in ChatML, where a picture is written as `image` and a video as `video`."""
     return (
         "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -160,7 +167,7 @@ def _template(image: str, video: str = "") -> str:
     )
 
 
-def _chat_tokenizer(*pictures: str, named: dict[str, str] | None = None) -> tuple[Any, dict[str, int]]:
+def chat_tokenizer(*pictures: str, named: dict[str, str] | None = None) -> tuple[Any, dict[str, int]]:
     """A tokenizer in ChatML with the tokens of pictures; `named` ones are its attributes too."""
     specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *pictures]
     names: dict[str, Any] = {"extra_special_tokens": named} if named else {}
@@ -168,7 +175,7 @@ def _chat_tokenizer(*pictures: str, named: dict[str, str] | None = None) -> tupl
     return tokenizer, {token: tokenizer.convert_tokens_to_ids(token) for token in specials}
 
 
-def _decoder(tokenizer: Any) -> dict[str, Any]:
+def decoder(tokenizer: Any) -> dict[str, Any]:
     """The language half of a Video-LLM: 32 wide, two layers."""
     ids = {
         "bos_token_id": None,
@@ -176,10 +183,10 @@ def _decoder(tokenizer: Any) -> dict[str, Any]:
         "pad_token_id": tokenizer.pad_token_id,
     }
     lengths = {"vocab_size": len(tokenizer), "max_position_embeddings": 4096}
-    return {"num_key_value_heads": 1, **_SMALL, **ids, **lengths}
+    return {"num_key_value_heads": 1, **SMALL, **ids, **lengths}
 
 
-_QWEN_TEMPLATE = _template(
+QWEN_TEMPLATE = template(
     "<|vision_start|><|image_pad|><|vision_end|>", "<|vision_start|><|video_pad|><|vision_end|>"
 )
 
@@ -194,20 +201,20 @@ def qwen2_5_vl(folder: Path) -> Path:
         Qwen2VLVideoProcessor,
     )
 
-    tokenizer, ids = _chat_tokenizer("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+    tokenizer, ids = chat_tokenizer("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
     rope = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [2, 3, 3]}
     vision = {"depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64, "out_hidden_size": 32}
     config = Qwen2_5_VLConfig(
-        text_config={**_decoder(tokenizer), "rope_parameters": rope},
+        text_config={**decoder(tokenizer), "rope_parameters": rope},
         vision_config={**vision, "patch_size": 14, "window_size": 56, "fullatt_block_indexes": [1]},
         image_token_id=ids["<|image_pad|>"],
         video_token_id=ids["<|video_pad|>"],
         vision_start_token_id=ids["<|vision_start|>"],
         vision_end_token_id=ids["<|vision_end|>"],
     )
-    _seeded(Qwen2_5_VLForConditionalGeneration, config).save_pretrained(folder)
+    seeded(Qwen2_5_VLForConditionalGeneration, config).save_pretrained(folder)
     images, videos = Qwen2VLImageProcessor(), Qwen2VLVideoProcessor(cap_pixels_per_frame=True)
-    Qwen2_5_VLProcessor(images, tokenizer, videos, chat_template=_QWEN_TEMPLATE).save_pretrained(folder)
+    Qwen2_5_VLProcessor(images, tokenizer, videos, chat_template=QWEN_TEMPLATE).save_pretrained(folder)
     return folder
 
 
@@ -221,12 +228,12 @@ def qwen3_vl(folder: Path) -> Path:
         Qwen3VLVideoProcessor,
     )
 
-    tokenizer, ids = _chat_tokenizer("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+    tokenizer, ids = chat_tokenizer("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
     rope = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 2, 2]}
     vision = {"depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64, "out_hidden_size": 32}
     config = Qwen3VLConfig(
         text_config={
-            **_decoder(tokenizer),
+            **decoder(tokenizer),
             "head_dim": 16,
             "rope_parameters": {**rope, "mrope_interleaved": True},
         },
@@ -236,12 +243,12 @@ def qwen3_vl(folder: Path) -> Path:
         vision_start_token_id=ids["<|vision_start|>"],
         vision_end_token_id=ids["<|vision_end|>"],
     )
-    _seeded(Qwen3VLForConditionalGeneration, config).save_pretrained(folder)
+    seeded(Qwen3VLForConditionalGeneration, config).save_pretrained(folder)
     images = Qwen2VLImageProcessor(
         patch_size=16, size={"shortest_edge": 32**2 * 4, "longest_edge": 32**2 * 1024}
     )
     videos = Qwen3VLVideoProcessor(cap_pixels_per_frame=True)
-    Qwen3VLProcessor(images, tokenizer, videos, chat_template=_QWEN_TEMPLATE).save_pretrained(folder)
+    Qwen3VLProcessor(images, tokenizer, videos, chat_template=QWEN_TEMPLATE).save_pretrained(folder)
     return folder
 
 
@@ -249,14 +256,14 @@ def _tiled(model_class: Any, config_class: Any, folder: Path) -> tuple[Any, dict
     """Save a model of 56-pixel tiles, four tokens each, the picture cut into tiles and one of the whole."""
     tiles = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
     pictures = ["<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>", *tiles]
-    tokenizer, ids = _chat_tokenizer(*pictures)
+    tokenizer, ids = chat_tokenizer(*pictures)
     config = config_class(
-        text_config={"model_type": "llama", **_decoder(tokenizer)},
-        vision_config={**_SMALL, "image_size": 56, "patch_size": 14},
+        text_config={"model_type": "llama", **decoder(tokenizer)},
+        vision_config={**SMALL, "image_size": 56, "patch_size": 14},
         image_token_id=ids["<image>"],
         pad_token_id=tokenizer.pad_token_id,
     )
-    _seeded(model_class, config).save_pretrained(folder)
+    seeded(model_class, config).save_pretrained(folder)
     return tokenizer, {"size": {"longest_edge": 112}, "max_image_size": {"longest_edge": 56}}
 
 
@@ -271,7 +278,7 @@ def idefics3(folder: Path) -> Path:
 
     tokenizer, sizes = _tiled(Idefics3ForConditionalGeneration, Idefics3Config, folder)
     images = Idefics3ImageProcessor(**sizes)
-    processor = Idefics3Processor(images, tokenizer, image_seq_len=4, chat_template=_template("<image>"))
+    processor = Idefics3Processor(images, tokenizer, image_seq_len=4, chat_template=template("<image>"))
     processor.save_pretrained(folder)
     return folder
 
@@ -288,7 +295,7 @@ def smolvlm2(folder: Path) -> Path:
 
     tokenizer, sizes = _tiled(SmolVLMForConditionalGeneration, SmolVLMConfig, folder)
     pictures = SmolVLMImageProcessor(**sizes), tokenizer, SmolVLMVideoProcessor(**sizes)
-    SmolVLMProcessor(*pictures, image_seq_len=4, chat_template=_template("<image>")).save_pretrained(folder)
+    SmolVLMProcessor(*pictures, image_seq_len=4, chat_template=template("<image>")).save_pretrained(folder)
     return folder
 
 
@@ -302,31 +309,36 @@ def llava_onevision(folder: Path) -> Path:
         LlavaOnevisionVideoProcessor,
     )
 
-    tokenizer, ids = _chat_tokenizer("<image>", "<video>")
-    vision = {"model_type": "siglip_vision_model", "image_size": 56, "patch_size": 14, **_SMALL}
+    tokenizer, ids = chat_tokenizer("<image>", "<video>")
+    vision = {"model_type": "siglip_vision_model", "image_size": 56, "patch_size": 14, **SMALL}
     grid = [[56, 56], [56, 112], [112, 56], [112, 112]]
     config = LlavaOnevisionConfig(
-        text_config={"model_type": "qwen2", **_decoder(tokenizer)},
+        text_config={"model_type": "qwen2", **decoder(tokenizer)},
         vision_config={**vision, "vision_use_head": False},
         image_token_index=ids["<image>"],
         video_token_index=ids["<video>"],
         image_grid_pinpoints=grid,
     )
-    _seeded(LlavaOnevisionForConditionalGeneration, config).save_pretrained(folder)
+    seeded(LlavaOnevisionForConditionalGeneration, config).save_pretrained(folder)
     processor = LlavaOnevisionProcessor(
         LlavaOnevisionImageProcessor(size={"height": 56, "width": 56}, image_grid_pinpoints=grid),
         tokenizer,
         LlavaOnevisionVideoProcessor(size={"height": 56, "width": 56}),
         num_image_tokens=16,
         vision_feature_select_strategy="full",
-        chat_template=_template("<image>"),
+        chat_template=template("<image>"),
     )
     processor.save_pretrained(folder)
     return folder
 
 
 def internvl3(folder: Path) -> Path:
-    """InternVL3: 56-pixel tiles of four tokens after the pixel shuffle, a Qwen2 language model."""
+    """InternVL3: tiles before a Qwen2 language model."""
+    return internvl(folder, "qwen2")
+
+
+def internvl(folder: Path, language_model: str) -> Path:
+    """InternVL: 56-pixel tiles of four tokens after the pixel shuffle, before some language model."""
     from transformers import (
         GotOcr2ImageProcessor,
         InternVLConfig,
@@ -337,22 +349,22 @@ def internvl3(folder: Path) -> Path:
 
     names = {"start_image_token": "<img>", "end_image_token": "</img>"}
     names |= {"context_image_token": "<IMG_CONTEXT>", "video_token": "<video>"}
-    tokenizer, ids = _chat_tokenizer(*names.values(), named=names)
+    tokenizer, ids = chat_tokenizer(*names.values(), named=names)
     config = InternVLConfig(
-        text_config={"model_type": "qwen2", **_decoder(tokenizer)},
-        vision_config={**_SMALL, "image_size": [56, 56], "patch_size": [14, 14]},
+        text_config={"model_type": language_model, **decoder(tokenizer), "head_dim": 16},
+        vision_config={**SMALL, "image_size": [56, 56], "patch_size": [14, 14]},
         image_token_id=ids["<IMG_CONTEXT>"],
         image_seq_length=4,
         tie_word_embeddings=False,  # tied random weights only repeat the prompt's last token
     )
-    _seeded(InternVLForConditionalGeneration, config).save_pretrained(folder)
+    seeded(InternVLForConditionalGeneration, config).save_pretrained(folder)
     size = {"height": 56, "width": 56}
     processor = InternVLProcessor(
         GotOcr2ImageProcessor(size=size, max_patches=2),
         tokenizer,
         InternVLVideoProcessor(size=size),
         image_seq_length=4,
-        chat_template=_template("<IMG_CONTEXT>"),
+        chat_template=template("<IMG_CONTEXT>"),
     )
     processor.save_pretrained(folder)
     return folder
@@ -373,23 +385,23 @@ def gemma3(folder: Path) -> Path:
         "eoi_token": "<end_of_image>",
         "image_token": "<image_soft_token>",
     }
-    tokenizer, ids = _chat_tokenizer(*names.values(), named=names)
+    tokenizer, ids = chat_tokenizer(*names.values(), named=names)
     config = Gemma3Config(
-        text_config={**_decoder(tokenizer), "head_dim": 16, "sliding_window": 512},
-        vision_config={**_SMALL, "image_size": 56, "patch_size": 14},
+        text_config={**decoder(tokenizer), "head_dim": 16, "sliding_window": 512},
+        vision_config={**SMALL, "image_size": 56, "patch_size": 14},
         mm_tokens_per_image=4,
         boi_token_index=ids["<start_of_image>"],
         eoi_token_index=ids["<end_of_image>"],
         image_token_index=ids["<image_soft_token>"],
     )
-    model = _seeded(Gemma3ForConditionalGeneration, config)
+    model = seeded(Gemma3ForConditionalGeneration, config)
     # All zeros when it is new: no picture would change what it says.
     torch.nn.init.eye_(model.model.multi_modal_projector.mm_input_projection_weight)
     model.save_pretrained(folder)
     processor = Gemma3Processor(
         Gemma3ImageProcessor(size={"height": 56, "width": 56}),
         tokenizer,
-        chat_template=_template("<start_of_image>"),
+        chat_template=template("<start_of_image>"),
         image_seq_length=4,
     )
     processor.save_pretrained(folder)
