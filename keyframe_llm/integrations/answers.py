@@ -17,7 +17,8 @@ from keyframe_llm.errors import OptionsError, check_whole, shortened
 from keyframe_llm.messages import Messages
 from keyframe_llm.options import SelectOptions, option_fields, option_type
 from keyframe_llm.scoring.selectors import uses_text
-from keyframe_llm.vlm import DEFAULT_MODEL, load_vlm, served_name
+from keyframe_llm.vlm import DEFAULT_MODEL, load_vlm
+from keyframe_llm.vlm.load import served_name
 
 __all__ = ["Generation", "KeyframeAnswers", "Request", "conversation", "user_turn"]
 

@@ -1,7 +1,7 @@
 """A model of lmms-eval: its video tasks are answered from key frames.
 
 `lmms-eval --model keyframe_llm --model_args model=…,encoder=…,max_frames=8,method=…`. The entry point
-`lmms_eval.models` names `manifest`. lmms-eval reports an exception and exits with 0, so an error of this package
+`lmms_eval.models` names `manifest`. lmms-eval reports an exception and exits with 0; an error of this package
 ends the program.
 """
 
