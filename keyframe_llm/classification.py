@@ -19,7 +19,7 @@ from keyframe_llm.arrays import unit_rows
 from keyframe_llm.data import Frames
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.errors import ModelError, OptionsError, shortened, user_path
-from keyframe_llm.messages import frame_messages
+from keyframe_llm.messages import Layout, laid_out
 from keyframe_llm.prompts import Prompts
 from keyframe_llm.selection import Selection
 from keyframe_llm.vlm import VLM, Normalise
@@ -64,22 +64,33 @@ class Classification:
 
 
 def likelihood_shares(
-    model: VLM, frames: Frames, words: Sequence[str], normalise: Normalise, prompts: Prompts
+    model: VLM,
+    frames: Frames,
+    words: Sequence[str],
+    normalise: Normalise,
+    prompts: Prompts,
+    layout: Layout = "images",
 ) -> NDArray[np.float64]:
     """(L,) the softmax of each label's log-likelihood as the Video-LLM's answer; sums to 1."""
-    messages = frame_messages(frames, prompts.text("classify"))
+    messages = laid_out(frames, prompts.text("classify"), layout=layout, prompts=prompts)
     return _softmax(model.label_log_likelihoods(messages, words, normalise=normalise))
 
 
 def answered_label(
-    model: VLM, frames: Frames, labels: Sequence[str], words: Sequence[str], prompts: Prompts
+    model: VLM,
+    frames: Frames,
+    labels: Sequence[str],
+    words: Sequence[str],
+    prompts: Prompts,
+    layout: Layout = "images",
 ) -> str:
     """The label that the Video-LLM names when asked to choose one: for servers, which score no labels.
 
     An answer counts where it is a label, or holds exactly one (the longest of those that overlap). Raises
     `ModelError` on any other answer.
     """
-    messages = frame_messages(frames, prompts.text("choose", labels="; ".join(words)))
+    text = prompts.text("choose", labels="; ".join(words))
+    messages = laid_out(frames, text, layout=layout, prompts=prompts)
     answer = model.generate(messages, max_new_tokens=32)
     found = [i for i, word in enumerate(words) if f" {_plain(word)} " in f" {_plain(answer)} "]
     found = [i for i in found if not any(_within(words[i], words[j]) for j in found if j != i)]

@@ -1,23 +1,65 @@
-"""What the same question would cost with the model's default sampling: two frames a second.
+"""What a prompt of key frames costs before it is sent, and what the default sampling would cost instead.
 
-The limits are those of qwen-vl-utils 0.0.14, which Qwen's README uses: 4–768 frames, an even number of them,
-each of 128–768 tokens' pixels, all together at most 90 % of 128,000 tokens.
+The default sampling is two frames a second. Its limits are those of qwen-vl-utils 0.0.14, which Qwen's
+README uses: 4–768 frames, an even number of them, each of 128–768 tokens' pixels, all together at most 90 %
+of 128,000 tokens.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from keyframe_llm.data import VideoInfo
+import numpy as np
 
-__all__ = ["DEFAULT_FPS", "SamplingCost", "default_cost", "frames_at", "tokens_of_video"]
+from keyframe_llm.data import Frames, VideoInfo
+from keyframe_llm.errors import check_number
+from keyframe_llm.jpeg import jpeg_within
+from keyframe_llm.messages import MAX_IMAGE_BYTES, Layout, Messages, laid_out
+from keyframe_llm.vlm.counting import TokenCounter
+
+__all__ = [
+    "DEFAULT_FPS",
+    "PictureTokens",
+    "PromptCost",
+    "SamplingCost",
+    "default_cost",
+    "frames_at",
+    "picture_tokens",
+    "prompt_cost",
+    "tokens_of_pictures",
+    "tokens_of_video",
+]
+
+PictureTokens = Callable[[int, int, int], int]
+"""The visual tokens of so many key frames, given their number, width and height in pixels."""
 
 DEFAULT_FPS = 2.0
 _FEWEST, _MOST = 4, 768
 _LEAST_TOKENS, _MOST_TOKENS = 128, 768
 _WHOLE_TOKENS = 128_000 * 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCost:
+    """What one prompt of key frames costs, known before the model is asked."""
+
+    frames: int
+    """How many key frames it shows."""
+    pictures: tuple[tuple[int, int], ...]
+    """(width, height) of each picture in it, in pixels; one picture holds all frames of a sheet."""
+    picture_bytes: int
+    """Their size as the JPEG files that a server would be sent, in bytes."""
+    prompt_tokens: int | None
+    """Tokens of the whole prompt; None where nothing on this machine counts for the model."""
+    visual_tokens: int | None
+    """Those of them that stand for pictures."""
+    price: float | None
+    """The prompt's price, in the currency of the price that was given; None without one."""
+    default_sampling: SamplingCost | None
+    """What the same prompt would cost with two frames a second; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +72,61 @@ class SamplingCost:
     """With the text of the key frames' prompt."""
     basis: str
     """How it was worked out."""
+
+
+def prompt_cost(
+    video: VideoInfo,
+    frames: int,
+    messages: Messages,
+    counter: TokenCounter | None,
+    *,
+    price_per_million: float | None = None,
+) -> PromptCost:
+    """Work out what messages with so many key frames of a video cost.
+
+    `counter` counts for the model (see `token_counter`); without one the tokens are not known.
+    `price_per_million` is the price of a million prompt tokens. Raises `OptionsError` on one below 0.
+    """
+    if price_per_million is not None:
+        price_per_million = check_number("price_per_million", price_per_million, 0)
+    prompt, visual = (counter.count_tokens(messages) if counter else None) or (None, None)
+    pictures = [part["image"] for part in messages[0]["content"] if part["type"] == "image"]
+    usual = None
+    if prompt is not None and visual is not None:
+        counts = {"keyframes": frames, "prompt_tokens": prompt, "visual_tokens": visual}
+        usual = default_cost(video, counter, **counts)
+    known = prompt is not None and price_per_million is not None
+    return PromptCost(
+        frames=frames,
+        pictures=tuple(picture.size for picture in pictures),
+        picture_bytes=sum(len(jpeg_within(picture, MAX_IMAGE_BYTES)) for picture in pictures),
+        prompt_tokens=prompt,
+        visual_tokens=visual,
+        price=prompt * price_per_million / 1e6 if known else None,
+        default_sampling=usual,
+    )
+
+
+def tokens_of_pictures(counter: TokenCounter | None, layout: Layout = "images") -> PictureTokens:
+    """What key frames cost a model: by its counter, without one by Qwen2.5-VL's 28 × 28 pixels a token."""
+
+    def tokens(count: int, width: int, height: int) -> int:
+        single = 1 if layout == "images" else count  # pictures of one size cost the same
+        frames = Frames(np.zeros((single, height, width, 3), np.uint8), np.arange(single, dtype=np.float64))
+        messages = laid_out(frames, layout=layout)
+        counted = counter.count_tokens(messages) if counter else None
+        if counted is None:
+            sides = [part["image"].size for part in messages[0]["content"] if part["type"] == "image"]
+            return count // single * sum(picture_tokens(*size) for size in sides)
+        return count // single * counted[1]
+
+    return tokens
+
+
+def picture_tokens(width: int, height: int) -> int:
+    """The tokens of one picture in Qwen2.5-VL: 28 × 28 pixels each, from 4 to 16,384 of them."""
+    rows, columns = _grid(height, width, 28, 4 * 28**2, 16_384 * 28**2)
+    return rows * columns
 
 
 def default_cost(

@@ -258,6 +258,12 @@ class ChooseOptions:
     min_gap_seconds: float | None = _option(
         None, "Key frames lie at least this far apart; without it the video's length decides.", low=0
     )
+    token_budget: int | None = _option(
+        None,
+        "At most this many visual tokens for all key frames: they are made smaller, and fewer where they "
+        "would be too small to read. Counted as the Video-LLM counts; where none is known, as Qwen2.5-VL.",
+        low=1,
+    )
     exclude_seconds: tuple[float, ...] = _option(
         (),
         "Times of frames already seen: none is chosen nearer to them than key frames may lie to each other. "

@@ -23,20 +23,29 @@ from keyframe_llm.classification import (
     likelihood_shares,
     unique_labels,
 )
-from keyframe_llm.cost import SamplingCost, default_cost
-from keyframe_llm.data import Progress
+from keyframe_llm.cost import (
+    PictureTokens,
+    PromptCost,
+    SamplingCost,
+    default_cost,
+    prompt_cost,
+    tokens_of_pictures,
+)
+from keyframe_llm.data import Frames, Progress
 from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder, default_encoder
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.index import Indexer, Store, VideoIndex, VideoPath
 from keyframe_llm.index.indexer import opened_prompts, opened_store, video_key
 from keyframe_llm.index.store import model_identity
-from keyframe_llm.messages import Messages, frame_messages
+from keyframe_llm.messages import Layout, Messages, laid_out
+from keyframe_llm.messages.sheet import checked_layout
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.prompts import Prompts, default_prompts
 from keyframe_llm.scoring.queries import checked_text
 from keyframe_llm.scoring.selectors import QUERY_AWARE, propose_options
 from keyframe_llm.selection import Selection
 from keyframe_llm.vlm import DEFAULT_MODEL, VLM, Normalise, load_vlm
+from keyframe_llm.vlm.counting import TokenCounter, token_counter
 
 __all__ = ["DEFAULT_ENCODER", "DEFAULT_MODEL", "Answer", "Caption", "Classification", "KeyframeLLM"]
 
@@ -90,6 +99,7 @@ class KeyframeLLM:
         device: str | None = None,
         cache: bool | Store = True,
         prompts: str | PathLike[str] | Prompts | None = None,
+        layout: Layout = "images",
         **model_options: Any,
     ) -> None:
         """`model` and `encoder` are names or objects (see `load_vlm`, `load_encoder`).
@@ -99,12 +109,15 @@ class KeyframeLLM:
         call that does not override them by keyword. `progress(stage, share)` is called as the work goes on.
         `cache` keeps on disk, in the user's cache folder or a `Store` of one's own, what the next question
         about a video can use: its index, embeddings and caption. `prompts` is a folder of prompts of one's
-        own. `model_options` go to `load_vlm`.
+        own. `layout` is how the model is shown key frames: `images`, or all on one `sheet`, for models and
+        servers that take a single picture. `model_options` go to `load_vlm`.
         """
         self.options = options or SelectOptions()
         self.prompts = opened_prompts(prompts) or default_prompts()
+        self.layout = checked_layout(layout)
         self._model, self._model_options, self._device = model, model_options, device
         self._loaded: VLM | None = None
+        self._counter: tuple[TokenCounter | None] | None = None
         self.indexer = Indexer(
             encoder if encoder is not None else default_encoder(model),
             device=device,
@@ -123,6 +136,18 @@ class KeyframeLLM:
             if self._loaded is None:
                 self._loaded = load_vlm(self._model, device=self._device, **self._model_options)
             return self._loaded
+
+    @property
+    def counter(self) -> TokenCounter | None:
+        """What counts prompts for the Video-LLM without its weights; None where nothing on this machine does.
+
+        Raises `ModelError` where a local model's processor cannot be had.
+        """
+        with self._load_lock:
+            if self._counter is None:
+                source, options = self._loaded or self._model, self._model_options
+                self._counter = (token_counter(source, **({} if self._loaded else options)),)
+            return self._counter[0]
 
     @property
     def model_name(self) -> str:
@@ -166,13 +191,11 @@ class KeyframeLLM:
         caption, question = checked_text("caption", caption), checked_text("question", question)
         wanted = question is None or options.score.guide in ("caption", "both")
         if not (generate_caption and caption is None and wanted):
-            return self.indexer.select(
-                video, options, caption=caption, question=question, expect_text=expect_text
-            )
+            return self._selected(video, options, caption=caption, question=question, expect_text=expect_text)
         began = time.perf_counter()
         text = self._written_caption(video, _without_text(options))
         spent = time.perf_counter() - began
-        selection = self.indexer.select(
+        selection = self._selected(
             video, options, caption=text, caption_source="generated", question=question
         )
         return self._warned(_with_caption_time(selection, spent))
@@ -180,7 +203,7 @@ class KeyframeLLM:
     def caption(self, video: VideoPath, **overrides: Any) -> Caption:
         """Have the Video-LLM describe the video in one sentence, from frames chosen without a text."""
         options = self.options.replaced(**overrides)
-        selection = self.indexer.select(video, options)
+        selection = self._selected(video, options)
         began = time.perf_counter()
         text = self._written_caption(video, options, selection)
         selection = _with_caption_time(selection, time.perf_counter() - began)
@@ -232,6 +255,34 @@ class KeyframeLLM:
             for question, text, (selection, messages) in zip(questions, texts, prompted, strict=True)
         ]
 
+    def cost(
+        self,
+        video: VideoPath,
+        question: str,
+        *,
+        caption: str | None = None,
+        price_per_million: float | None = None,
+        **overrides: Any,
+    ) -> tuple[Selection, PromptCost]:
+        """The key frames that `ask` would show, and what its prompt costs; the Video-LLM is not asked.
+
+        Neither are its weights loaded nor a server called: a served model's tokens are known where the
+        processor of that name is on this machine. `price_per_million` is the price of a million prompt
+        tokens. Raises `OptionsError` where the options want a caption that the Video-LLM would have to write.
+        """
+        guide = self.options.replaced(**overrides).score.guide
+        if caption is None and guide in ("caption", "both"):
+            raise OptionsError(f"guide is {guide!r} and no caption is given; a dry run writes none: give one")
+        selection, messages = self._prompted(video, question, caption, overrides)
+        cost = prompt_cost(
+            selection.video,
+            len(selection.frames),
+            messages,
+            self.counter,
+            price_per_million=price_per_million,
+        )
+        return selection, cost
+
     def classify(
         self,
         video: VideoPath,
@@ -268,9 +319,9 @@ class KeyframeLLM:
             return _classification(names, share, selection, embedder.name, by)
         selection = self._warned(selection)
         if by == "answer":
-            label = answered_label(self.model, selection.frames, names, words, self.prompts)
+            label = answered_label(self.model, selection.frames, names, words, self.prompts, self.layout)
             return Classification(label, {}, selection, self.model_name, by)
-        share = likelihood_shares(self.model, selection.frames, words, normalise, self.prompts)
+        share = likelihood_shares(self.model, selection.frames, words, normalise, self.prompts, self.layout)
         return _classification(names, share, selection, self.model_name, by)
 
     def _embedded_labels(self, words: list[str], templates: Sequence[str] | None) -> NDArray[np.float64]:
@@ -307,8 +358,22 @@ class KeyframeLLM:
         if text is None:
             raise OptionsError("the question is None; ask something about the video")
         selection = self.select(video, caption=caption, question=text, generate_caption=True, **overrides)
-        messages = frame_messages(selection.frames, self.prompts.text("question", question=text))
+        messages = self._messages(selection.frames, self.prompts.text("question", question=text))
         return self._warned(selection), messages
+
+    def _selected(self, video: VideoPath, options: SelectOptions, **texts: Any) -> Selection:
+        """The indexer's selection; a budget of tokens is counted as the Video-LLM counts.
+
+        Qwen2.5-VL, the default, is counted by its rule: to select alone needs no file of it.
+        """
+        tokens: PictureTokens | None = None
+        if options.choose.token_budget is not None:
+            counter = None if self._model == DEFAULT_MODEL else self.counter
+            tokens = tokens_of_pictures(counter, self.layout)
+        return self.indexer.select(video, options, tokens=tokens, **texts)
+
+    def _messages(self, frames: Frames, text: str) -> Messages:
+        return laid_out(frames, text, layout=self.layout, prompts=self.prompts)
 
     def _written_caption(
         self, video: VideoPath, options: SelectOptions, selection: Selection | None = None
@@ -332,13 +397,13 @@ class KeyframeLLM:
         cache, identity = self.indexer.cache, model_identity(self._model)
         key = None
         if identity is not None and isinstance(options.choose.method, str):
-            stages = (options.decode, propose_options(options), _caption_choice(options))
+            stages = (options.decode, propose_options(options), _caption_choice(options), self.layout)
             key = cache.key("caption", check_path(video), identity, *stages, self.prompts.text("caption"))
         text = cache.text(key)
         if text is None:
-            selection = selection or self.indexer.select(video, options, expect_text=True)
+            selection = selection or self._selected(video, options, expect_text=True)
             self.indexer.progress("caption", 0.0)
-            messages = frame_messages(selection.frames, self.prompts.text("caption"))
+            messages = self._messages(selection.frames, self.prompts.text("caption"))
             text = self.model.generate(messages, max_new_tokens=_CAPTION_TOKENS)
             cache.keep_text(key, text)
         return text

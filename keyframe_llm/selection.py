@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from keyframe_llm.data import CaptionSource, Frames, Proposals, Scores, VideoInfo
 
 if TYPE_CHECKING:
+    from keyframe_llm.cost import PromptCost
     from keyframe_llm.messages import Format, Layout
 
 __all__ = ["Selection"]
@@ -24,7 +25,7 @@ class Selection:
 
     video: VideoInfo
     frames: Frames
-    """The k key frames, full size, upright, in time order."""
+    """The k key frames, upright, in time order; full size, or what a `token_budget` leaves of it."""
     proposals: Proposals
     """The candidates that the key frames were chosen from."""
     scores: Scores
@@ -89,6 +90,26 @@ class Selection:
 
         messages = laid_out(self.frames, question or self.question, layout=layout)
         return to_format(messages, format, max_image_bytes=max_image_bytes or MAX_IMAGE_BYTES)
+
+    def cost(
+        self,
+        model: Any,
+        question: str | None = None,
+        *,
+        price_per_million: float | None = None,
+        layout: Layout = "images",
+    ) -> PromptCost:
+        """What `to_messages` would cost a Video-LLM, by its name or as an object: tokens, bytes, a price.
+
+        No weights are loaded and no server is called; `price_per_million` is the price of a million prompt
+        tokens. Raises `ModelError` where a local model's processor cannot be had.
+        """
+        from keyframe_llm.cost import prompt_cost
+        from keyframe_llm.vlm.counting import token_counter
+
+        messages, counter = self.to_messages(question, layout=layout), token_counter(model)
+        count = len(self.frames)
+        return prompt_cost(self.video, count, messages, counter, price_per_million=price_per_million)
 
     def to_dict(self) -> dict[str, Any]:
         """What `select --json` prints: plain numbers, texts and lists."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from dataclasses import asdict
+from typing import Any, get_args
 
 from keyframe_llm.cli import flags
 from keyframe_llm.cli.llm import new_llm
-from keyframe_llm.cli.output import answer_dict, show
+from keyframe_llm.cli.output import answer_dict, cost_line, show
+from keyframe_llm.errors import OptionsError
+from keyframe_llm.messages import Layout
 from keyframe_llm.pipeline import DEFAULT_MODEL
 
 __all__ = ["add", "run"]
@@ -21,13 +24,36 @@ def add(commands: Any) -> None:
     flags.add_caption(command)
     flags.add_models(command, f"Video-LLM (default {DEFAULT_MODEL})")
     flags.add_prompts(command)
+    command.add_argument(
+        "--layout",
+        choices=get_args(Layout),
+        help="how the model is shown key frames: one picture each (default), or all on one sheet",
+    )
+    command.add_argument(
+        "--dry-run", action="store_true", help="ask nothing: print what the question would cost"
+    )
+    command.add_argument(
+        "--price",
+        type=float,
+        metavar="X",
+        help="price of a million prompt tokens, for --dry-run; any currency",
+    )
     flags.add_output(command)
     flags.add_selection(command)
 
 
 def run(args: argparse.Namespace) -> None:
     """Answer from the key frames: for people piece by piece, as JSON all at once."""
+    if args.price is not None and not args.dry_run:
+        raise OptionsError(f"price is {args.price:g} without --dry-run; add --dry-run to see what it costs")
     llm = new_llm(args)
+    if args.dry_run:
+        selection, cost = llm.cost(
+            args.video, args.question, caption=args.caption, price_per_million=args.price
+        )
+        facts = {"model": llm.model_name, **asdict(cost)}
+        show(args, selection, {"question": args.question, "cost": facts}, headline=cost_line(cost))
+        return
     if args.json:
         answer = llm.ask(args.video, args.question, caption=args.caption)
         show(args, answer.selection, answer_dict(answer))

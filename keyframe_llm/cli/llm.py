@@ -19,7 +19,7 @@ def select_options(args: argparse.Namespace) -> SelectOptions:
 
 def new_llm(args: argparse.Namespace) -> KeyframeLLM:
     """The library with what was given; what was not keeps the library's own defaults."""
-    names = ("model", "encoder", "device", "prompts")
+    names = ("model", "encoder", "device", "prompts", "layout")
     given = {name: getattr(args, name) for name in names if getattr(args, name, None)}
     return KeyframeLLM(
         **given, options=select_options(args), progress=ProgressBar(args.quiet), cache=not args.no_cache

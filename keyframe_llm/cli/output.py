@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
+from keyframe_llm.cost import PromptCost
 from keyframe_llm.data import STAGES
 from keyframe_llm.pipeline import Answer
 from keyframe_llm.selection import Selection
@@ -21,6 +22,7 @@ __all__ = [
     "ProgressBar",
     "answer_dict",
     "clear_progress",
+    "cost_line",
     "discard",
     "note",
     "print_json",
@@ -122,6 +124,19 @@ def answer_dict(answer: Answer) -> dict[str, Any]:
         "visual_tokens": answer.visual_tokens,
         "default_sampling": answer.default_sampling and asdict(answer.default_sampling),
     }
+
+
+def cost_line(cost: PromptCost) -> str:
+    """What a prompt costs, in one line for people."""
+    sizes = [f"{width} × {height}" for width, height in dict.fromkeys(cost.pictures)]
+    pictures = f"{len(cost.pictures)} picture{'s' if len(cost.pictures) > 1 else ''} of {', '.join(sizes)}"
+    parts = [f"{cost.frames} key frames", pictures, f"{cost.picture_bytes / 1000:.0f} kB as JPEG"]
+    if cost.prompt_tokens is None:
+        return ", ".join([*parts, "tokens not known: the model's processor is not on this machine"])
+    parts.append(f"{cost.prompt_tokens} prompt tokens ({cost.visual_tokens} visual)")
+    if cost.default_sampling is not None:
+        parts.append(f"{cost.default_sampling.prompt_tokens} with two frames a second")
+    return ", ".join([*parts, *([] if cost.price is None else [f"price {cost.price:.6g}"])])
 
 
 def print_keyframes(keyframes: Iterable[dict[str, Any]]) -> None:

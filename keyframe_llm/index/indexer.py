@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from keyframe_llm.cost import PictureTokens
 from keyframe_llm.data import CaptionSource, Progress
 from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder
 from keyframe_llm.index.embedder import Embedder
@@ -85,10 +86,12 @@ class Indexer:
         caption_source: CaptionSource = "given",
         question: str | None = None,
         expect_text: bool = False,
+        tokens: PictureTokens | None = None,
     ) -> Selection:
         """Choose at most `options.max_frames` key frames, guided by the texts there are.
 
-        `expect_text` keeps what a later text about this video will need. Raises `VideoError`, `ModelError`,
+        `expect_text` keeps what a later text about this video will need. `tokens` counts pictures for the
+        option `token_budget` (see `VideoIndex.select_with`). Raises `VideoError`, `ModelError`,
         `OptionsError`.
         """
         began = time.perf_counter()
@@ -105,6 +108,7 @@ class Indexer:
                 caption_source=caption_source,
                 timings=spent,
                 progress=self.progress,
+                tokens=tokens,
             )
         timings = {**selection.timings, "total": time.perf_counter() - began}
         warnings = tuple(dict.fromkeys([*selection.warnings, *self.cache.warnings]))

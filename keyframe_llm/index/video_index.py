@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyframe_llm.arrays import unit_rows
-from keyframe_llm.data import CaptionSource, Progress, Proposals, VideoInfo
+from keyframe_llm.cost import PictureTokens, tokens_of_pictures
+from keyframe_llm.data import CaptionSource, Frames, Progress, Proposals, VideoInfo
 from keyframe_llm.errors import OptionsError
+from keyframe_llm.index.budget import affordable_size, resized
 from keyframe_llm.index.embedder import Embedder
 from keyframe_llm.jpeg import decode_jpeg
 from keyframe_llm.options import DecodeOptions, ProposeOptions, SelectOptions
@@ -170,8 +172,12 @@ class VideoIndex:
         caption_source: CaptionSource = "given",
         timings: dict[str, float] | None = None,
         progress: Progress | None = None,
+        tokens: PictureTokens | None = None,
     ) -> Selection:
-        """As `select`, with a decoder that is open already. `timings` are seconds spent on it before."""
+        """As `select`, with a decoder that is open already. `timings` are seconds spent on it before.
+
+        `tokens` counts pictures for the option `token_budget`; without it they cost what Qwen2.5-VL pays.
+        """
         began, spent, tell = time.perf_counter(), timings if timings is not None else {}, progress or silent
         caption, question = checked_text("caption", caption), checked_text("question", question)
         texts = texts_of(caption, question, options)
@@ -180,9 +186,16 @@ class VideoIndex:
         if texts:
             tell("embed", 0.0)
             query = _timed(spent, "embed", index._query, texts, options, question=question is not None)
-        choice = _timed(spent, "score", choose_frames, index, query, options, gap_seconds=gap)
-        times = choice.candidates.seconds[choice.chosen].tolist()
-        frames = _timed(spent, "decode", decoder.decode_at, times)
+        kept = options.choose.max_frames
+        while True:
+            allowed = options.replaced(max_frames=kept)
+            choice = _timed(spent, "score", choose_frames, index, query, allowed, gap_seconds=gap)
+            times = choice.candidates.seconds[choice.chosen].tolist()
+            frames = _timed(spent, "decode", decoder.decode_at, times)
+            if (size := _size_within(options.choose.token_budget, frames, tokens)) is not None:
+                break
+            kept = min(kept, len(frames)) - 1  # as many would be too small to read
+        frames = resized(frames, size)
         outside = index.embedder.warnings(index.video.path) if index.embedder and texts else ()
         tell("done", 1.0)
         spent["total"] = spent.get("total", 0.0) + time.perf_counter() - began
@@ -263,6 +276,14 @@ def texts_of(caption: str | None, question: str | None, options: SelectOptions) 
         return []
     split = splits_texts(options.choose.method)
     return query_texts(caption, question, options.score.guide, split=split)
+
+
+def _size_within(budget: int | None, frames: Frames, tokens: PictureTokens | None) -> tuple[int, int] | None:
+    """The (width, height) that a budget leaves; None where so many frames would be too small."""
+    height, width = frames.images.shape[1:3]
+    if budget is None:
+        return width, height
+    return affordable_size(len(frames), width, height, budget, tokens or tokens_of_pictures(None))
 
 
 def _sampled(

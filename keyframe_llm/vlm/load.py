@@ -7,7 +7,7 @@ from typing import Any
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.vlm.protocol import VLM, CompletedVLM
 
-__all__ = ["DEFAULT_MODEL", "load_vlm"]
+__all__ = ["DEFAULT_MODEL", "load_vlm", "local_name", "served_name"]
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"
 _METHODS = ("generate", "stream", "generate_batch", "label_log_likelihoods", "count_tokens")
@@ -31,14 +31,24 @@ def load_vlm(model: str | Any, *, device: str | None = None, **options: Any) -> 
             raise OptionsError(f"{', '.join(options)} cannot be given with a model that is already an object")
         complete = all(callable(getattr(model, method, None)) for method in _METHODS)
         return model if complete else CompletedVLM(model)
-    if model.startswith(("http://", "https://")):
+    if served_name(model) is not None:
         from keyframe_llm.vlm.openai_server import OpenAIVLM
 
         return OpenAIVLM(model, **options)
     from keyframe_llm.vlm.transformers import TransformersVLM
 
-    if model == "cartoon":
-        from keyframe_llm.cartoon import vlm_path
+    return TransformersVLM(local_name(model), device=device, **options)
 
-        model = str(vlm_path())
-    return TransformersVLM(model, device=device, **options)
+
+def served_name(model: str) -> str | None:
+    """The name behind the `#` of a server's URL, empty where none is given; None for a local model."""
+    return model.partition("#")[2] if model.startswith(("http://", "https://")) else None
+
+
+def local_name(model: str) -> str:
+    """The folder of the embedded model; any other name as it is."""
+    if model != "cartoon":
+        return model
+    from keyframe_llm.cartoon import vlm_path
+
+    return str(vlm_path())

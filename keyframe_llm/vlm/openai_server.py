@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -25,6 +27,7 @@ _ABSENT = "cannot be reached"
 _BROKE_OFF = "broke off in the middle of its answer"
 _CONNECT_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 0.2
+_REMEMBERED_COUNTS = 16
 
 
 class OpenAIVLM:
@@ -76,10 +79,14 @@ class OpenAIVLM:
             known = ", ".join(names) or "none"
             raise ModelError(f"{url!r} serves {len(names)} models ({known}); name one: {self._address}#name")
         self.name = served or names[0]
+        self._last_counts = deque[tuple[bytes, int]](maxlen=_REMEMBERED_COUNTS)
 
     def generate(self, messages: Messages, *, max_new_tokens: int = 128) -> str:
         """Answer one conversation, at temperature 0."""
-        reply = self._ask(self._prompt(messages), max_new_tokens)
+        prompt = self._prompt(messages)
+        reply = self._ask(prompt, max_new_tokens)
+        if usage := getattr(reply, "usage", None):
+            self._last_counts.append((_digest(prompt), int(usage.prompt_tokens)))
         return (reply.choices[0].message.content or "").strip()
 
     def stream(self, messages: Messages, *, max_new_tokens: int = 128) -> Generator[str, None, int | None]:
@@ -173,15 +180,16 @@ class OpenAIVLM:
     def count_tokens(self, messages: Messages) -> tuple[int, int] | None:
         """The prompt's tokens by the server's count, and how many fewer they are without the pictures.
 
-        Asks twice for an answer of one token. Markers around a picture count as part of it. None where the
-        server does not count.
+        Asks for an answer of one token: with the pictures, unless an answer to these messages has just told
+        their number, and without. Markers around a picture count as part of it. None where the server does
+        not count.
         """
         whole = self._prompt(messages)
         bare = [{**m, "content": [p for p in m["content"] if p["type"] == "text"]} for m in whole]
-        counts = [self._prompt_tokens(prompt) for prompt in (whole, bare)]
-        if counts[0] is None or counts[1] is None:
-            return None
-        return counts[0], counts[0] - counts[1]
+        known = dict(list(self._last_counts)).get(_digest(whole))
+        count = self._prompt_tokens(whole) if known is None else known
+        rest = None if count is None else self._prompt_tokens(bare)
+        return None if count is None or rest is None else (count, count - rest)
 
     def _prompt_tokens(self, messages: Messages) -> int | None:
         usage = getattr(self._ask(messages, 1), "usage", None)
@@ -239,6 +247,10 @@ class OpenAIVLM:
         return (
             f"{server} refused ({said}); check the size of pictures and prompt, see its log, or give {_ELSE}"
         )
+
+
+def _digest(messages: Messages) -> bytes:
+    return hashlib.blake2b(repr(messages).encode(), digest_size=16).digest()
 
 
 class _Connection:

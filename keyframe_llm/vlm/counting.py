@@ -1,0 +1,48 @@
+"""What counts a prompt's tokens before the model is asked: no weights are loaded, no server is called."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from keyframe_llm.hub import LOADING
+from keyframe_llm.vlm.load import local_name, served_name
+from keyframe_llm.vlm.openai_server import OpenAIVLM
+from keyframe_llm.vlm.processor import ChatProcessor, load_processor, processor_and_config
+from keyframe_llm.vlm.protocol import Messages
+
+__all__ = ["TokenCounter", "token_counter"]
+
+
+class TokenCounter(Protocol):
+    """Counts a prompt's tokens as the model will."""
+
+    def count_tokens(self, messages: Messages) -> tuple[int, int] | None:
+        """How many tokens the prompt has, and how many of them stand for pictures; None where not known."""
+        ...
+
+
+def token_counter(model: str | Any, **options: Any) -> TokenCounter | None:
+    """What counts for a model, by its name or as an object; `options` are those of `load_vlm`.
+
+    A local model is counted by its processor, a served one by the processor of the served name where that is
+    on this machine, an object by its own `count_tokens`. None where nothing counts. Raises `ModelError`
+    where a local model's files cannot be had.
+    """
+    if isinstance(model, OpenAIVLM):
+        return _served(model.name)
+    if not isinstance(model, str):
+        name = getattr(model, "identity", None)
+        if isinstance(name, str) and not isinstance(model, type):
+            return token_counter(name, **options)
+        return model if callable(getattr(model, "count_tokens", None)) else None
+    served = served_name(model)
+    return load_processor(local_name(model), **options) if served is None else _served(served)
+
+
+def _served(name: str) -> ChatProcessor | None:
+    """The processor of that name, if it is on this machine; the server's own bounds are its defaults."""
+    try:
+        with LOADING:
+            return ChatProcessor(*processor_and_config(name, True), max_image_tokens=None)
+    except (OSError, ValueError):
+        return None
