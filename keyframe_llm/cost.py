@@ -95,14 +95,16 @@ def prompt_cost(
     if prompt is not None and visual is not None:
         counts = {"keyframes": frames, "prompt_tokens": prompt, "visual_tokens": visual}
         usual = default_cost(video, counter, **counts)
-    known = prompt is not None and price_per_million is not None
+    price = None
+    if prompt is not None and price_per_million is not None:
+        price = prompt * price_per_million / 1e6
     return PromptCost(
         frames=frames,
         pictures=tuple(picture.size for picture in pictures),
         picture_bytes=sum(len(jpeg_within(picture, MAX_IMAGE_BYTES)) for picture in pictures),
         prompt_tokens=prompt,
         visual_tokens=visual,
-        price=prompt * price_per_million / 1e6 if known else None,
+        price=price,
         default_sampling=usual,
     )
 
