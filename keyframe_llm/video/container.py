@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+
+from keyframe_llm.video.byte_source import Place, open_bytes
 
 __all__ = ["ContainerTraits", "container_traits", "has_one_segment"]
 
@@ -34,7 +35,11 @@ _TRAITS = {
     "matroska": ContainerTraits(lists_key_frames=True),
     "asf": ContainerTraits(decoding_times=True, ends_with_packets=True),
     "mxf": ContainerTraits(decoding_times=True),
-    "rm": ContainerTraits(decoding_times=True),
+    "rm": ContainerTraits(decoding_times=True, ends_with_packets=True),
+    "nut": ContainerTraits(ends_with_packets=True),
+    "swf": ContainerTraits(ends_with_packets=True),
+    "ivf": ContainerTraits(ends_with_packets=True),
+    "yuv4mpegpipe": ContainerTraits(ends_with_packets=True),
     "mpegvideo": ContainerTraits(decoding_times=True),
     "mpeg": ContainerTraits(loose_seeks=True, clock_may_jump=True),
     "mpegts": ContainerTraits(loose_seeks=True, clock_may_jump=True),
@@ -51,9 +56,9 @@ def container_traits(format_name: str) -> ContainerTraits:
     return _TRAITS.get(format_name.split(",")[0], ContainerTraits())
 
 
-def has_one_segment(path: str) -> bool:
+def has_one_segment(place: Place) -> bool:
     """Whether a Matroska file holds one recording alone: False where others are joined to it, or unknown."""
-    with Path(path).open("rb") as file:
+    with open_bytes(place) as file:
         head = file.read(_LONGEST_HEADER)
         at = _end_of_element(head, 0, _EBML)
         end = None if at is None else _end_of_element(head, at, _SEGMENT)

@@ -35,7 +35,7 @@ def read_index(reader: FrameReader) -> FileIndex | None:
     if not (reader.traits.lists_frames or reader.traits.lists_key_frames):
         return None
     if reader.traits.lists_key_frames:
-        if not has_one_segment(reader.path):
+        if not has_one_segment(reader.place):
             return None
         reader.container.seek(reader.timeline.timestamp(0.0), stream=reader.stream)
     entries = getattr(reader.stream, "index_entries", ())  # PyAV 16 and later

@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+from weakref import WeakKeyDictionary
 
 from keyframe_llm.errors import VideoError
+from keyframe_llm.video.byte_source import ByteSource, Place, open_bytes
 
 __all__ = ["check_promises"]
 
@@ -31,6 +33,7 @@ _ALWAYS_ALLOWED_BYTES = 1_000_000
 _BYTES_PER_PICTURE = 4  # at least: the size of its entry in the table of sizes
 _PER_SAMPLE_FIELDS = 0x000F00  # flags of a `trun` that lists something for each sample
 _HEADER_BYTES = 8
+_checked: WeakKeyDictionary[ByteSource, str | None] = WeakKeyDictionary()
 
 
 class _Box(NamedTuple):
@@ -40,20 +43,29 @@ class _Box(NamedTuple):
     end: int
 
 
-def check_promises(path: str) -> None:
+def check_promises(place: Place) -> None:
     """Raise `VideoError` for an MP4 file that promises more samples than it has bytes for."""
-    status = Path(path).stat()
-    problem = _problem(path, status.st_size, status.st_mtime_ns)
+    if isinstance(place, str):
+        status = Path(place).stat()
+        name, problem = place, _problem_of_file(place, status.st_size, status.st_mtime_ns)
+    else:
+        if place not in _checked:
+            _checked[place] = _problem(place, place.size)
+        name, problem = place.name, _checked[place]
     if problem is not None:
-        raise VideoError(f"{path} {problem}")
+        raise VideoError(f"{name} {problem}")
 
 
 @lru_cache(maxsize=64)
-def _problem(path: str, size: int, _modified: int) -> str | None:
+def _problem_of_file(path: str, size: int, _modified: int) -> str | None:
+    return _problem(path, size)
+
+
+def _problem(place: Place, size: int) -> str | None:
     if size < _HEADER_BYTES:
         return None
     # Every file is taken for an MP4: FFmpeg recognises one by more than its first bytes.
-    with Path(path).open("rb") as file:
+    with open_bytes(place) as file:
         promised = 0
         for count, box in enumerate(_boxes(file, size)):
             if count == _MOST_BOXES:

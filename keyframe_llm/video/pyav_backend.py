@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from keyframe_llm.data import Frames, VideoInfo
 from keyframe_llm.errors import VideoError
+from keyframe_llm.video.byte_source import ByteSource, Place
 from keyframe_llm.video.decoder import DecodePlan, Samples
 from keyframe_llm.video.geometry import Geometry, has_alpha
 from keyframe_llm.video.hardware import check_hardware
@@ -44,18 +45,19 @@ class PyAVDecoder:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        place: Place | os.PathLike[str],
         max_pixels: int | None = None,
         *,
         hardware: str | None = None,
     ) -> None:
-        self._path = check_path(path)
+        self._place = place if isinstance(place, ByteSource) else check_path(place)
+        self._path = self._place.name if isinstance(self._place, ByteSource) else self._place
         if hardware is not None:
             check_hardware(hardware)
         self.warnings: list[str] = []
         self._surveyed: FileSurvey | None = None
         self._cut_off = False
-        self._reader = FrameReader(self._path, max_pixels=max_pixels, hardware=hardware)
+        self._reader = FrameReader(self._place, max_pixels=max_pixels, hardware=hardware)
         try:
             self._begin(max_pixels)
         except BaseException:
@@ -163,7 +165,7 @@ class PyAVDecoder:
 
     def _another(self, skip: Skip = "DEFAULT", threads: int = 0) -> FrameReader:
         first = self._reader
-        reader = FrameReader(self._path, skip, first.max_pixels, hardware=first.hardware, threads=threads)
+        reader = FrameReader(self._place, skip, first.max_pixels, hardware=first.hardware, threads=threads)
         reader.read_like(first)
         return reader
 

@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from keyframe_llm.errors import VideoError
+from keyframe_llm.video.byte_source import Place
 from keyframe_llm.video.clock import Clock, ClockRules
 from keyframe_llm.video.container import container_traits
 from keyframe_llm.video.cores import available_cores
@@ -45,14 +46,16 @@ class FrameReader(Forkable):
 
     def __init__(
         self,
-        path: str,
+        place: Place,
         skip: Skip = "DEFAULT",
         max_pixels: int | None = None,
         *,
         hardware: str | None = None,
         threads: int = 0,
     ) -> None:
-        self.path = path
+        self.place = place
+        self.path = place if isinstance(place, str) else place.name
+        """What messages call the file."""
         self.skip = skip
         self.max_pixels = max_pixels
         """Larger pictures are not decoded, wherever they are in the file; None: no limit."""
@@ -74,7 +77,7 @@ class FrameReader(Forkable):
         super().__init__()
 
     def _open(self) -> None:
-        self.container = open_container(self.path, self.max_pixels, self.hardware)
+        self.container = open_container(self.place, self.max_pixels, self.hardware)
         self.stream = video_stream(self.container, self.path)
         self.stream.thread_type = "AUTO"
         context = self._decoder = alpha_decoder(self.stream) or self.stream.codec_context

@@ -1,4 +1,4 @@
-"""Opens a local file with FFmpeg, safely; a file that cannot be read gives a one-line error."""
+"""Opens a video file with FFmpeg, safely; a file that cannot be read gives a one-line error."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from keyframe_llm.errors import VideoError
+from keyframe_llm.video.byte_source import Place
 from keyframe_llm.video.hardware import hardware_device
 from keyframe_llm.video.promises import check_promises
 
@@ -33,7 +34,7 @@ _CONTAINERS = (
 # A title in an unknown encoding must not make the video unreadable. PyAV 19 does this by default.
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _ROUNDING_PIXELS = 1 << 16
-_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
+_NO_PROTOCOL = "none"  # bytes are read by a file object, and FFmpeg opens nothing by itself
 
 
 def check_path(path: str | os.PathLike[str]) -> str:
@@ -83,20 +84,25 @@ def _ffmpeg_reason(error: av.error.FFmpegError) -> str:
     return f"cannot be read as a video ({detail}); check it in a player, or convert it to MP4"
 
 
-def open_container(path: str, max_pixels: int | None = None, hardware: str | None = None) -> InputContainer:
-    """Open a local file; references to other files are not followed. Raises `VideoError`.
+def open_container(
+    place: Place, max_pixels: int | None = None, hardware: str | None = None
+) -> InputContainer:
+    """Open a video file; references to other files are not followed. Raises `VideoError`.
 
     FFmpeg decodes a few pictures where the header says too little; `max_pixels` bounds those pictures.
     """
+    local = isinstance(place, str)
+    path = place if isinstance(place, str) else place.name
     with av_errors(path):
-        check_promises(path)
-        # With an explicit protocol, a colon in the name of the file is not taken for another protocol.
+        check_promises(place)
+        protocols = {"protocol_whitelist": "file" if local else _NO_PROTOCOL}
         device = {} if hardware is None else {"hwaccel": hardware_device(hardware)}
         try:
             opened: InputContainer = av.open(
-                f"file:{path}",
+                # With a protocol before it, a colon in the name of the file does not mean another protocol.
+                f"file:{place}" if isinstance(place, str) else place.open(),
                 "r",
-                container_options=dict(_OPTIONS),
+                container_options={"format_whitelist": _CONTAINERS, **protocols},
                 options=picture_bound(max_pixels),
                 **_LENIENT,
                 **device,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from keyframe_llm.video.byte_source import place_size
 from keyframe_llm.video.packets import readable_packets
 from keyframe_llm.video.reader import FrameReader
 
@@ -23,7 +22,7 @@ def unseen_parts(reader: FrameReader, last_byte: int, end_seconds: float) -> lis
     later = _later_track(reader, end_seconds)
     if later is not None:
         lines.append(f"has another track of pictures, from {later:.1f} s on, which is not shown")
-    size = Path(reader.path).stat().st_size
+    size = place_size(reader.place)
     if reader.traits.ends_with_packets and _is_much(size - last_byte, size):
         reader.restart()
         packets = readable_packets(reader, None)

@@ -1,0 +1,83 @@
+"""What people may give as a video, and where its bytes or frames then are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import IO, Any
+
+from keyframe_llm.data import Progress
+from keyframe_llm.errors import OptionsError, VideoError, shortened
+from keyframe_llm.video.addresses import data_content, local_path, scheme_of
+from keyframe_llm.video.byte_source import ByteSource, Content, FileObject
+from keyframe_llm.video.frame_list import FrameList
+from keyframe_llm.video.temporary import temporary_copy
+
+__all__ = ["VideoInput", "VideoSource", "as_source"]
+
+VideoInput = str | bytes | bytearray | memoryview | os.PathLike[Any] | IO[bytes] | ByteSource | FrameList
+"""What people may give as a video: see `as_source`."""
+
+VideoSource = str | ByteSource | FrameList
+"""A video that can be opened: the path of a local file, a source of bytes, or frames."""
+
+_LONGEST_PATH = 4096
+_PIECE = 1 << 20
+
+
+def as_source(video: VideoInput, progress: Progress | None = None) -> VideoSource:
+    """Where a video is, of whatever kind it was given.
+
+    That is the path of a file as text, bytes or `PathLike`; an address of `http`, `https`, `file` or `data`;
+    the content of a file as bytes; a binary file object; or a `FrameList`. Bytes are a path where they hold
+    no zero byte, as every path and no video. `progress` hears of a file that is copied as a whole. Raises
+    `VideoError`, and `OptionsError` for anything else.
+    """
+    if isinstance(video, (ByteSource, FrameList)):
+        return video
+    if isinstance(video, (bytearray, memoryview)):
+        return Content(video)
+    if isinstance(video, bytes):
+        return Content(video) if len(video) > _LONGEST_PATH or b"\0" in video else os.fsdecode(video)
+    if isinstance(video, os.PathLike):
+        return os.fsdecode(video)
+    if isinstance(video, str):
+        return _named(video, progress)
+    if hasattr(video, "read"):
+        return _file_object(video)
+    raise OptionsError(
+        f"the video is {shortened(video)}; give a path, an address, bytes, a file object or a FrameList"
+    )
+
+
+def _named(video: str, progress: Progress | None) -> VideoSource:
+    scheme = scheme_of(video)
+    if scheme is None:
+        return video
+    if scheme == "file":
+        return local_path(video)
+    if scheme == "data":
+        return Content(data_content(video), name="the data address")
+    if scheme in ("http", "https"):
+        from keyframe_llm.video.web import open_address  # loads httpx
+
+        return open_address(video, progress)
+    raise VideoError(
+        f"{shortened(video)} is an address of {scheme!r}; give one of http, https or file, or a local path"
+    )
+
+
+def _file_object(file: IO[bytes]) -> FileObject:
+    """The file object; where it cannot seek, a copy of what is left in it."""
+    if isinstance(file.read(0), str):
+        raise OptionsError(f"the video is {shortened(file)}, which reads text; open it with mode 'rb'")
+    if file.seekable():
+        return FileObject(file)
+    given = getattr(file, "name", None)
+    name = given if isinstance(given, str) else "the file object given"
+    return FileObject(temporary_copy(_pieces(file), name), name, owned=True)
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    while piece := file.read(_PIECE):
+        yield piece
