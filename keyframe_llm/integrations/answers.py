@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from keyframe_llm.conversation import rewrite_messages
 from keyframe_llm.encoders import Encoder, default_encoder, load_encoder
 from keyframe_llm.errors import OptionsError, check_whole, shortened
+from keyframe_llm.hub import one_line
 from keyframe_llm.messages import Messages
 from keyframe_llm.options import SelectOptions, option_fields, option_type
 from keyframe_llm.scoring.selectors import uses_text
@@ -89,15 +90,20 @@ class KeyframeAnswers:
         """
         known = option_fields()
         self._options = {name: _value(name, value) for name, value in options.items() if name in known}
-        method = SelectOptions(**self._options).choose.method
+        needs_encoder = uses_text(SelectOptions(**self._options).choose.method)
         more = {name: value for name, value in options.items() if name not in known}
         served = served_name(model) is not None
         size = check_whole("batch_size", _whole(batch_size), 1)
         self._at_once = more.get("concurrency", _AT_ONCE) if served else size
-        self._model = load_vlm(model, device=device, **more if served else {"batch_size": size, **more})
+        try:
+            self._model = load_vlm(model, device=device, **more if served else {"batch_size": size, **more})
+        except TypeError as error:  # what is no option of a selection went to the model
+            raise OptionsError(
+                f"the model takes no such option ({one_line(error)}); those of a selection are "
+                f"{', '.join(known)}"
+            ) from error
         name = encoder or default_encoder(model)
-        # Without a text an encoder has nothing to do, and is not loaded.
-        self._encoder: str | Encoder = load_encoder(name, device) if device and uses_text(method) else name
+        self._encoder: str | Encoder = load_encoder(name, device) if device and needs_encoder else name
 
     def answer(self, requests: Iterable[Request]) -> Iterator[str]:
         """Yield the answers in order, a batch at a time. Raises what choosing and answering raise."""
