@@ -167,3 +167,16 @@ def test_errors_of_the_system_become_video_errors_too() -> None:
     ):
         with pytest.raises(VideoError, match=r"^v\.mp4: "), av_errors("v.mp4"):
             raise error
+
+
+def test_colours_that_ffmpeg_cannot_convert_are_one_line(videos: Any, tmp_path: Path) -> None:
+    constant_luminance = {"colorspace": "bt2020c"}
+    path = videos.draw(tmp_path / "matrix.mp4", [0.0, 0.5, 1.0], options=constant_luminance)
+    reads = (lambda video: video.decode_at([0.0]), lambda video: list(video.sample(0.5, short_side=32)))
+    for read in reads:
+        with (
+            open_video(path) as video,
+            pytest.raises(VideoError, match=r"matrix\.mp4: cannot be read") as caught,
+        ):
+            read(video)
+        assert "\n" not in str(caught.value)

@@ -25,7 +25,7 @@ from keyframe_llm.video.pyav_sampling import sample_plan
 from keyframe_llm.video.reader import FrameReader, Skip
 from keyframe_llm.video.sampling import ON_SCREEN_TOLERANCE_SECONDS, check_stride, check_times, shrink
 from keyframe_llm.video.seek import FrameCursor
-from keyframe_llm.video.source import check_path
+from keyframe_llm.video.source import av_errors, check_path
 from keyframe_llm.video.survey import FileSurvey, packet_times, survey_video
 
 __all__ = ["PyAVDecoder"]
@@ -131,7 +131,8 @@ class PyAVDecoder:
                     f"{self._path}: no frame can be decoded at {time:.3f} s; the file is damaged"
                 )
             if not found or timed.seconds > found[-1]:
-                images[len(found)] = self.geometry.picture(timed.frame, short_side)
+                with av_errors(self._path):
+                    images[len(found)] = self.geometry.picture(timed.frame, short_side)
                 found.append(timed.seconds)
         self._note_damage(self._reader)
         return Frames(images[: len(found)], np.array(found, dtype=np.float64))
@@ -215,7 +216,8 @@ class PyAVDecoder:
                 readers.append(stack.enter_context(self._another(skip, threads)))
                 return readers[-1]
 
-            yield from sample_plan(plan, stride, window, self.geometry, self._exact, open_reader)
+            with av_errors(self._path):
+                yield from sample_plan(plan, stride, window, self.geometry, self._exact, open_reader)
             shared = len(plan.segments) > 1
             unseen = max(stride, duration - float(plan.segments[-1].wanted[-1])) if shared else stride
             self._note_end(readers, window, unseen)

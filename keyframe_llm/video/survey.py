@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from itertools import islice
 
+import av.error
 import numpy as np
 
 from keyframe_llm.video.clock import Clock, ClockRules
@@ -100,7 +101,7 @@ def _scanned(reader: FrameReader) -> FileSurvey:
         survey = replace(survey, key_seconds=None)
         found = FileSurvey(survey, None, clock_rules=rules, clock_breaks=breaks)
     else:
-        found = _checked(reader, survey)
+        found = _checked(reader, survey if _seeks_hold(reader, rows) else replace(survey, key_seconds=None))
     span = float(shown[-1] - shown[0]) if len(shown) else 0.0
     unseen = unseen_parts(reader, int(rows["end"].max(initial=-1)), length)
     return replace(found, average_fps=(len(shown) - 1) / span if span else None, unseen=tuple(unseen))
@@ -160,6 +161,37 @@ def _keys_hold(reader: FrameReader, keys: Times) -> bool:
     """Whether a frame that is listed as a key frame can be decoded on its own; a few are tried."""
     tried = {float(keys[int(share * len(keys))]) for share in _PROBED_SHARES} if len(keys) > 1 else set()
     return not tried or any(reader.is_key_frame_at(second) for second in tried)
+
+
+def _seeks_hold(reader: FrameReader, rows: Rows) -> bool:
+    """Whether the packets to which a few seeks lead are those that were read, at the same times.
+
+    In recordings that were joined byte by byte, a seek may find the place of the same time in another one.
+    """
+    if reader.sequential or reader.traits.loose_seeks:
+        return True
+    keys = rows[rows["key"] & (rows["end"] >= 0)]
+    reader.restart()
+    first = packet_rows(islice(shown_packets(reader), 1), reader)
+    shifts = _shifts(first, rows)
+    for share in _PROBED_SHARES if len(keys) > 1 else ():
+        to = float(keys["seconds"][int(share * len(keys))])
+        try:
+            reader.container.seek(reader.timeline.timestamp(to), stream=reader.stream)
+        except av.error.FFmpegError:
+            return False
+        shifts += _shifts(packet_rows(islice(shown_packets(reader), 1), reader), rows)
+    return not shifts or max(shifts) - min(shifts) <= _SLACK_SECONDS
+
+
+def _shifts(found: Rows, rows: Rows) -> list[float]:
+    """By how much the time of a packet differs from that of the packet read there; infinite: there was none."""
+    shifts = []
+    for packet in found:
+        if packet["end"] >= 0 and math.isfinite(packet["seconds"]):
+            there = rows["seconds"][rows["end"] == packet["end"]]
+            shifts.append(float(there[0] - packet["seconds"]) if len(there) else math.inf)
+    return shifts
 
 
 def _anchor_gap(reader: FrameReader, head: Rows) -> float | None:
