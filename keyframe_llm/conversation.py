@@ -41,6 +41,11 @@ def rewrite_messages(
     `image_url` parts for a `video_url`. Everything else passes through untouched. Raises `VideoError`,
     `ModelError`, `OptionsError`.
     """
+    if format == "openai-video":
+        raise OptionsError(
+            "format is 'openai-video', and messages alone hold no times of a video; take select_keyframes, "
+            "then to_messages and extra_body of its Selection"
+        )
     questions = guiding_questions(messages)
     rewritten: Messages = []
     for message, question in zip(messages, questions, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from keyframe_llm.errors import OptionsError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["decode_jpeg", "encode_jpeg", "jpeg_data_url", "jpeg_within"]
+__all__ = ["decode_jpeg", "encode_jpeg", "jpeg_data_url", "jpeg_within", "jpegs_of_one_size"]
 
 _QUALITIES = (95, 88, 80, 70)
 _SHRINK = 0.75
@@ -60,6 +61,21 @@ def jpeg_within(image: NDArray[np.uint8] | Image.Image, max_bytes: int) -> bytes
             raise OptionsError(f"max_image_bytes is {max_bytes!r}; give at least a few thousand")
         width, height = (max(1, int(side * _SHRINK)) for side in picture.size)
         picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def jpegs_of_one_size(images: Sequence[Image.Image], max_bytes: int) -> list[bytes]:
+    """Encode pictures of one size in at most `max_bytes` each; where one has to be smaller, all are.
+
+    Raises `OptionsError` where not even a picture of one pixel fits.
+    """
+    from PIL import Image
+
+    while True:
+        encoded = [jpeg_within(image, max_bytes) for image in images]
+        sizes = [Image.open(io.BytesIO(data)).size for data in encoded]
+        if len(set(sizes)) <= 1:
+            return encoded
+        images = [image.resize(min(sizes), Image.Resampling.LANCZOS) for image in images]
 
 
 def decode_jpeg(data: bytes) -> NDArray[np.uint8]:

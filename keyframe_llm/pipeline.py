@@ -46,6 +46,7 @@ from keyframe_llm.scoring.selectors import QUERY_AWARE, propose_options
 from keyframe_llm.selection import Selection
 from keyframe_llm.vlm import DEFAULT_MODEL, VLM, Normalise, load_vlm
 from keyframe_llm.vlm.counting import TokenCounter, token_counter
+from keyframe_llm.vlm.served_request import FramesAs
 
 __all__ = ["DEFAULT_ENCODER", "DEFAULT_MODEL", "Answer", "Caption", "Classification", "KeyframeLLM"]
 
@@ -78,6 +79,8 @@ class Answer:
     """Those of them that stand for pictures."""
     default_sampling: SamplingCost | None = None
     """What the same prompt would cost with two frames a second; None where that is not known."""
+    frames_as: FramesAs | None = None
+    """How a server was sent the key frames: `images`, or a `video` with true times; None for other models."""
 
     def __str__(self) -> str:
         return self.text
@@ -338,8 +341,10 @@ class KeyframeLLM:
 
     def _answer(self, question: str, text: str, selection: Selection, messages: Messages) -> Answer:
         counted = self.model.count_tokens(messages)
+        frames_as = getattr(self.model, "frames_as", None)
+        selection = _with_warnings(selection, getattr(self.model, "warnings", ()))
         if counted is None:
-            return Answer(question, text, selection, self.model_name, None, None)
+            return Answer(question, text, selection, self.model_name, None, None, frames_as=frames_as)
         prompt_tokens, visual_tokens = counted
         cost = default_cost(
             selection.video,
@@ -348,7 +353,9 @@ class KeyframeLLM:
             prompt_tokens=prompt_tokens,
             visual_tokens=visual_tokens,
         )
-        return Answer(question, text, selection, self.model_name, prompt_tokens, visual_tokens, cost)
+        return Answer(
+            question, text, selection, self.model_name, prompt_tokens, visual_tokens, cost, frames_as
+        )
 
     def _prompted(
         self, video: VideoPath, question: str, caption: str | None, overrides: dict[str, Any]

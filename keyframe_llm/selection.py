@@ -84,12 +84,23 @@ class Selection:
         `layout="sheet"` puts all key frames with their times on one picture instead.
 
         `format`: `hf` for `processor.apply_chat_template`, with PIL images; `openai` for chat completions,
-        `openai-responses`, `anthropic`, with JPEG of at most `max_image_bytes` (a million by default) each.
+        `openai-responses`, `anthropic`, with JPEG of at most `max_image_bytes` (a million by default) each;
+        `openai-video` for vLLM, one video of those JPEGs, whose times are in `extra_body`.
         """
         from keyframe_llm.messages import MAX_IMAGE_BYTES, laid_out, to_format
 
         messages = laid_out(self.frames, question or self.question, layout=layout)
         return to_format(messages, format, max_image_bytes=max_image_bytes or MAX_IMAGE_BYTES)
+
+    def extra_body(self) -> dict[str, Any]:
+        """The true times of `to_messages(format="openai-video")`, which a request to vLLM has to hold.
+
+        It is for the argument `extra_body` of OpenAI's client, and for a vLLM that was started with
+        `--trust-request-mm-kwargs`.
+        """
+        from keyframe_llm.messages import video_fields
+
+        return video_fields(self.seconds.tolist(), self.video.duration_seconds)
 
     def cost(
         self,

@@ -123,6 +123,7 @@ def answer_dict(answer: Answer) -> dict[str, Any]:
         "prompt_tokens": answer.prompt_tokens,
         "visual_tokens": answer.visual_tokens,
         "default_sampling": answer.default_sampling and asdict(answer.default_sampling),
+        "frames_as": answer.frames_as,
     }
 
 

@@ -6,6 +6,7 @@ from keyframe_llm.messages.formats import MAX_IMAGE_BYTES, Format, Messages, to_
 from keyframe_llm.messages.prompts import PromptName, frame_messages, prompt, time_label
 from keyframe_llm.messages.sheet import Layout, laid_out
 from keyframe_llm.messages.timestamps import as_video, frame_seconds, with_time_labels, with_true_times
+from keyframe_llm.messages.video_fields import video_fields, videos_of
 
 __all__ = [
     "MAX_IMAGE_BYTES",
@@ -20,6 +21,8 @@ __all__ = [
     "prompt",
     "time_label",
     "to_format",
+    "video_fields",
+    "videos_of",
     "with_time_labels",
     "with_true_times",
 ]

@@ -28,14 +28,16 @@ def frame_messages(frames: Frames, text: str | None = None) -> list[dict[str, An
     """One user message in Hugging Face chat format: a time and an image per frame, then `text`.
 
     Images are PIL images; `processor.apply_chat_template(messages, tokenize=True, return_dict=True)` takes
-    the result as it is.
+    the result as it is. Under `frame` a time and an image say which frame they are of, `number` (from 0) and
+    `seconds`: `to_format` needs them for a video of the frames, and leaves them out of every message.
     """
     from PIL import Image
 
     content: list[dict[str, Any]] = []
-    for second, image in zip(frames.seconds, frames.images, strict=True):
-        content.append({"type": "text", "text": time_label(float(second))})
-        content.append({"type": "image", "image": Image.fromarray(image)})
+    for number, (second, image) in enumerate(zip(frames.seconds.tolist(), frames.images, strict=True)):
+        frame = {"number": number, "seconds": second}
+        content.append({"type": "text", "text": time_label(second), "frame": frame})
+        content.append({"type": "image", "image": Image.fromarray(image), "frame": frame})
     if text:
         content.append({"type": "text", "text": text})
     return [{"role": "user", "content": content}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import socket
 from collections import deque
@@ -14,11 +15,10 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import Any, NoReturn
 
-from keyframe_llm.errors import ModelError, check_number, check_whole
+from keyframe_llm.errors import KeyframeError, ModelError, check_number, check_whole
 from keyframe_llm.hub import one_line
-from keyframe_llm.messages import to_format
-from keyframe_llm.messages.markers import without_markers
 from keyframe_llm.vlm.protocol import Messages, Normalise
+from keyframe_llm.vlm.served_request import FramesAs, ServedRequest, served_model
 
 __all__ = ["OpenAIVLM"]
 
@@ -28,6 +28,12 @@ _BROKE_OFF = "broke off in the middle of its answer"
 _CONNECT_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 0.2
 _REMEMBERED_COUNTS = 16
+_NO_TIMES = (
+    "the server takes no times of a video with a request (start vLLM with --trust-request-mm-kwargs); key "
+    "frames were sent as images with their times"
+)
+
+_log = logging.getLogger(__name__)
 
 
 class OpenAIVLM:
@@ -37,15 +43,23 @@ class OpenAIVLM:
     """Many threads may ask at once: the server has a queue of its own."""
 
     def __init__(
-        self, url: str, *, timeout_seconds: float = 300.0, retries: int = 2, concurrency: int = 8
+        self,
+        url: str,
+        *,
+        timeout_seconds: float = 300.0,
+        retries: int = 2,
+        concurrency: int = 8,
+        frames_as: FramesAs | None = None,
     ) -> None:
         """Connect to `http://host:port/v1#served-name`; without a name, to the one model that is served.
 
         A key is taken from the environment variable `OPENAI_API_KEY` where the server wants one.
         `timeout_seconds` bounds how long the server may say nothing. A request that meets a connection that
         fails, a time-out, or an answer of 408, 409, 429 or 5xx is sent again up to `retries` times, after
-        0.5 s, 1 s, 2 s … or what the server asks for. Raises `ModelError` where the `openai` package is
-        missing, the server does not answer, or a name is needed; `OptionsError` on a number out of range.
+        0.5 s, 1 s, 2 s … or what the server asks for. `frames_as` says how key frames are sent: `images`, or
+        a `video` with true times, which vLLM takes; without it the served model's name decides (see
+        `served_model`), and the attribute `frames_as` tells. Raises `ModelError` where the `openai` package
+        is missing, the server does not answer, or a name is needed; `OptionsError` on a value out of range.
         """
         retries = check_whole("retries", retries, 0)
         concurrency = check_whole("concurrency", concurrency, 1)
@@ -66,27 +80,33 @@ class OpenAIVLM:
         )
         # With a name the list only shows early that the server is there: not worth asking twice.
         listing = self._client.with_options(max_retries=0) if served else self._client
-        names: list[str] = []
+        listed: list[Any] = []
         with self._errors():
             try:
-                names = [model.id for model in listing.models.list()]
+                listed = list(listing.models.list())
             except (openai.AuthenticationError, openai.PermissionDeniedError):
                 raise
             except openai.APIStatusError:  # it is there, but does not list what it serves
                 if not served:
                     raise
-        if not served and len(names) != 1:
-            known = ", ".join(names) or "none"
-            raise ModelError(f"{url!r} serves {len(names)} models ({known}); name one: {self._address}#name")
-        self.name = served or names[0]
+        if not served and len(listed) != 1:
+            known = ", ".join(model.id for model in listed) or "none"
+            raise ModelError(f"{url!r} serves {len(listed)} models ({known}); name one: {self._address}#name")
+        self.name: str = served or listed[0].id
+        self._model = served_model(self.name, listed, frames_as)
+        self.warnings: tuple[str, ...] = ()
         self._last_counts = deque[tuple[bytes, int]](maxlen=_REMEMBERED_COUNTS)
+
+    @property
+    def frames_as(self) -> FramesAs:
+        """How key frames are sent."""
+        return self._model.frames_as
 
     def generate(self, messages: Messages, *, max_new_tokens: int = 128) -> str:
         """Answer one conversation, at temperature 0."""
-        prompt = self._prompt(messages)
-        reply = self._ask(prompt, max_new_tokens)
-        if usage := getattr(reply, "usage", None):
-            self._last_counts.append((_digest(prompt), int(usage.prompt_tokens)))
+        reply, request = self._ask(messages, max_new_tokens)
+        if (count := _prompt_tokens(reply)) is not None:
+            self._last_counts.append((_digest(request), count))
         return (reply.choices[0].message.content or "").strip()
 
     def stream(self, messages: Messages, *, max_new_tokens: int = 128) -> Generator[str, None, int | None]:
@@ -97,13 +117,13 @@ class OpenAIVLM:
         does not count. Raises `ModelError` where the server dies before it has said that the answer is
         complete.
         """
-        connection, pieces = _Connection(), Queue[str | int | None | ModelError]()
+        connection, pieces = _Connection(), Queue[str | int | None | KeyframeError]()
 
         def read() -> None:
             try:
                 for piece in self._read(connection, messages, max_new_tokens):
                     pieces.put(piece)
-            except ModelError as error:
+            except KeyframeError as error:
                 pieces.put(error)
             finally:
                 pieces.put(None)
@@ -119,7 +139,7 @@ class OpenAIVLM:
                     continue
                 if piece is None:
                     return prompt_tokens
-                if isinstance(piece, ModelError):
+                if isinstance(piece, KeyframeError):
                     raise piece
                 if isinstance(piece, int):
                     prompt_tokens = piece
@@ -146,22 +166,17 @@ class OpenAIVLM:
 
     def _opened(self, connection: _Connection, messages: Messages, max_new_tokens: int) -> Any:
         """The events of an answer; a server that refuses to count tokens is asked again without."""
-        prompt = self._prompt(messages)
-        ask = partial(self._ask, prompt, max_new_tokens, http_client=connection.client, stream=True)
+        ask = partial(self._ask, messages, max_new_tokens, http_client=connection.client, stream=True)
         if not self._counts:
-            return ask()
+            return ask()[0]
         try:
-            return ask(stream_options={"include_usage": True})
+            return ask(stream_options={"include_usage": True})[0]
         except ModelError as error:
             if getattr(error.__cause__, "status_code", None) not in (400, 422):
                 raise
-            events = ask()
+            events, _ = ask()
             self._counts = False
             return events
-
-    @staticmethod
-    def _prompt(messages: Messages) -> Messages:
-        return to_format(without_markers(messages), "openai")
 
     def generate_batch(self, conversations: Sequence[Messages], *, max_new_tokens: int = 128) -> list[str]:
         """Answer several conversations, in order; the server is sent `concurrency` of them at a time."""
@@ -184,27 +199,41 @@ class OpenAIVLM:
         their number, and without. Markers around a picture count as part of it. None where the server does
         not count.
         """
-        whole = self._prompt(messages)
-        bare = [{**m, "content": [p for p in m["content"] if p["type"] == "text"]} for m in whole]
+        whole = self._model.request(messages)
         known = dict(list(self._last_counts)).get(_digest(whole))
-        count = self._prompt_tokens(whole) if known is None else known
-        rest = None if count is None else self._prompt_tokens(bare)
-        return None if count is None or rest is None else (count, count - rest)
+        if known is None:
+            reply, whole = self._ask(messages, 1)
+            known = _prompt_tokens(reply)
+        rest = None if known is None else _prompt_tokens(self._send(whole.without_pictures(), 1))
+        return None if known is None or rest is None else (known, known - rest)
 
-    def _prompt_tokens(self, messages: Messages) -> int | None:
-        usage = getattr(self._ask(messages, 1), "usage", None)
-        return None if usage is None else usage.prompt_tokens
+    def _ask(self, messages: Messages, max_new_tokens: int, **options: Any) -> tuple[Any, ServedRequest]:
+        """The reply to a conversation, and the request that it answers.
 
-    def _ask(
-        self, messages: Messages, max_new_tokens: int, *, http_client: Any = None, **options: Any
+        A server that takes no times of a video is sent images, unless an option wants a video.
+        """
+        request = self._model.request(messages)
+        try:
+            return self._send(request, max_new_tokens, **options), request
+        except ModelError as error:
+            if not (request.fields and self._model.by_name and "media_io_kwargs" in str(error)):
+                raise
+            _log.warning(_NO_TIMES)
+            self._model, self.warnings = self._model.as_images(), (_NO_TIMES,)
+            request = self._model.request(messages)
+            return self._send(request, max_new_tokens, **options), request
+
+    def _send(
+        self, request: ServedRequest, max_new_tokens: int, *, http_client: Any = None, **options: Any
     ) -> Any:
         client = self._client.with_options(http_client=http_client) if http_client else self._client
         with self._errors():
             return client.chat.completions.create(
                 model=self.name,
-                messages=messages,  # type: ignore[arg-type]  # plain dictionaries, checked by the server
+                messages=request.messages,  # type: ignore[arg-type]  # plain dictionaries, checked there
                 max_tokens=max_new_tokens,
                 temperature=0.0,
+                extra_body=request.fields,
                 **options,
             )
 
@@ -249,8 +278,13 @@ class OpenAIVLM:
         )
 
 
-def _digest(messages: Messages) -> bytes:
-    return hashlib.blake2b(repr(messages).encode(), digest_size=16).digest()
+def _digest(request: ServedRequest) -> bytes:
+    return hashlib.blake2b(repr(request).encode(), digest_size=16).digest()
+
+
+def _prompt_tokens(reply: Any) -> int | None:
+    usage = getattr(reply, "usage", None)
+    return None if usage is None else int(usage.prompt_tokens)
 
 
 class _Connection:

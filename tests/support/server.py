@@ -17,6 +17,12 @@ class Server(ThreadingHTTPServer):
     """Speaks the OpenAI protocol, answers `<n> pictures`, and remembers what it was sent."""
 
     models = ("served",)
+    owner = "x"
+    """Who runs the models, by their list: vLLM says `vllm`."""
+    weights: str | None = None
+    """The weights that a name stands for, as vLLM lists them."""
+    trusts_requests = True
+    """Whether a request may say how its video is read, as vLLM takes it: `--trust-request-mm-kwargs`."""
     breaks = ""
     """How a stream ends before its time: `short` of its announced length, or by a `clean` close."""
     failures: tuple[int, ...] = ()
@@ -42,9 +48,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.server.key and self.headers["Authorization"] != f"Bearer {self.server.key}":
             return self._send(401, {"error": {"message": "no such key"}})
-        listed = [
-            {"id": name, "object": "model", "created": 0, "owned_by": "x"} for name in self.server.models
-        ]
+        card = {"object": "model", "created": 0, "owned_by": self.server.owner}
+        if self.server.weights is not None:
+            card["root"] = self.server.weights
+        listed = [{"id": name, **card} for name in self.server.models]
         self._send(200 if listed else 500, {"object": "list", "data": listed})
 
     def do_POST(self) -> None:
@@ -59,8 +66,11 @@ class Handler(BaseHTTPRequestHandler):
                 self.server.client_left.set()
             return
         time.sleep(self.server.silent_seconds)
-        if request["model"] != "served":
+        if request["model"] not in (*self.server.models, "served"):
             return self._send(404, {"detail": f"no model {request['model']}"})
+        if "media_io_kwargs" in request and not self.server.trusts_requests:
+            said = "Per-request media_io_kwargs are disabled by default"  # vLLM's words
+            return self._send(400, {"error": {"message": said}})
         parts = [part["type"] for message in request["messages"] for part in message["content"]]
         pictures = parts.count("image_url")
         if request.get("stream"):
