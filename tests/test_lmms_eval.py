@@ -181,7 +181,10 @@ def integration(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     if importlib.util.find_spec("lmms_eval") is None:
         for module in ("lmms_eval", "lmms_eval.api", "lmms_eval.models"):
             monkeypatch.setitem(sys.modules, module, ModuleType(module))
-        parts = {"api.model": {"lmms": Base}, "models.registry_v2": {"ModelManifest": Manifest}}
+        parts: dict[str, dict[str, Any]] = {
+            "api.model": {"lmms": Base},
+            "models.registry_v2": {"ModelManifest": Manifest},
+        }
         for module, names in parts.items():
             made = ModuleType(f"lmms_eval.{module}")
             vars(made).update(names)
