@@ -34,7 +34,7 @@ from keyframe_llm.cost import (
 from keyframe_llm.data import Frames, Progress
 from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder, default_encoder
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.index import Indexer, Store, VideoIndex, VideoPath
+from keyframe_llm.index import Indexer, Store, VideoIndex
 from keyframe_llm.index.indexer import opened_prompts, opened_store, video_key
 from keyframe_llm.index.store import model_identity
 from keyframe_llm.messages import Layout, Messages, laid_out
@@ -44,6 +44,7 @@ from keyframe_llm.prompts import Prompts, default_prompts
 from keyframe_llm.scoring.queries import checked_text
 from keyframe_llm.scoring.selectors import QUERY_AWARE, propose_options
 from keyframe_llm.selection import Selection
+from keyframe_llm.video import VideoInput, as_source, existing_source
 from keyframe_llm.vlm import DEFAULT_MODEL, VLM, Normalise, load_vlm
 from keyframe_llm.vlm.counting import TokenCounter, token_counter
 from keyframe_llm.vlm.served_request import FramesAs
@@ -165,7 +166,7 @@ class KeyframeLLM:
         """The image-text encoder, loaded on first use; raises `ModelError` where it cannot be had."""
         return self.indexer.embedder.encoder
 
-    def index(self, video: VideoPath, *, embed: bool = True, **overrides: Any) -> VideoIndex:
+    def index(self, video: VideoInput, *, embed: bool = True, **overrides: Any) -> VideoIndex:
         """What is known of a video without any question; kept for every later call about it.
 
         `embed` has the encoder embed its candidates. `overrides` are fields of `SelectOptions`.
@@ -174,7 +175,7 @@ class KeyframeLLM:
 
     def select(
         self,
-        video: VideoPath,
+        video: VideoInput,
         *,
         caption: str | None = None,
         question: str | None = None,
@@ -190,6 +191,7 @@ class KeyframeLLM:
         later text will need, so that the video is not decoded again for it. `overrides` are fields of
         `SelectOptions`. Raises `VideoError`, `ModelError`, `OptionsError`.
         """
+        video = as_source(video, self.indexer.progress)
         options = self.options.replaced(**overrides)
         caption, question = checked_text("caption", caption), checked_text("question", question)
         wanted = question is None or options.score.guide in ("caption", "both")
@@ -203,8 +205,9 @@ class KeyframeLLM:
         )
         return self._warned(_with_caption_time(selection, spent))
 
-    def caption(self, video: VideoPath, **overrides: Any) -> Caption:
+    def caption(self, video: VideoInput, **overrides: Any) -> Caption:
         """Have the Video-LLM describe the video in one sentence, from frames chosen without a text."""
+        video = as_source(video, self.indexer.progress)
         options = self.options.replaced(**overrides)
         selection = self._selected(video, options)
         began = time.perf_counter()
@@ -214,7 +217,7 @@ class KeyframeLLM:
 
     def ask(
         self,
-        video: VideoPath,
+        video: VideoInput,
         question: str,
         *,
         caption: str | None = None,
@@ -229,7 +232,7 @@ class KeyframeLLM:
 
     def stream(
         self,
-        video: VideoPath,
+        video: VideoInput,
         question: str,
         *,
         caption: str | None = None,
@@ -242,7 +245,7 @@ class KeyframeLLM:
 
     def ask_many(
         self,
-        video: VideoPath,
+        video: VideoInput,
         questions: Sequence[str],
         *,
         caption: str | None = None,
@@ -250,6 +253,7 @@ class KeyframeLLM:
         **overrides: Any,
     ) -> list[Answer]:
         """Answer several questions about one video, indexed once, in one batch."""
+        video = as_source(video, self.indexer.progress)
         prompted = [self._prompted(video, question, caption, overrides) for question in questions]
         conversations = [messages for _, messages in prompted]
         texts = self.model.generate_batch(conversations, max_new_tokens=max_new_tokens)
@@ -260,7 +264,7 @@ class KeyframeLLM:
 
     def cost(
         self,
-        video: VideoPath,
+        video: VideoInput,
         question: str,
         *,
         caption: str | None = None,
@@ -288,7 +292,7 @@ class KeyframeLLM:
 
     def classify(
         self,
-        video: VideoPath,
+        video: VideoInput,
         labels: Sequence[str],
         *,
         by: By = "model",
@@ -358,7 +362,7 @@ class KeyframeLLM:
         )
 
     def _prompted(
-        self, video: VideoPath, question: str, caption: str | None, overrides: dict[str, Any]
+        self, video: VideoInput, question: str, caption: str | None, overrides: dict[str, Any]
     ) -> tuple[Selection, Messages]:
         """The key frames for a question, and the messages that ask it."""
         text = checked_text("question", question)
@@ -368,7 +372,7 @@ class KeyframeLLM:
         messages = self._messages(selection.frames, self.prompts.text("question", question=text))
         return self._warned(selection), messages
 
-    def _selected(self, video: VideoPath, options: SelectOptions, **texts: Any) -> Selection:
+    def _selected(self, video: VideoInput, options: SelectOptions, **texts: Any) -> Selection:
         """The indexer's selection; a budget of tokens is counted as the Video-LLM counts.
 
         Qwen2.5-VL, the default, is counted by its rule: to select alone needs no file of it.
@@ -383,7 +387,7 @@ class KeyframeLLM:
         return laid_out(frames, text, layout=self.layout, prompts=self.prompts)
 
     def _written_caption(
-        self, video: VideoPath, options: SelectOptions, selection: Selection | None = None
+        self, video: VideoInput, options: SelectOptions, selection: Selection | None = None
     ) -> str:
         """The model's caption of a video, written once; `selection` holds its frames where they are known."""
         key = (*video_key(video, options), _caption_choice(options))
@@ -397,15 +401,15 @@ class KeyframeLLM:
                     self._captions.pop(next(iter(self._captions)))
         return text
 
-    def _kept_caption(self, video: VideoPath, options: SelectOptions, selection: Selection | None) -> str:
+    def _kept_caption(self, video: VideoInput, options: SelectOptions, selection: Selection | None) -> str:
         """The caption an earlier run left on disk, or a new one, which is left there."""
-        from keyframe_llm.video.source import check_path  # loads FFmpeg
-
         cache, identity = self.indexer.cache, model_identity(self._model)
         key = None
         if identity is not None and isinstance(options.choose.method, str):
             stages = (options.decode, propose_options(options), _caption_choice(options), self.layout)
-            key = cache.key("caption", check_path(video), identity, *stages, self.prompts.text("caption"))
+            key = cache.key(
+                "caption", existing_source(video), identity, *stages, self.prompts.text("caption")
+            )
         text = cache.text(key)
         if text is None:
             selection = selection or self._selected(video, options, expect_text=True)

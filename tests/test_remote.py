@@ -229,7 +229,13 @@ def test_a_file_too_large_to_be_copied_is_refused_before_and_while_it_is_copied(
     limits = RemoteLimits(most_bytes=1000)
     with serve(ranges=False) as server:
         refuse(server, "does not give parts of the file.* save it yourself, and give the path", limits=limits)
-        assert server.sent_bytes < 2 * _BLOCK
+        server.states_length = False
+        refuse(server, "has more than the 1,000 bytes that are copied to a temporary file", limits=limits)
+
+
+def test_a_server_that_states_no_length_is_read_to_the_end(clip: Path, serve: Serve) -> None:
+    with serve(ranges=False, states_length=False) as server, open_video(remote(server)) as video:
+        assert video.info.duration_seconds == 40.0
 
 
 def test_copying_reports_its_progress(serve: Serve) -> None:

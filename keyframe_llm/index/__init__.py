@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from keyframe_llm.index.indexer import Indexer, VideoPath, index_video, select_keyframes
+from keyframe_llm.index.indexer import Indexer, index_video, select_keyframes
 from keyframe_llm.index.store import Store
 from keyframe_llm.index.video_index import VideoIndex
 
-__all__ = ["Indexer", "Store", "VideoIndex", "VideoPath", "index_video", "select_keyframes"]
+__all__ = ["Indexer", "Store", "VideoIndex", "index_video", "select_keyframes"]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keyframe_llm.index.store import Store, content_digest, make_key, model_identity
 from keyframe_llm.version import __version__
+from keyframe_llm.video import VideoSource
 
 __all__ = ["FeatureCache"]
 
@@ -25,14 +26,13 @@ class FeatureCache:
         """One line where nothing could be written."""
         return (self._store.problem,) if self._store and self._store.problem else ()
 
-    def key(self, kind: str, path: str, *made_of: object) -> str | None:
+    def key(self, kind: str, video: VideoSource, *made_of: object) -> str | None:
         """The key of what is made of a video's content, this version, and objects compared by their `repr`.
 
-        None where nothing is kept.
+        None where nothing is kept, or nothing tells the content from another.
         """
-        if self._store is None:
-            return None
-        return make_key(kind, content_digest(path, self._store), __version__, *made_of)
+        content = None if self._store is None else content_digest(video, self._store)
+        return None if content is None else make_key(kind, content, __version__, *made_of)
 
     def arrays(self, key: str | None) -> dict[str, Any] | None:
         """Arrays and texts that were kept under this key."""

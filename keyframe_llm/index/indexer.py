@@ -14,6 +14,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from weakref import ref
 
 from keyframe_llm.cost import PictureTokens
 from keyframe_llm.data import CaptionSource, Progress
@@ -28,19 +29,16 @@ from keyframe_llm.prompts import Prompts
 from keyframe_llm.scoring.queries import checked_text
 from keyframe_llm.scoring.selectors import needs_sharpness, propose_options
 from keyframe_llm.selection import Selection
-from keyframe_llm.video import Decoder, open_video
+from keyframe_llm.video import Decoder, VideoInput, VideoSource, as_source, open_video
 
 __all__ = [
     "Indexer",
-    "VideoPath",
     "index_video",
     "opened_prompts",
     "opened_store",
     "select_keyframes",
     "video_key",
 ]
-
-VideoPath = str | PathLike[str]
 
 _REMEMBERED_VIDEOS = 4
 
@@ -68,18 +66,20 @@ class Indexer:
         self._in_work: dict[tuple[Any, ...], _Turn] = {}
         self._lock = Lock()
 
-    def index(self, video: VideoPath, options: SelectOptions, *, embed: bool = False) -> VideoIndex:
+    def index(self, video: VideoInput, options: SelectOptions, *, embed: bool = False) -> VideoIndex:
         """The video's index; `embed` has the encoder embed its candidates.
 
         Raises `VideoError`, `ModelError`, `OptionsError`.
         """
-        with _opened(video, options) as decoder:
-            index, spent = self._indexed(decoder, options, (), pictures=embed, embed=embed)
-        return replace(index, timings=spent or index.timings)
+        source = as_source(video, self.progress)
+        with _opened(source, options) as decoder:
+            index, spent = self._indexed(decoder, source, options, (), pictures=embed, embed=embed)
+        kept = None if isinstance(source, str) else source
+        return replace(index, source=kept, timings=spent or index.timings)
 
     def select(
         self,
-        video: VideoPath,
+        video: VideoInput,
         options: SelectOptions,
         *,
         caption: str | None = None,
@@ -97,9 +97,12 @@ class Indexer:
         began = time.perf_counter()
         caption, question = checked_text("caption", caption), checked_text("question", question)
         texts = texts_of(caption, question, options)
-        with _opened(video, options) as decoder:
+        source = as_source(video, self.progress)
+        with _opened(source, options) as decoder:
             pictures = bool(texts) or expect_text
-            index, spent = self._indexed(decoder, options, texts, pictures=pictures, embed=bool(texts))
+            index, spent = self._indexed(
+                decoder, source, options, texts, pictures=pictures, embed=bool(texts)
+            )
             selection = index.select_with(
                 decoder,
                 caption,
@@ -117,6 +120,7 @@ class Indexer:
     def _indexed(
         self,
         decoder: Decoder,
+        source: VideoSource,
         options: SelectOptions,
         texts: Sequence[str],
         *,
@@ -124,15 +128,15 @@ class Indexer:
         embed: bool,
     ) -> tuple[VideoIndex, dict[str, float]]:
         """Build an index, or take it from memory or disk; also returns the seconds spent on each stage."""
-        key = video_key(decoder.info.path, options)
+        key = video_key(source, options)
         with self._turn(key):
             index = self._remembered.get(key)
             spent: dict[str, float] = {}
             if index is None or (pictures and index.embeddings is None and not index.pictures):
-                index = self._loaded_or_built(decoder, options, texts, index, pictures=pictures)
+                index = self._loaded_or_built(decoder, source, options, texts, index, pictures=pictures)
                 spent = dict(index.timings)
             if embed and index.embeddings is None:
-                index = self._embedded(index, options, spent)
+                index = self._embedded(index, source, options, spent)
             index = replace(index, options=options, embedder=self.embedder if pictures else index.embedder)
             self._remember(key, index)
         return index, spent
@@ -140,6 +144,7 @@ class Indexer:
     def _loaded_or_built(
         self,
         decoder: Decoder,
+        source: VideoSource,
         options: SelectOptions,
         texts: Sequence[str],
         known: VideoIndex | None,
@@ -148,7 +153,7 @@ class Indexer:
     ) -> VideoIndex:
         path = decoder.info.path
         embedder = self.embedder if pictures else None
-        key = self._index_key(path, options, pictures=pictures)
+        key = self._index_key(source, options, pictures=pictures)
         values = self.cache.arrays(key)
         if values is not None:
             index = from_arrays(values, path, options, embedder)
@@ -168,21 +173,23 @@ class Indexer:
             self._keep_embeddings(index, key)
         return index
 
-    def _embedded(self, index: VideoIndex, options: SelectOptions, spent: dict[str, float]) -> VideoIndex:
+    def _embedded(
+        self, index: VideoIndex, source: VideoSource, options: SelectOptions, spent: dict[str, float]
+    ) -> VideoIndex:
         self.progress("embed", 0.0)
         began = time.perf_counter()
         index = index.embed(self.embedder)
         spent["embed"] = spent.get("embed", 0.0) + time.perf_counter() - began
-        self._keep_embeddings(index, self._index_key(index.video.path, options, pictures=True))
+        self._keep_embeddings(index, self._index_key(source, options, pictures=True))
         return index
 
     def _keep_embeddings(self, index: VideoIndex, key: str | None) -> None:
         rows = index.embedded()
         self.cache.keep_embeddings(key, self.embedder.source, index.candidates.indices, rows)
 
-    def _index_key(self, path: str, options: SelectOptions, *, pictures: bool) -> str | None:
+    def _index_key(self, source: VideoSource, options: SelectOptions, *, pictures: bool) -> str | None:
         side = self.embedder.picture_side() if pictures else None
-        return self.cache.key("index", path, side, *_made_of(options))
+        return self.cache.key("index", source, side, *_made_of(options))
 
     def _remember(self, key: tuple[Any, ...], index: VideoIndex) -> None:
         with self._lock:
@@ -215,7 +222,7 @@ class _Turn:
 
 
 def index_video(
-    video: VideoPath,
+    video: VideoInput,
     *,
     encoder: str | Encoder | None = None,
     device: str | None = None,
@@ -243,7 +250,7 @@ def index_video(
 
 
 def select_keyframes(
-    video: VideoPath,
+    video: VideoInput,
     *,
     caption: str | None = None,
     question: str | None = None,
@@ -283,9 +290,12 @@ def opened_prompts(prompts: str | PathLike[str] | Prompts | None) -> Prompts | N
     return prompts if prompts is None or isinstance(prompts, Prompts) else Prompts(fspath(prompts))
 
 
-def video_key(video: VideoPath, options: SelectOptions) -> tuple[Any, ...]:
-    """What tells one index from another: the file as it is now, and the options of its stages."""
-    path = Path(fspath(video)).resolve()
+def video_key(video: VideoInput, options: SelectOptions) -> tuple[Any, ...]:
+    """What tells one index from another: the video as it is now, and the options of its stages."""
+    source = as_source(video)
+    if not isinstance(source, str):
+        return (source.name, source.digest() or ref(source), *_made_of(options))
+    path = Path(source).resolve()
     stat = path.stat() if path.exists() else None
     seen = (stat.st_mtime_ns, stat.st_size) if stat else ()
     return (str(path), *seen, *_made_of(options))
@@ -296,6 +306,6 @@ def _made_of(options: SelectOptions) -> tuple[Any, ...]:
     return options.decode, propose_options(options), needs_sharpness(options.choose.method)
 
 
-def _opened(video: VideoPath, options: SelectOptions) -> Decoder:
+def _opened(video: VideoSource, options: SelectOptions) -> Decoder:
     decode = options.decode
     return open_video(video, decode.backend, decode.max_picture_pixels, decode.hardware)

@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.errors import OptionsError, check_whole, user_path
+from keyframe_llm.video import VideoSource
 
-__all__ = ["Entry", "Store", "cache_folder", "content_digest", "make_key", "model_identity"]
+__all__ = ["Entry", "Store", "cache_folder", "content_digest", "file_digest", "make_key", "model_identity"]
 
 Value = NDArray[Any] | str
 
@@ -155,18 +156,33 @@ def make_key(kind: str, *parts: object) -> str:
     return f"{kind}-{hashlib.blake2b(repr((_FORMAT, parts)).encode(), digest_size=16).hexdigest()}"
 
 
-def content_digest(path: str | Path, store: Store) -> str:
-    """A digest of a file's content; kept in the store for as long as the file's time and size stay."""
+def content_digest(video: VideoSource | Path, store: Store) -> str | None:
+    """A digest of a video's content; None where nothing tells it from another.
+
+    That of a file is kept in the store for as long as the file's time and size stay.
+    """
+    if not isinstance(video, (str, Path)):
+        return video.digest()
+    return _file_digest(video, store)
+
+
+def _file_digest(path: str | Path, store: Store) -> str:
     where = Path(path).resolve()
     stat = where.stat()
     key = make_key("content", str(where), stat.st_size, stat.st_mtime_ns, stat.st_ino)
     if known := store.get(key):
         return str(known["digest"])
+    digest = file_digest(where)
+    store.put(key, {"digest": digest})
+    return digest
+
+
+def file_digest(path: Path) -> str:
+    """A digest of a file's content, read now."""
     digest = hashlib.blake2b(digest_size=16)
-    with where.open("rb") as file:
+    with path.open("rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
-    store.put(key, {"digest": digest.hexdigest()})
     return digest.hexdigest()
 
 

@@ -33,7 +33,7 @@ from keyframe_llm.scoring.selectors import (
     uses_text,
 )
 from keyframe_llm.selection import Selection
-from keyframe_llm.video import Decoder, open_video
+from keyframe_llm.video import ByteSource, Decoder, FrameList, VideoSource, open_video
 
 __all__ = ["VideoIndex", "build_index", "silent", "texts_of"]
 
@@ -75,6 +75,8 @@ class VideoIndex:
     """What it was made with, and the defaults of `select`."""
     embedder: Embedder | None = field(default=None, repr=False)
     """The encoder, for the texts of `select`; None where none was given."""
+    source: ByteSource | FrameList | None = field(default=None, repr=False)
+    """Where the video is; None: in the file at `video.path`."""
     plan: str = ""
     """How the frames were decoded, and why."""
     timings: Mapping[str, float] = field(default_factory=dict)
@@ -159,7 +161,7 @@ class VideoIndex:
             stages = ("decode", "propose", *DecodeOptions.__slots__, *ProposeOptions.__slots__)
             fixed = next(name for name in options if name in stages)
             raise OptionsError(f"{fixed} made this index; call index_video again with another one")
-        with _opened(self.video.path, chosen) as decoder:
+        with _opened(self.source or self.video.path, chosen) as decoder:
             return self.select_with(decoder, caption, question, options=chosen, progress=progress)
 
     def select_with(
@@ -347,9 +349,9 @@ def _proposed(
     )
 
 
-def _opened(path: str, options: SelectOptions) -> Decoder:
+def _opened(video: VideoSource, options: SelectOptions) -> Decoder:
     decode = options.decode
-    return open_video(path, decode.backend, decode.max_picture_pixels, decode.hardware)
+    return open_video(video, decode.backend, decode.max_picture_pixels, decode.hardware)
 
 
 def _timed(

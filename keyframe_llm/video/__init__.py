@@ -7,19 +7,23 @@ chosen seconds, exact and in full size.
 from __future__ import annotations
 
 from keyframe_llm.errors import OptionsError
+from keyframe_llm.video.byte_source import ByteSource
 from keyframe_llm.video.decoder import DecodePlan, Decoder, OpenDecoder
 from keyframe_llm.video.frame_list import FrameList
-from keyframe_llm.video.inputs import VideoInput, as_source
+from keyframe_llm.video.inputs import VideoInput, VideoSource, as_source, existing_source
 from keyframe_llm.video.simple import SimpleDecoder
 
 __all__ = [
+    "ByteSource",
     "DecodePlan",
     "Decoder",
     "FrameList",
     "OpenDecoder",
     "SimpleDecoder",
     "VideoInput",
+    "VideoSource",
     "as_source",
+    "existing_source",
     "open_video",
 ]
 

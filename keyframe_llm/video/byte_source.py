@@ -7,14 +7,15 @@ import io
 import os
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any, BinaryIO, TypeVar
 
 from keyframe_llm.errors import VideoError
 
-__all__ = ["ByteSource", "Content", "FileObject", "Place", "open_bytes", "place_size"]
+__all__ = ["ByteSource", "Content", "FileObject", "Place", "file_errors", "open_bytes", "place_size"]
 
 _BLOCK = 1 << 20
 
@@ -28,6 +29,7 @@ class ByteSource(ABC):
     """What messages and results call it, one line."""
     size: int
     """How many bytes there are."""
+    _digest: str | None = None
 
     @abstractmethod
     def read_at(self, position: int, count: int) -> bytes:
@@ -44,11 +46,13 @@ class ByteSource(ABC):
 
     def digest(self) -> str | None:
         """What tells this content from any other; None where that is not known."""
-        digest, at = hashlib.blake2b(digest_size=16), 0
-        while block := self.read_at(at, _BLOCK):
-            digest.update(block)
-            at += len(block)
-        return digest.hexdigest()
+        if self._digest is None:
+            digest, at = hashlib.blake2b(digest_size=16), 0
+            while block := self.read_at(at, _BLOCK):
+                digest.update(block)
+                at += len(block)
+            self._digest = digest.hexdigest()
+        return self._digest
 
 
 Place = str | ByteSource
@@ -111,18 +115,22 @@ class FileObject(ByteSource):
         return self._call(read)
 
     def _call(self, call: Callable[[], T]) -> T:
-        try:
-            with self._lock:
-                before = self._file.tell()
-                try:
-                    return call()
-                finally:
-                    self._file.seek(before)
-        except (OSError, ValueError) as error:
-            raise VideoError(
-                f"{self.name} cannot be read ({getattr(error, 'strerror', None) or error}); "
-                "give an open file object"
-            ) from error
+        with file_errors(self.name), self._lock:
+            before = self._file.tell()
+            try:
+                return call()
+            finally:
+                self._file.seek(before)
+
+
+@contextmanager
+def file_errors(name: str) -> Iterator[None]:
+    """Make a `VideoError` of what a file object raises that is closed or broken."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise VideoError(f"{name} cannot be read ({reason}); give an open file object") from error
 
 
 class _Reader(io.RawIOBase):

@@ -31,7 +31,7 @@ class _Ref(NamedTuple):
     """A frame: its time, and its place in the list."""
 
     seconds: float
-    index: int
+    place: int
 
 
 class FrameListDecoder:
@@ -86,8 +86,8 @@ class FrameListDecoder:
         """See `Decoder.decode_at`; a time before the first frame gives the first one."""
         times = [float(second) for second in seconds]
         check_times(times, short_side)
-        pairs = (self.around(time + ON_SCREEN_TOLERANCE_SECONDS) for time in times)
-        shown = sorted({before or after for before, after in pairs})
+        pairs = [self.around(time + ON_SCREEN_TOLERANCE_SECONDS) for time in times]
+        shown = sorted({ref for before, after in pairs if (ref := before or after) is not None})
         width, height = shrink(self.info.width, self.info.height, short_side)
         images = np.empty((len(shown), height, width, 3), np.uint8)
         for row, ref in zip(images, shown, strict=True):
@@ -121,7 +121,7 @@ class FrameListDecoder:
         return _Ref(float(self._frames.seconds[index]), index) if known else None
 
     def _picture(self, ref: _Ref, short_side: int | None) -> NDArray[np.uint8]:
-        picture = self._frames.picture(ref.index, self._max_pixels)
+        picture = self._frames.picture(ref.place, self._max_pixels)
         picture = fitted(picture, self.info.width, self.info.height)
         size = shrink(self.info.width, self.info.height, short_side)
         if size == (self.info.width, self.info.height):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 from keyframe_llm.data import Progress
 from keyframe_llm.errors import OptionsError, VideoError, shortened
 from keyframe_llm.video.addresses import data_content, local_path, scheme_of
-from keyframe_llm.video.byte_source import ByteSource, Content, FileObject
+from keyframe_llm.video.byte_source import ByteSource, Content, FileObject, file_errors
 from keyframe_llm.video.frame_list import FrameList
 from keyframe_llm.video.temporary import temporary_copy
 
-__all__ = ["VideoInput", "VideoSource", "as_source"]
+__all__ = ["VideoInput", "VideoSource", "as_source", "existing_source"]
 
 VideoInput = str | bytes | bytearray | memoryview | os.PathLike[Any] | IO[bytes] | ByteSource | FrameList
 """What people may give as a video: see `as_source`."""
@@ -45,9 +45,24 @@ def as_source(video: VideoInput, progress: Progress | None = None) -> VideoSourc
         return _named(video, progress)
     if hasattr(video, "read"):
         return _file_object(video)
+    if isinstance(video, Sequence) or hasattr(video, "__array__"):
+        raise OptionsError(
+            f"the video is a {type(video).__name__}, and nothing says when its frames were shown; "
+            "give FrameList(frames, fps=…) or FrameList(frames, seconds=…)"
+        )
     raise OptionsError(
         f"the video is {shortened(video)}; give a path, an address, bytes, a file object or a FrameList"
     )
+
+
+def existing_source(video: VideoInput) -> VideoSource:
+    """As `as_source`; raises `VideoError` too where a path leads to no file that can be read."""
+    source = as_source(video)
+    if isinstance(source, str):
+        from keyframe_llm.video.source import check_path  # loads FFmpeg
+
+        return check_path(source)
+    return source
 
 
 def _named(video: str, progress: Progress | None) -> VideoSource:
@@ -69,15 +84,18 @@ def _named(video: str, progress: Progress | None) -> VideoSource:
 
 def _file_object(file: IO[bytes]) -> FileObject:
     """The file object; where it cannot seek, a copy of what is left in it."""
-    if isinstance(file.read(0), str):
-        raise OptionsError(f"the video is {shortened(file)}, which reads text; open it with mode 'rb'")
-    if file.seekable():
-        return FileObject(file)
     given = getattr(file, "name", None)
     name = given if isinstance(given, str) else "the file object given"
-    return FileObject(temporary_copy(_pieces(file), name), name, owned=True)
+    with file_errors(name):
+        text, seekable = isinstance(file.read(0), str), file.seekable()
+    if text:
+        raise OptionsError(f"the video is {shortened(file)}, which reads text; open it with mode 'rb'")
+    if seekable:
+        return FileObject(file)
+    return FileObject(temporary_copy(_pieces(file, name), name), name, owned=True)
 
 
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    while piece := file.read(_PIECE):
-        yield piece
+def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
+    with file_errors(name):
+        while piece := file.read(_PIECE):
+            yield piece

@@ -31,6 +31,8 @@ class FileServer(ThreadingHTTPServer):
     pause_seconds = 0.0
     """It waits so long before each piece of an answer."""
     piece_bytes = 1 << 16
+    states_length = True
+    """Whether an answer says how long it is; otherwise it ends with the connection."""
     more_bytes = 0
     """How many bytes more than it sends it announces."""
     shifts = 0
@@ -86,7 +88,8 @@ class Handler(BaseHTTPRequestHandler):
         server = self.server
         self.send_response(status)
         self.send_header("Content-Type", server.content_type)
-        self.send_header("Content-Length", str(len(content) + server.more_bytes))
+        if server.states_length:
+            self.send_header("Content-Length", str(len(content) + server.more_bytes))
         if server.tagged:
             self.send_header("ETag", f'"{hash(server.files[self.path.lstrip("/").partition("?")[0]])}"')
         for key, value in headers.items():
@@ -97,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(server.pause_seconds)
             self.wfile.write(cut[start : start + server.piece_bytes])
             server.sent_bytes += len(cut[start : start + server.piece_bytes])
-        self.close_connection = len(cut) < len(content) or server.more_bytes > 0
+        self.close_connection = not server.states_length or len(cut) < len(content) or server.more_bytes > 0
 
     def _empty(self, status: int, **headers: str) -> None:
         self.send_response(status)
