@@ -28,7 +28,7 @@ EVAL = (
     "Measure selectors side by side: on drawn clips, on joined real footage and real features, or on a data "
     "set you have (--dataset), or show them on one video (--video). Markdown goes to stdout."
 )
-PARTS = ("drawn", "joined", "features")
+PARTS = ("drawn", "words", "joined", "features")
 _BUDGETS = (1, 2, 3, 5, 8)
 
 
@@ -109,6 +109,8 @@ def _work(args: argparse.Namespace) -> list[tuple[str, Callable[[], list[Table]]
     work: list[tuple[str, Callable[[], list[Table]]]] = []
     if "drawn" in parts:
         work.append(("drawn", lambda: _drawn(args)))
+    if "words" in parts:
+        work.append(("words", lambda: _words(args, data)))
     for name, measure in (("joined", _joined), ("features", _features)):
         if name not in parts:
             continue
@@ -134,6 +136,20 @@ def _drawn(args: argparse.Namespace) -> list[Table]:
         *drawn.measure_actions(clips, encoder),
         *drawn.measure_retrieval(encoder, model, clips=max(2, args.clips)),
     ]
+
+
+def _words(args: argparse.Namespace, data: Path | None) -> list[Table]:
+    from keyframe_llm.evaluation import words
+    from keyframe_llm.evaluation.drawn import questioned_clips
+    from keyframe_llm.evaluation.joined import real_encoder
+
+    encoder = load_encoder("cartoon", args.device)
+    tables = words.measure_drawn_words(questioned_clips(encoder, args.clips), encoder)
+    if data is None:
+        _note(f"left out: real footage with words; give --data, or set {DATA_VARIABLE}")
+        return tables
+    real = load_encoder(args.encoder, args.device) if args.encoder else real_encoder(data)
+    return [*tables, *words.measure_joined_words(data, real, joins=max(1, args.joins // 2))]
 
 
 def _joined(args: argparse.Namespace, data: Path) -> list[Table]:

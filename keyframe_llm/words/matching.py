@@ -150,8 +150,8 @@ def _share(lexicon: _Lexicon, query: str) -> Floats:
 
 def _by_meaning(queries: Sequence[str], cues: Sequence[Cue], encoder: TextEncoder) -> Floats:
     """(n,) how far each cue stands out from neutral texts and the other cues, for the best query."""
-    neutral = _rows(encoder, default_prompts().lines("neutral"))
-    rows = _rows(encoder, tuple(cue.text[:_LONGEST] for cue in cues))
+    neutral = _rows(_Same(encoder), default_prompts().lines("neutral"))
+    rows = _rows(_Same(encoder), tuple(cue.text[:_LONGEST] for cue in cues))
     wanted = unit_rows(_finite(encoder.embed_texts([text[:_LONGEST] for text in queries])))
     fits, others = wanted @ rows.T, wanted @ neutral.T
     every = np.concatenate([fits, others], axis=1)
@@ -159,9 +159,22 @@ def _by_meaning(queries: Sequence[str], cues: Sequence[Cue], encoder: TextEncode
     return _ramp(((fits - np.median(every, axis=1, keepdims=True)) / spread).max(axis=0), *_DEVIATIONS)
 
 
+class _Same:
+    """An encoder as a key: the same object is the same key, whatever it says of equality itself."""
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        self.encoder = encoder
+
+    def __hash__(self) -> int:
+        return id(self.encoder)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.encoder is other.encoder
+
+
 @lru_cache(maxsize=4)
-def _rows(encoder: TextEncoder, texts: tuple[str, ...]) -> Floats:
-    return np.asarray(unit_rows(_finite(encoder.embed_texts(list(texts)))))
+def _rows(same: _Same, texts: tuple[str, ...]) -> Floats:
+    return np.asarray(unit_rows(_finite(same.encoder.embed_texts(list(texts)))))
 
 
 def _finite(rows: ArrayLike) -> Floats:
@@ -169,7 +182,7 @@ def _finite(rows: ArrayLike) -> Floats:
 
 
 def _ramp(values: ArrayLike, low: float, high: float) -> Floats:
-    return np.clip((np.asarray(values) - low) / (high - low), 0.0, 1.0)
+    return np.asarray(np.clip((np.asarray(values, np.float64) - low) / (high - low), 0.0, 1.0))
 
 
 def _content(query: str) -> str:

@@ -21,6 +21,7 @@ Box = tuple[float, float, float, float]
 """Left, top, right, bottom as shares of the picture."""
 
 _LEAST_SCORE = 0.5
+_LEAST_LETTERS = 2  # a single one is read into any railing or tree
 _SAME_TEXT, _MOVED_TEXT = 0.75, 0.9  # difflib's ratios of two readings of a line in its place, and elsewhere
 _SAME_PLACE = 0.4  # of the smaller box
 _TOUCHED = 0.35  # of the tiles under a line; a line next to it shares fewer
@@ -130,7 +131,7 @@ def _found(
         return
     for text, (left, above, right, below), score in checked_lines(reader, picture[first:last]):
         words = " ".join(_MARKS.sub(" ", unicodedata.normalize("NFC", text)).split())
-        if score < _LEAST_SCORE or not any(letter.isalnum() for letter in words):
+        if score < _LEAST_SCORE or sum(letter.isalnum() for letter in words) < _LEAST_LETTERS:
             continue
         place = np.clip(
             [left / width, (first + above) / height, right / width, (first + below) / height], 0, 1
