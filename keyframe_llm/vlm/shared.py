@@ -42,6 +42,12 @@ class SharedVLM(SharedModel[VLM]):
             return getattr(model, "video_grid", None)
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know of the model on this machine, one line each; loads the model."""
+        with self._acquired() as model:
+            return tuple(getattr(model, "warnings", ()))
+
+    @property
     def concurrent(self) -> bool:
         """Whether the model serves many threads at once; loads the model."""
         with self._acquired() as model:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from keyframe_llm.encoders.base import checked_device
 from keyframe_llm.errors import ModelError, OptionsError, check_whole
 from keyframe_llm.hub import load_local_first, load_weights, one_line
+from keyframe_llm.vlm.precision import in_computed_type
 from keyframe_llm.vlm.processor import MAX_IMAGE_TOKENS, WAYS_OUT, ChatProcessor, processor_and_config
 from keyframe_llm.vlm.protocol import Messages, Normalise
 
@@ -45,8 +46,9 @@ class TransformersVLM:
         twice as many labels, are worked on at once. `thinking` lets a model that can choose think before it
         answers; its thoughts are part of the answer's text. `device` is a torch device. `model_options`
         (`device_map`, `dtype`, `attn_implementation`, `quantization_config`, …) go to `from_pretrained`; by
-        default the model goes where accelerate finds room, in the precision it was saved in. Raises
-        `ModelError` where the model cannot be had or takes no pictures.
+        default the model goes where accelerate finds room, in the precision it was saved in, or in float32 on
+        a CPU that only imitates that one; `warnings` then tells what it costs. Raises `ModelError` where the
+        model cannot be had or takes no pictures.
         """
         max_image_tokens = check_whole("max_image_tokens", max_image_tokens, 1)
         batch_size = check_whole("batch_size", batch_size, 1)
@@ -58,6 +60,7 @@ class TransformersVLM:
             name, lambda source, local: _load(source, options, local), ways_out=WAYS_OUT
         )
         self._model.eval()
+        self.warnings = () if "dtype" in model_options else in_computed_type(self._model, name)
         self._chat = ChatProcessor(
             processor,
             self._model.config,
