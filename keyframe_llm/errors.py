@@ -11,6 +11,7 @@ exits with status 2.
 
 import errno
 import math
+import unicodedata
 from numbers import Integral, Real
 from os import PathLike, fspath
 from pathlib import Path
@@ -20,6 +21,7 @@ __all__ = [
     "ModelError",
     "OptionsError",
     "VideoError",
+    "as_one_line",
     "check_number",
     "check_whole",
     "shortened",
@@ -33,6 +35,10 @@ _IMPOSSIBLE_NAMES = (errno.ENAMETOOLONG, errno.EINVAL)
 class KeyframeError(Exception):
     """The base of every error this package raises on purpose."""
 
+    def __init__(self, message: str) -> None:
+        """`message` may quote a file's name or a model's answer: it is made one line."""
+        super().__init__(as_one_line(message))
+
 
 class VideoError(KeyframeError):
     """The video cannot be opened, or holds nothing that can be shown."""
@@ -44,6 +50,15 @@ class ModelError(KeyframeError):
 
 class OptionsError(KeyframeError, ValueError):
     """An option is outside its range, or two options contradict each other."""
+
+
+def as_one_line(text: str) -> str:
+    """The text with line breaks, control characters and broken letters as escapes, e.g. `\\n`."""
+    return "".join(letter if _is_plain(letter) else ascii(letter)[1:-1] for letter in text)
+
+
+def _is_plain(letter: str) -> bool:
+    return letter.isprintable() or unicodedata.category(letter) == "Zs"
 
 
 def check_whole(name: str, value: object, low: int, high: float = math.inf) -> int:

@@ -1,6 +1,6 @@
 """Files that are no videos, or must not be opened, are refused in one line that names them."""
 
-from __future__ import annotations
+from __future__ import pickle
 
 import os
 import sys
@@ -180,3 +180,10 @@ def test_colours_that_ffmpeg_cannot_convert_are_one_line(videos: Any, tmp_path: 
         ):
             read(video)
         assert "\n" not in str(caught.value)
+
+
+def test_an_error_is_one_line_whatever_the_name_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match=r"a\\nb\\x1b\[31m\\u202e\\udce9\.mp4: no such file") as caught:
+        open_video(tmp_path / "a\nb\x1b[31m\u202e\udce9.mp4")
+    assert str(caught.value).isprintable()
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from keyframe_llm.errors import as_one_line
+
 __all__ = ["printable", "printable_lines"]
 
 _CUT = "…"
@@ -13,7 +15,7 @@ def printable(text: str, most: int | None = 300) -> str:
     Letters that cannot be printed become escapes: new lines (`\n`), escape codes of terminals (`\x1b`), marks
     that change the direction of text (`\u202e`), invisible letters, and bytes that are no UTF-8 (`\udcff`).
     """
-    line = "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
+    line = as_one_line(text)
     if most is None or len(line) <= most:
         return line
     end = (most - len(_CUT)) // 2
@@ -23,7 +25,3 @@ def printable(text: str, most: int | None = 300) -> str:
 def printable_lines(text: str) -> str:
     """The text with every line printable, of any length."""
     return "\n".join(printable(line, None) for line in text.split("\n"))
-
-
-def _escape(letter: str) -> str:
-    return letter.encode("unicode_escape").decode("ascii")
