@@ -11,8 +11,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Any, get_type_hints
 
@@ -25,6 +23,7 @@ from keyframe_llm.index import Indexer, Store
 from keyframe_llm.messages import as_video
 from keyframe_llm.options import SelectOptions, option_fields
 from keyframe_llm.selection import Selection
+from keyframe_llm.video.byte_source import Content
 
 __all__ = ["NAME", "KeyframeVideoLoader", "register"]
 
@@ -32,7 +31,6 @@ NAME = "keyframe_llm"
 """What vLLM calls the loader."""
 
 _INDEXERS = 4
-_MOST_BYTES = 1 << 31
 _OF_VLLM = ("num_frames",)
 """What vLLM gives every loader for its own sampling; `max_frames` is the number of key frames."""
 
@@ -119,17 +117,10 @@ def _options(kwargs: Mapping[str, Any]) -> tuple[LoaderOptions, SelectOptions]:
 
 
 def _selected(data: bytes, loader: LoaderOptions, options: SelectOptions) -> Selection:
-    if len(data) > _MOST_BYTES:
-        raise OptionsError(f"the video has {len(data)} bytes; send at most {_MOST_BYTES}")
     with _lock:
         indexer = _indexer(loader.encoder, loader.device, loader.cache)
-    with TemporaryDirectory(prefix="keyframe-llm-") as folder:
-        file = Path(folder) / "video"
-        file.write_bytes(data)
-        try:
-            return indexer.select(file, options, caption=loader.caption, question=loader.question)
-        except KeyframeError as error:
-            raise type(error)(str(error).replace(str(file), "the video")) from error
+    video = Content(data, name="the bytes of the video")
+    return indexer.select(video, options, caption=loader.caption, question=loader.question)
 
 
 @lru_cache(maxsize=_INDEXERS)
