@@ -12,11 +12,13 @@ from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import Answer, Caption, Classification, KeyframeLLM
 from keyframe_llm.selection import Selection
 from keyframe_llm.version import __version__
+from keyframe_llm.video import FrameList
 
 __all__ = [
     "Answer",
     "Caption",
     "Classification",
+    "FrameList",
     "Frames",
     "KeyframeError",
     "KeyframeLLM",

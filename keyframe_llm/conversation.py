@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
-from os import PathLike
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder
 from keyframe_llm.errors import OptionsError
@@ -15,6 +13,7 @@ from keyframe_llm.index import Indexer
 from keyframe_llm.messages import MAX_IMAGE_BYTES, Format, Messages, frame_messages, to_format
 from keyframe_llm.options import SelectOptions, option_fields
 from keyframe_llm.selection import Selection
+from keyframe_llm.video import FrameList, VideoInput
 
 __all__ = ["guiding_questions", "rewrite_messages", "select_for_part", "shared_indexer", "video_source"]
 
@@ -33,9 +32,10 @@ def rewrite_messages(
     """A copy of a conversation in which every video is its key frames: `[12.3s]`, picture, …
 
     A video is a part `{"type": "video", "video": path}` (also `path` or `url`) or OpenAI-style
-    `{"type": "video_url", "video_url": {"url": "file:///…"}}`. It is guided by the last text of a user
-    from its message on, up to the next message with a video; a part may give `caption`, `question`,
-    `video_start`, `video_end` and the fields of `SelectOptions`, which go before `options`.
+    `{"type": "video_url", "video_url": {"url": "https://…"}}`. In place of the path there may be whatever
+    `select_keyframes` takes, or a list of frames with their rate as `sample_fps`. A video is guided by the
+    last text of a user from its message on, up to the next message with a video; a part may give `caption`,
+    `question`, `video_start`, `video_end` and the fields of `SelectOptions`, which go before `options`.
 
     `format` None keeps each video's own: its pictures become Hugging Face `image` parts for a `video`,
     `image_url` parts for a `video_url`. Everything else passes through untouched. Raises `VideoError`,
@@ -90,7 +90,7 @@ def guiding_questions(messages: Messages) -> list[str | None]:
 
 
 def video_source(part: Any) -> Any:
-    """The video of a message part as it stands there (a path, a `file://` URL, a list of frames), or None."""
+    """The video of a message part as it stands there (a path, an address, a list of frames), or None."""
     if not isinstance(part, dict):
         return None
     if part.get("type") == "video_url":
@@ -105,12 +105,6 @@ def select_for_part(
     part: dict[str, Any], question: str | None, encoder: str | Encoder, options: dict[str, Any]
 ) -> Selection:
     """Choose the key frames of one video part; what the part itself asks for goes before `options`."""
-    source = video_source(part)
-    if not isinstance(source, (str, PathLike)):
-        raise OptionsError(
-            f"a video part holds {type(source).__name__}; give the path of a video, or put the pictures into "
-            "the message as images"
-        )
     own = {name: part[name] for name in option_fields() if part.get(name) is not None}
     for theirs, ours in (("video_start", "start_seconds"), ("video_end", "end_seconds")):
         if part.get(theirs) is not None:
@@ -122,8 +116,23 @@ def select_for_part(
     chosen = SelectOptions(**{**options, **own})
     question = part.get("question") or question
     return shared_indexer(encoder).select(
-        _local(source), chosen, caption=part.get("caption"), question=question or None
+        _video_of(part), chosen, caption=part.get("caption"), question=question or None
     )
+
+
+def _video_of(part: dict[str, Any]) -> VideoInput:
+    """The video of a part; a list of frames with the times that its `sample_fps` gives them."""
+    source: VideoInput = video_source(part)
+    if not (isinstance(source, (list, tuple)) or hasattr(source, "__array__")):
+        return source
+    rate = part.get("sample_fps")
+    if rate is None:
+        raise OptionsError(
+            "nothing says when the frames of a list were shown; give sample_fps, the frames per second"
+        )
+    with suppress(TypeError, ValueError):  # in Qwen's README it is a text
+        rate = float(rate)
+    return FrameList(source, fps=rate)
 
 
 def shared_indexer(encoder: str | Encoder) -> Indexer:
@@ -134,13 +143,6 @@ def shared_indexer(encoder: str | Encoder) -> Indexer:
 @lru_cache(maxsize=_SHARED_INDEXERS)
 def _remembered(encoder: Any) -> Indexer:
     return Indexer(encoder)
-
-
-def _local(source: str | PathLike[str]) -> str | PathLike[str]:
-    if not (isinstance(source, str) and source.startswith("file://")):
-        return source
-    plain = source.removeprefix("file://")
-    return plain if Path(plain).exists() else unquote(urlparse(source).path)
 
 
 def _parts(message: dict[str, Any]) -> Iterator[Any]:

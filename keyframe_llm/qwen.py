@@ -52,8 +52,9 @@ def process_vision_info(
     `max_frames` (or `nframes`), `caption`, `question`, `video_start`, `video_end`, `min_pixels`,
     `max_pixels`, `total_pixels`, `resized_height` with `resized_width`, and any field of `SelectOptions`;
     `options` hold for all videos. A plain call, for neither kwargs nor metadata, returns no times, and warns.
-    `fps` is how often the video is sampled. A list of frames is passed through. Raises `VideoError`,
-    `ModelError`, `OptionsError`.
+    `fps` is how often the video is sampled. A list of frames is a video where it states its rate as
+    `sample_fps`; without one nothing is known of its times, and it is passed through as it is. Raises
+    `VideoError`, `ModelError`, `OptionsError`.
     """
     fetch_image, fetch_video = _utils()
     images: list[Any] = []
@@ -62,9 +63,7 @@ def process_vision_info(
     for part, question in _vision_parts(conversations):
         if "image" in part or "image_url" in part:
             images.append(fetch_image(part, image_patch_size=image_patch_size))
-        elif isinstance(video_source(part), (list, tuple)):
-            if isinstance(part.get("sample_fps"), str):  # as in Qwen's README; the original divides by it
-                part = {**part, "sample_fps": float(part["sample_fps"])}
+        elif isinstance(video_source(part), (list, tuple)) and part.get("sample_fps") is None:
             videos.append(fetch_video(part, image_patch_size=image_patch_size, return_video_metadata=True))
         else:
             selection = select_for_part(part, question, encoder, options)

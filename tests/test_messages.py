@@ -223,8 +223,8 @@ def test_a_video_is_guided_by_the_last_question_before_the_next_video() -> None:
 
 def test_a_video_that_cannot_be_opened_is_an_error() -> None:
     for source, error, says in (
-        ("https://example.org/v.mp4", VideoError, "is a URL"),
-        (["a.png"], OptionsError, "holds list"),
+        ("rtsp://example.org/v", VideoError, "is an address of 'rtsp'"),
+        (["a.png"], OptionsError, "nothing says when the frames of a list were shown; give sample_fps"),
     ):
         with pytest.raises(error, match=says):
             rewrite_messages([{"role": "user", "content": [{"type": "video", "video": source}]}])

@@ -17,6 +17,7 @@ from keyframe_llm import ModelError, OptionsError
 from keyframe_llm.data import Frames
 from keyframe_llm.messages.timestamps import as_video, frame_seconds
 from keyframe_llm.qwen import process_vision_info, with_true_times
+from support.file_server import serving
 
 pytest.importorskip("qwen_vl_utils")
 
@@ -138,11 +139,11 @@ def test_images_pass_through_as_the_original_makes_them(flags: Path, encoder: An
     assert len(images) == 3 and len(shown) == 2 and encoder.texts == [QUESTION, "Is it red?"]
 
 
-def test_a_list_of_frames_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_list_of_frames_without_a_rate_is_taken_as_it_is() -> None:
     from qwen_vl_utils import process_vision_info as original
 
     frames = [Image.new("RGB", (112, 112), colour) for colour in ("red", "blue")]
-    conversation = [{"role": "user", "content": [{"type": "video", "video": frames, "sample_fps": 1.0}]}]
+    conversation = [{"role": "user", "content": [{"type": "video", "video": frames}]}]
     for options in ({}, {"return_video_metadata": True}):
         (mine,), (wanted,) = (
             process_vision_info(conversation, **options)[1],
@@ -154,21 +155,58 @@ def test_a_list_of_frames_is_taken_as_it_is(tmp_path: Path) -> None:
         np.testing.assert_array_equal(mine.numpy(), wanted.numpy())
 
 
-def test_frames_given_as_a_list_may_state_their_rate_as_qwens_readme_does(
-    flags: Path, encoder: Any, checkpoint: Checkpoint
+def test_a_list_of_frames_with_its_rate_is_a_video_as_in_qwens_readme(
+    encoder: Any, videos: ModuleType, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     _, processor = loaded(checkpoint("qwen3_vl"))
-    frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue", "red", "blue")]
-    element = {"type": "video", "video": frames, "sample_fps": "1"}
-    messages = [{"role": "user", "content": [element]}]
-    shown = process_vision_info(messages, image_patch_size=16, return_video_metadata=True)[1]
-    ((pictures, metadata),) = shown
+    colours = ["red"] * 14 + ["blue"] * 2 + ["green"] * 14
+    pictures = [Image.new("RGB", (96, 64), colour) for colour in colours]
+    for i, picture in enumerate(pictures):
+        picture.save(tmp_path / f"frame {i}.png")
+    paths = [f"file://{tmp_path / f'frame {i}.png'}" for i in range(len(pictures))]
+    for frames in (pictures, paths):
+        element = {"type": "video", "video": frames, "sample_fps": "0.5", "raw_fps": 30, "video_end": 50.0}
+        messages = [{"role": "user", "content": [element, {"type": "text", "text": "blue"}]}]
+        shown, video_kwargs = process_vision_info(
+            messages, True, return_video_metadata=True, image_patch_size=16, encoder=encoder
+        )[1:]
+        ((tensor, metadata),) = shown
+        seconds = frame_seconds(metadata)
+        assert all(
+            second % 2 == 0 and second <= 50 for second in seconds
+        )  # the times at half a frame a second
+        for frame, second in zip(tensor[::2], seconds, strict=True):
+            assert videos.flag_of(frame.permute(1, 2, 0).numpy()) == colours[int(second / 2)]
+        assert "blue" in {colours[int(second / 2)] for second in seconds}
+        assert element["sample_fps"] == "0.5"
     text = processor.apply_chat_template(messages, tokenize=False)
-    options = {"video_metadata": [metadata], "do_resize": False, "do_sample_frames": False}
-    inputs = processor(text=text, videos=[pictures], return_tensors="pt", **options)
+    inputs = processor(
+        text=text,
+        videos=[tensor],
+        video_metadata=[metadata],
+        return_tensors="pt",
+        do_resize=False,
+        **video_kwargs,
+    )
     times = re.findall(r"<([\d.]+) seconds>", processor.tokenizer.decode(inputs["input_ids"][0]))
-    assert [float(second) for second in times] == pytest.approx([0.5, 2.5])
-    assert element["sample_fps"] == "1"
+    assert [float(second) for second in times] == pytest.approx(seconds)
+    with pytest.raises(OptionsError, match="fps is 'fast'"):
+        process_vision_info(
+            [{"role": "user", "content": [{**element, "sample_fps": "fast"}]}], True, encoder=encoder
+        )
+
+
+@pytest.mark.parametrize("kind", ["address", "bytes", "file object"])
+def test_a_video_may_be_given_as_people_have_it(kind: str, flags: Path, encoder: Any) -> None:
+    def shown(video: Any) -> Any:
+        conversation = conversation_about(flags, video=video)
+        return process_vision_info(conversation, return_video_metadata=True, encoder=encoder)[1][0]
+
+    with serving({"v.mp4": flags.read_bytes()}) as server, flags.open("rb") as file:
+        given = {"address": server.url("v.mp4"), "bytes": flags.read_bytes(), "file object": file}[kind]
+        (mine, metadata), (wanted, true_metadata) = shown(given), shown(str(flags))
+        np.testing.assert_array_equal(mine.numpy(), wanted.numpy())
+        np.testing.assert_array_equal(frame_seconds(metadata), frame_seconds(true_metadata))
 
 
 def test_a_call_that_leaves_the_times_behind_warns(flags: Path, encoder: Any) -> None:

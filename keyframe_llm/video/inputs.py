@@ -38,9 +38,9 @@ def as_source(video: VideoInput, progress: Progress | None = None) -> VideoSourc
     if isinstance(video, (bytearray, memoryview)):
         return Content(video)
     if isinstance(video, bytes):
-        return Content(video) if len(video) > _LONGEST_PATH or b"\0" in video else os.fsdecode(video)
+        return Content(video) if len(video) > _LONGEST_PATH or b"\0" in video else _path(video)
     if isinstance(video, os.PathLike):
-        return os.fsdecode(video)
+        return _path(video)
     if isinstance(video, str):
         return _named(video, progress)
     if hasattr(video, "read"):
@@ -65,12 +65,18 @@ def existing_source(video: VideoInput) -> VideoSource:
     return source
 
 
+def _path(path: str | bytes | os.PathLike[Any]) -> str:
+    """The path as text that is never taken for an address."""
+    text = os.fsdecode(path)
+    return text if scheme_of(text) is None else f".{os.sep}{text}"
+
+
 def _named(video: str, progress: Progress | None) -> VideoSource:
     scheme = scheme_of(video)
     if scheme is None:
         return video
     if scheme == "file":
-        return local_path(video)
+        return _path(local_path(video))
     if scheme == "data":
         return Content(data_content(video), name="the data address")
     if scheme in ("http", "https"):
