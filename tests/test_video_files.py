@@ -1,8 +1,9 @@
 """Files that are no videos, or must not be opened, are refused in one line that names them."""
 
-from __future__ import pickle
+from __future__ import annotations
 
 import os
+import pickle
 import sys
 import threading
 from pathlib import Path
