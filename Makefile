@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types tree tests install format train evaluate clean
+.PHONY: demo test lint types tree tests install format train evaluate vllm-check clean
 
 demo: $(VENV)/.installed  ## the whole job offline on a bundled video
 	$(BIN)/keyframe-llm demo --out demo-output
@@ -40,6 +40,9 @@ train: $(VENV)/.installed-dev  ## train the embedded models again: under an hour
 
 evaluate: $(VENV)/.installed-dev  ## measure the embedded models on clips they have not seen
 	$(BIN)/python -m keyframe_llm.cartoon.train --evaluate
+
+vllm-check: $(VENV)/.installed-dev  ## key frames through a real vLLM: an environment of its own, 4 GB, 20 minutes
+	$(BIN)/python benchmarks/vllm_check.py
 
 clean:
 	rm -rf $(VENV) demo-output build dist *.egg-info
