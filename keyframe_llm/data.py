@@ -31,7 +31,9 @@ Progress = Callable[[str, float], None]
 """Called with a stage's name and how much of it is done, 0–1."""
 
 STAGES: Mapping[str, str] = {
+    "download": "downloading the video",
     "decode": "reading the video",
+    "listen": "recognising speech",
     "propose": "proposing frames",
     "caption": "writing the caption",
     "embed": "comparing frames with the text",

@@ -1,8 +1,8 @@
 """The options of a selection, stage by stage: defaults, ranges and help, each written once.
 
-A stage is given its own frozen object: `DecodeOptions`, `ProposeOptions`, `ScoreOptions` or `ChooseOptions`.
-What it made is kept under that very object, so no option can be missing from a cache key. `SelectOptions`
-holds all four and takes every field as a flat keyword. The command line makes its flags from the same fields.
+A stage is given its own frozen object: `DecodeOptions`, `ProposeOptions`, `WordOptions`, `ScoreOptions` or
+`ChooseOptions`. What it made is kept under that very object, so no option can be missing from a cache key.
+`SelectOptions` holds all of them and takes every field as a flat keyword. The command line makes its flags from the same fields.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ __all__ = [
     "ScoreOptions",
     "SelectOptions",
     "Task",
+    "WordOptions",
     "option_fields",
     "option_type",
 ]
@@ -205,6 +206,41 @@ class ProposeOptions:
 
 @_documented
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WordOptions:
+    """Which words of a video are read and heard. Raises `OptionsError` out of range.
+
+    `listen` may also be an object with `transcribe(samples, rate)` (see `words.speech.Recogniser`).
+    """
+
+    subtitles: bool = _option(True, "Read subtitles, inside the file and in files beside it.")
+    language: str | None = _option(
+        None,
+        "Language of the subtitles to read and of the speech to recognise (`en`, `pt-BR`); without it the "
+        "default subtitles, and the language that is heard.",
+        metavar="TAG",
+    )
+    listen: str | object | None = _option(
+        None,
+        "Recognise what is said: the name of a Whisper model (`small`, `turbo`, …; a hub id; a folder), or "
+        "`http://host:port/v1#name` of a server that transcribes.",
+        metavar="NAME",
+    )
+    read_screen: bool = _option(False, "Read what is written in the picture.")
+
+    def __post_init__(self) -> None:
+        _checked(self)
+        if self.listen is not None and not isinstance(self.listen, str):
+            if not callable(getattr(self.listen, "transcribe", None)):
+                raise OptionsError(
+                    f"listen is {shortened(self.listen)}; give the name of a recogniser, or an object with "
+                    "transcribe(samples, rate)"
+                )
+        elif self.listen == "":
+            raise OptionsError("listen is ''; give the name of a recogniser, or leave it out")
+
+
+@_documented
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreOptions:
     """How a text is compared with the candidates. Raises `OptionsError` out of range."""
 
@@ -283,6 +319,7 @@ class ChooseOptions:
 _STAGES: Mapping[str, type[Any]] = {
     "decode": DecodeOptions,
     "propose": ProposeOptions,
+    "words": WordOptions,
     "score": ScoreOptions,
     "choose": ChooseOptions,
 }
@@ -308,6 +345,7 @@ class SelectOptions:
 
     decode: DecodeOptions
     propose: ProposeOptions
+    words: WordOptions
     score: ScoreOptions
     choose: ChooseOptions
 
@@ -316,11 +354,12 @@ class SelectOptions:
         *,
         decode: DecodeOptions | None = None,
         propose: ProposeOptions | None = None,
+        words: WordOptions | None = None,
         score: ScoreOptions | None = None,
         choose: ChooseOptions | None = None,
         **flat: Any,
     ) -> None:
-        stages = {"decode": decode, "propose": propose, "score": score, "choose": choose}
+        stages = {"decode": decode, "propose": propose, "words": words, "score": score, "choose": choose}
         changes: dict[str, dict[str, Any]] = {name: {} for name in _STAGES}
         for name, value in flat.items():
             if name not in _stage_of():

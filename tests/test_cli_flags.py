@@ -68,8 +68,8 @@ def written(value: Any) -> list[str]:
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_option_is_a_flag_and_arrives(name: str, command: str) -> None:
     value = another_value(name)
-    args = parser().parse_args([*COMMANDS[command], flag(name), *written(value)])
-    options = select_options(args)
+    given = [f"--no-{flag(name)[2:]}"] if value is False else [flag(name), *written(value)]
+    options = select_options(parser().parse_args([*COMMANDS[command], *given]))
     assert options == SelectOptions(**{name: value})
     assert getattr(options, name) == value != OPTIONS[name][1].default
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 from keyframe_llm.options import option_fields, option_type
 from keyframe_llm.pipeline import DEFAULT_ENCODER
 from keyframe_llm.scoring.selectors import selector_names
+from keyframe_llm.video import FrameList
 
 __all__ = [
     "add_caption",
@@ -27,6 +28,7 @@ __all__ = [
     "add_selection",
     "add_video",
     "folder",
+    "given_video",
     "new_command",
     "text",
 ]
@@ -49,8 +51,19 @@ def new_command(commands: Any, name: str, run: Run, summary: str) -> argparse.Ar
 
 
 def add_video(command: argparse.ArgumentParser) -> None:
-    """The video, given by its place."""
-    command.add_argument("video", metavar="VIDEO", help="path of a video file")
+    """The video, given by its place (see `given_video`)."""
+    command.add_argument(
+        "video", metavar="VIDEO", help="path or address of a video, or a folder of numbered pictures"
+    )
+    command.add_argument(
+        "--frame-rate", type=float, metavar="X", help="frames per second of a folder of numbered pictures"
+    )
+
+
+def given_video(args: argparse.Namespace) -> str | FrameList:
+    """The video that was given: a path or an address, or the pictures in a folder at the rate given."""
+    video: str = args.video
+    return video if args.frame_rate is None else FrameList(video, fps=args.frame_rate)
 
 
 def add_models(command: argparse.ArgumentParser, model_help: str) -> None:
@@ -139,7 +152,7 @@ def _settings(each: Field[Any], hint: Any) -> dict[str, Any]:
         kind = next(one for one in get_args(hint) if one is str or get_origin(one) is Literal)
     metavar = each.metadata.get("metavar")
     if kind is bool:
-        return {"action": "store_true"}
+        return {"action": argparse.BooleanOptionalAction if each.default is True else "store_true"}
     if get_origin(kind) is tuple:
         return {"type": _numbers, "metavar": metavar or "X,X,…"}
     if each.name in _NAMES:

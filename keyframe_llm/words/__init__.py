@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from keyframe_llm.words.cues import Cue, CueSource
+from keyframe_llm.words.cues import Cue, CueSource, Words
+from keyframe_llm.words.read import read_words
 
-__all__ = ["Cue", "CueSource"]
+__all__ = ["Cue", "CueSource", "Words", "read_words"]

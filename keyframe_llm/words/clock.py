@@ -1,0 +1,43 @@
+"""The clock of a video: where its first frame lies among the timestamps of the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import av
+
+from keyframe_llm.errors import VideoError
+from keyframe_llm.video.reader import FrameReader
+
+__all__ = ["VideoClock", "video_clock"]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoClock:
+    """How times of other streams and of other files become seconds since the first frame shown."""
+
+    first_frame_seconds: float
+    """The first frame's time by the file's own timestamps."""
+    file_start_seconds: float
+    """The time at which the first of all streams begins: what players show as 0, and subtitle files mean."""
+    duration_seconds: float | None
+    """The length of the video, from the first frame; None where the file does not say."""
+
+    @property
+    def subtitle_file_delay(self) -> float:
+        """What is added to the times of a subtitle file."""
+        return self.file_start_seconds - self.first_frame_seconds
+
+
+def video_clock(path: str, max_pixels: int | None = None) -> VideoClock:
+    """Decode the first frame to see its time. Raises `VideoError` where no frame can be shown."""
+    with FrameReader(path, max_pixels=max_pixels, threads=1) as reader:
+        start = reader.container.start_time
+        if next(reader.timed_frames(), None) is None:
+            raise VideoError(f"{path}: no frame can be decoded; the file is damaged, make it again")
+        first = (reader.timeline.origin or 0) * float(reader.stream.time_base or 0)
+        return VideoClock(
+            first_frame_seconds=first,
+            file_start_seconds=first if start is None else start / av.time_base,
+            duration_seconds=reader.stated_seconds,
+        )

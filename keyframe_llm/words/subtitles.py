@@ -1,0 +1,124 @@
+"""Subtitles of a video: one set, from its own file or from a file beside it, on the video's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import av.error
+
+from keyframe_llm.errors import VideoError
+from keyframe_llm.video.source import demux, open_container
+from keyframe_llm.words.cleaning import Cleaned, RawCue, clean
+from keyframe_llm.words.clock import VideoClock
+from keyframe_llm.words.cues import Cue, Words
+from keyframe_llm.words.events import event_text
+from keyframe_llm.words.languages import FAR, distance
+from keyframe_llm.words.subtitle_files import read_subtitle_file
+from keyframe_llm.words.tracks import Track, embedded_tracks, preferred, tracks_beside
+
+__all__ = ["read_subtitles"]
+
+_MOST_CUES = 200_000
+_OTHER_VIDEO_SHARE = 0.5  # of a file's cues after the end of the video: then it is not this video's
+_ASS_CODECS = ("ass", "ssa")
+
+
+def read_subtitles(path: str, clock: Callable[[], VideoClock], language: str | None = None) -> Words:
+    """The cues of the one set of subtitles that is of the language asked for, else of the default one.
+
+    Where that one cannot be read the next is tried, and a warning says why. `clock` is called only where
+    there are subtitles. Raises `VideoError` where the file cannot be opened.
+    """
+    with open_container(path) as container:
+        tracks = embedded_tracks(container)
+    tracks = preferred([*tracks_beside(path), *tracks], language)
+    warnings: list[str] = []
+    for track in tracks:
+        cues, problem = _read(path, track, clock)
+        if cues:
+            return Words(tuple(cues), (*warnings, *_other_language(path, track, tracks, language)))
+        warnings.append(problem or f"{_where(path, track)}: there is no text in it")
+    return Words((), tuple(warnings))
+
+
+def _read(path: str, track: Track, clock: Callable[[], VideoClock]) -> tuple[list[Cue], str]:
+    """The cues of one track, and one line where there are none."""
+    if track.kind == "pictures":
+        return [], (
+            f"{_where(path, track)} are pictures, which are not read as text; put a file of text beside the "
+            "video, or let speech be recognised"
+        )
+    if track.kind == "unknown":
+        return [], (
+            f"{_where(path, track)} are in a format that this FFmpeg cannot decode; put an .srt or .vtt file "
+            "beside the video"
+        )
+    try:
+        return (_from_stream if track.file is None else _from_file)(path, track, clock())
+    except VideoError as error:
+        return [], str(error)
+
+
+def _from_stream(path: str, track: Track, clock: VideoClock) -> tuple[list[Cue], str]:
+    raw, problem = _stream_cues(path, track, clock)
+    return _cleaned(raw, track, clock).cues, problem
+
+
+def _stream_cues(path: str, track: Track, clock: VideoClock) -> tuple[list[RawCue], str]:
+    raw: list[RawCue] = []
+    with open_container(path) as container:
+        stream = next(each for each in container.streams.subtitles if each.index == track.stream)
+        for other in container.streams:
+            if other.index != stream.index and hasattr(other, "discard"):  # PyAV 16 and later
+                other.discard = type(other.discard).all
+        base = float(stream.time_base or 0)
+        try:
+            for packet in demux(container, stream):
+                if packet.pts is None:
+                    continue
+                start = packet.pts * base - clock.first_frame_seconds
+                end = start + packet.duration * base if packet.duration else None
+                raw += [RawCue(start, end, text) for text in event_text(packet)]
+                if len(raw) >= _MOST_CUES:
+                    break
+        except av.error.FFmpegError as error:
+            return raw, f"{_where(path, track)} cannot be read ({error.strerror}); make the file again"
+    return raw, ""
+
+
+def _from_file(path: str, track: Track, clock: VideoClock) -> tuple[list[Cue], str]:
+    assert track.file is not None
+    raw = read_subtitle_file(track.file, track.codec, track.language)
+    delay = clock.subtitle_file_delay
+    shifted = [RawCue(c.start + delay, None if c.end is None else c.end + delay, c.text) for c in raw]
+    found = _cleaned(shifted, track, clock)
+    if found.beyond_end > _OTHER_VIDEO_SHARE * len(raw):
+        return [], (
+            f"{track.file}: {found.beyond_end} of {len(raw)} cues begin after the video's end at "
+            f"{clock.duration_seconds:.1f} s, so it is taken for another video's and not used; rename it, or "
+            "put the right one there"
+        )
+    return found.cues, ""
+
+
+def _cleaned(raw: Sequence[RawCue], track: Track, clock: VideoClock) -> Cleaned:
+    return clean(
+        raw,
+        source="subtitle",
+        language=track.language,
+        duration_seconds=clock.duration_seconds,
+        ass=track.codec in _ASS_CODECS,
+    )
+
+
+def _other_language(path: str, track: Track, tracks: Sequence[Track], language: str | None) -> list[str]:
+    """One line where the language asked for is not there."""
+    if language is None or track.language is None or distance(language, track.language) < FAR:
+        return []
+    known = ", ".join(sorted({each.language for each in tracks if each.language}))
+    return [f"{path} has no subtitles in {language!r} (but in {known}); those in {track.language!r} are read"]
+
+
+def _where(path: str, track: Track) -> str:
+    return str(track.file) if track.file is not None else f"{Path(path)}: {track.name}"
