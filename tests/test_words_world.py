@@ -74,3 +74,13 @@ def test_pictures_and_words_both_get_their_frames():
         times = choose_with_words(index, text, fact.question, talk.cues, k=3)
         assert ((times >= cue.start) & (times <= cue.end)).any()
         assert ((times >= 40) & (times < 44)).any()
+
+
+def test_a_cue_between_the_candidates_gets_a_frame_of_its_own():
+    seconds = np.arange(0, 2000, 0.5)
+    index = dense_index(np.tile([1.0, 0.0], (len(seconds), 1)), seconds, np.ones((len(seconds), 3)))
+    text = EmbeddedText.of([0.0, 1.0])
+    talk = random_talk(np.random.default_rng(2), 2000.0)
+    for fact, cue in talk.facts:
+        times = choose_with_words(index, text, fact.question, talk.cues, k=3)
+        assert ((times >= cue.start) & (times <= cue.end)).any()

@@ -28,7 +28,7 @@ from keyframe_llm.evaluation.results import SHIPPED, Table
 from keyframe_llm.evaluation.selectors import proposed
 from keyframe_llm.index import VideoIndex
 from keyframe_llm.options import SelectOptions, Task
-from keyframe_llm.scoring.fusion import NEAR_SECONDS, fuse
+from keyframe_llm.scoring.fusion import NEAR_SECONDS, fuse, missing_seconds
 from keyframe_llm.scoring.queries import Query
 from keyframe_llm.scoring.selectors import choose_frames, propose_options
 from keyframe_llm.video import SimpleDecoder
@@ -54,17 +54,14 @@ def choose_with_words(
     """Times, ascending, of at most k frames of a dense index, chosen as the package chooses with words."""
     options = SelectOptions(max_frames=k)
     among = proposed(index, propose_options(options))
+    match, asks = match_cues(query, cues), asks_for_words(query)
+    missing = missing_seconds(among.candidates.seconds, cues, match, max_frames=k, asks_for_words=asks)
+    if missing:  # the frames of the cues become candidates, as those of a file would be decoded
+        nearest = np.abs(index.seconds[:, None] - missing).argmin(axis=0)
+        among = index.only(np.union1d(among.candidates.indices, nearest))
     choice = choose_frames(among, Query(text.parts, text.baseline, task), options)
     times = choice.candidates.seconds
-    fused = fuse(
-        choice.chosen,
-        choice.scores.total,
-        times,
-        cues,
-        match_cues(query, cues),
-        max_frames=k,
-        asks_for_words=asks_for_words(query),
-    )
+    fused = fuse(choice.chosen, choice.scores.total, times, cues, match, max_frames=k, asks_for_words=asks)
     return np.asarray(times[fused.chosen])
 
 

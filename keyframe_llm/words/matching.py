@@ -145,7 +145,7 @@ def _share(lexicon: _Lexicon, query: str) -> Floats:
     both = np.asarray(held[first].maximum(held[second]) @ lexicon.weights[known]) / whole
     better = np.where(shares[first] >= shares[second], first, second)
     np.maximum.at(shares, better, both)
-    return shares
+    return np.asarray(shares, np.float64)
 
 
 def _by_meaning(queries: Sequence[str], cues: Sequence[Cue], encoder: TextEncoder) -> Floats:
