@@ -61,10 +61,12 @@ def stated_seconds(path: Path, limits: Limits) -> float | None:
 
 def _measured_seconds(container: Any, stream: Any, enough: float, check: Callable[[], None]) -> float:
     """The length of a stream by its packets' times, or their number; reading ends beyond `enough`."""
+    from keyframe_llm.video.source import demux
+
     tick = 1 / float(stream.guessed_rate or stream.average_rate or 25)
     first: float | None = None
     length = 0.0
-    for count, packet in enumerate(container.demux(stream)):
+    for count, packet in enumerate(demux(container, stream)):
         check()
         timestamp = packet.pts if packet.pts is not None else packet.dts
         second = count * tick if timestamp is None else float(timestamp * stream.time_base)

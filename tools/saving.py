@@ -105,8 +105,10 @@ def _seek(container: Any, picture: Any, second: float) -> None:
 
 def _key_second(container: Any, picture: Any, start: float) -> float:
     """The time of the key frame at or before `start`, on the clock of the file."""
+    from keyframe_llm.video.source import demux
+
     _seek(container, picture, start)
-    for packet in container.demux(picture):
+    for packet in demux(container, picture):
         if packet.is_keyframe and packet.pts is not None:
             return float(packet.pts * packet.time_base)
     raise ToolError("there is nothing to save in this part of the video; give another window")
@@ -114,8 +116,10 @@ def _key_second(container: Any, picture: Any, start: float) -> float:
 
 def _packets(container: Any, streams: list[Any], picture: Any, begin: float, end: float) -> Iterator[Any]:
     """The packets from one time to another, the pictures from their key frame on."""
+    from keyframe_llm.video.source import demux
+
     begun = False
-    for packet in container.demux(streams):
+    for packet in demux(container, streams):
         if packet.dts is None or packet.pts is None:
             continue
         second = float(packet.pts * packet.time_base)

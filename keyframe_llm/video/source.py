@@ -113,7 +113,7 @@ def open_container(
 
 
 def demux(container: InputContainer, stream: Any) -> Iterator[Packet[Any]]:
-    """The packets of one stream, or of all where it is None, from the current position to the end.
+    """The packets of one stream, of several, or of all (None), from the current position to the end.
 
     Other streams may begin only in the middle of a file; PyAV has no entry for them, and stumbles.
     """
