@@ -101,6 +101,14 @@ def test_a_part_of_a_video_may_be_asked_about(server: Server) -> None:
         assert len(seconds) == 3 and min(seconds) >= 20 and max(seconds) <= 30
 
 
+def test_a_list_of_frames_with_its_rate_is_a_video(server: Server) -> None:
+    frames = [Image.new("RGB", (32, 24), (20 * i, 255 - 20 * i, 0)) for i in range(12)]
+    clip = {"type": "video", "video": frames, "sample_fps": 2.0}
+    model = KeyframeAnswers(f"{server.url}#served", "cartoon", method="uniform", max_frames=2)
+    assert list(model.answer([Request(conversation(user_turn([clip], "Which?")))])) == ["2 pictures"]
+    assert shown(server) == ["[0.0s]", None, "[5.5s]", None, "Which?"]
+
+
 def test_texts_and_pictures_keep_their_form() -> None:
     picture = Image.new("L", (4, 4))
     content = [{"type": "image", "url": picture}, {"type": "text", "text": "Who?"}]
@@ -117,7 +125,7 @@ def test_texts_and_pictures_keep_their_form() -> None:
         ({"type": "audio", "url": "a.wav"}, "type 'audio'"),
         ({"type": "image", "url": "/no/such.png"}, "'/no/such.png' cannot be read"),
         ({"type": "image", "url": 3}, "an image is a int"),
-        ({"type": "video", "url": ["a.png", "b.png"]}, "a video part holds list"),
+        ({"type": "video", "url": ["a.png", "b.png"]}, "give sample_fps"),
     ],
 )
 def test_what_cannot_be_shown_costs_one_line(part: dict[str, Any], says: str, server: Server) -> None:

@@ -25,6 +25,8 @@ __all__ = ["Generation", "KeyframeAnswers", "Request", "conversation", "user_tur
 
 _TOKENS = 128  # where a task does not say
 _AT_ONCE = 8  # conversations sent to a server
+_DETAILS = {"video_start": "start_time", "video_end": "end_time", "sample_fps": "sample_fps"}
+"""What a video part may say of its video, by our names and lmms-eval's."""
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tiff", ".webp")
 
 
@@ -158,7 +160,7 @@ def _part(part: Mapping[str, Any], question: str | None) -> dict[str, Any]:
         raise OptionsError(f"a message holds a part of type {shortened(kind)}; give text, images and videos")
     details = {**part, **source} if isinstance(source, Mapping) else part
     video: dict[str, Any] = {"type": "video", "video": _place(source), "question": question}
-    for key, theirs in (("video_start", "start_time"), ("video_end", "end_time")):
+    for key, theirs in _DETAILS.items():
         video[key] = details[key] if details.get(key) is not None else details.get(theirs)
     return video
 
