@@ -1,4 +1,4 @@
-"""Frames that are given as they are: true times, upright pictures of one size, and one line for what is none."""
+"""Frames that are given as they are: true times, upright pictures of one size, one line for what is none."""
 
 from __future__ import annotations
 

@@ -49,16 +49,16 @@ def run(args: argparse.Namespace) -> None:
     llm = new_llm(args)
     if args.dry_run:
         selection, cost = llm.cost(
-            args.video, args.question, caption=args.caption, price_per_million=args.price
+            flags.given_video(args), args.question, caption=args.caption, price_per_million=args.price
         )
         facts = {"model": llm.model_name, **asdict(cost)}
         show(args, selection, {"question": args.question, "cost": facts}, headline=cost_line(cost))
         return
     if args.json:
-        answer = llm.ask(args.video, args.question, caption=args.caption)
+        answer = llm.ask(flags.given_video(args), args.question, caption=args.caption)
         show(args, answer.selection, answer_dict(answer))
         return
-    selection, pieces = llm.stream(args.video, args.question, caption=args.caption)
+    selection, pieces = llm.stream(flags.given_video(args), args.question, caption=args.caption)
     show(args, selection, {})
     for piece in pieces:
         print(piece, end="", flush=True)

@@ -26,5 +26,5 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Have the Video-LLM describe key frames that were chosen without a text."""
     llm = new_llm(args)
-    caption = llm.caption(args.video)
+    caption = llm.caption(flags.given_video(args))
     show(args, caption.selection, {"model": llm.model_name}, headline=caption.text)

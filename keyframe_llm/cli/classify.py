@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     """Print the likeliest labels. With `--by encoder` a caption is written only where `--model` is given."""
     top = None if args.top is None else check_whole("top", args.top, 1)
     result = new_llm(args).classify(
-        args.video,
+        flags.given_video(args),
         parse_labels(args.labels),
         by=args.by,
         caption=args.caption,

@@ -31,6 +31,9 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Choose key frames by the texts that were given; with `--model`, by a caption that it writes."""
     selection = new_llm(args).select(
-        args.video, caption=args.caption, question=args.question, generate_caption=bool(args.model)
+        flags.given_video(args),
+        caption=args.caption,
+        question=args.question,
+        generate_caption=bool(args.model),
     )
     show(args, selection, {})
