@@ -88,7 +88,7 @@ def small_qwen3_vl(folder: Path) -> None:
     sys.path.insert(0, str(ROOT / "tests"))
     from transformers import AutoConfig, Qwen3VLForConditionalGeneration
 
-    from support import checkpoints
+    from support import checkpoints  # type: ignore[import-not-found]  # of the tests
 
     checkpoints.qwen3_vl(folder)
     config = AutoConfig.from_pretrained(folder)
@@ -234,6 +234,16 @@ def prompt_times(model: Path, reply: tuple[int, dict[str, Any]]) -> list[str]:
     return re.findall(r"<\d+\.\d seconds>", text)
 
 
+def check_document(url: str, model: str, claims: Claims) -> None:
+    """The Python of the document runs as it stands there, against this server."""
+    text = (ROOT / "docs" / "servers.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        code = block.replace("http://127.0.0.1:8000/v1", url).replace("served-name", model)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        said = done.stdout.strip() if done.returncode == 0 else done.stderr[-300:]
+        claims("docs/servers.md", done.returncode == 0, said)
+
+
 def check_distrust(url: str, claims: Claims) -> None:
     """A vLLM that takes no fields with a request is sent images, and the answer says so."""
     from keyframe_llm import KeyframeLLM
@@ -269,6 +279,7 @@ def main() -> None:
         check_answers(url, claims)
     with serving(python, model, model.name, *plug_in, trust, log=work / "qwen3.log") as url:
         check_times(url, model, claims)
+        check_document(url, model.name, claims)
     with serving(python, model, model.name, log=work / "distrust.log") as url:
         check_distrust(url, claims)
     sys.exit(f"{claims.false} claims are false" if claims.false else 0)
