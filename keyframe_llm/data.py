@@ -35,6 +35,7 @@ STAGES: Mapping[str, str] = {
     "decode": "reading the video",
     "listen": "recognising speech",
     "propose": "proposing frames",
+    "screen": "reading text in the picture",
     "caption": "writing the caption",
     "embed": "comparing frames with the text",
     "score": "choosing frames",
