@@ -7,6 +7,7 @@ from typing import Any
 
 from keyframe_llm.errors import check_whole
 from keyframe_llm.hub import check_tokenizer, load_local_first
+from keyframe_llm.markers import markers_of
 from keyframe_llm.messages.markers import without_markers
 from keyframe_llm.messages.timestamps import with_time_labels
 from keyframe_llm.vlm.protocol import Messages
@@ -47,7 +48,7 @@ class ChatProcessor:
         self.tokenizer.padding_side = "left"  # a batch must end where its answers begin
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
-        self._markers, self._kind = _markers(processor), str(config.model_type)
+        self._markers, self._kind = markers_of(processor), str(config.model_type)
         self._image_id = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
         bound = {} if max_image_tokens is None else _area_bound(processor.image_processor, max_image_tokens)
         self._kwargs = {**bound, **(processor_kwargs or {})}
@@ -128,20 +129,6 @@ def _config_of(source: str, local: bool) -> Any:
 def processor_and_config(source: str, local: bool) -> tuple[Any, Any]:
     """The small files of a model: transformers' processor and configuration of it."""
     return processor_of(source, local), _config_of(source, local)
-
-
-def _markers(processor: Any) -> list[str]:
-    """The words that stand for pictures, turns, thoughts and the like in a prompt of this model."""
-    tokenizer = processor.tokenizer
-    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-    single = [token.content for token in added if token.special or _looks_special(token.content)]
-    placeholders = [getattr(processor, f"{kind}_token", None) for kind in ("image", "video", "audio")]
-    return [*tokenizer.all_special_tokens, *single, *(str(one) for one in placeholders if one is not None)]
-
-
-def _looks_special(token: str) -> bool:
-    """`<think>` and `<tool_call>` are not called special by Qwen's tokenizers, and steer all the same."""
-    return token.startswith("<") and token.endswith(">")
 
 
 def _area_bound(image_processor: Any, tokens: int) -> dict[str, Any]:
