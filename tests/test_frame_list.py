@@ -139,9 +139,7 @@ def test_a_frame_of_another_size_is_fitted_and_not_squashed() -> None:
         (object(), OptionsError, "give an array"),
     ],
 )
-def test_what_is_no_frame_is_one_line_that_counts_it(
-    frame: Any, error: type[Exception], message: str
-) -> None:
+def test_what_is_no_frame_is_one_line(frame: Any, error: type[Exception], message: str) -> None:
     good = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(error, match=message) as caught:
         select_keyframes(FrameList([good, frame, good], fps=1))

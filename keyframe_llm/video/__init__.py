@@ -49,6 +49,10 @@ def open_video(
     if backend == "pyav":
         if isinstance(source, FrameList):
             return _of_frames(source, max_pixels, hardware)
+        from keyframe_llm.video.animated_webp import AnimatedWebp, is_animated_webp
+
+        if hardware is None and is_animated_webp(source):
+            return AnimatedWebp(source, max_pixels)
         from keyframe_llm.video.pyav_backend import PyAVDecoder
 
         return PyAVDecoder(source, max_pixels, hardware=hardware)

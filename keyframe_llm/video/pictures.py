@@ -15,9 +15,20 @@ from PIL import Image, ImageOps
 from keyframe_llm.errors import OptionsError, VideoError, shortened
 from keyframe_llm.video.addresses import data_content, local_path, scheme_of
 
-__all__ = ["fitted", "picture_identity", "rgb_picture"]
+__all__ = ["fitted", "image_pixels", "picture_identity", "rgb_picture"]
 
 _CHANNELS = (1, 3, 4)
+_FORMATS = [
+    "AVIF",
+    "BMP",
+    "GIF",
+    "JPEG",
+    "MPO",
+    "PNG",
+    "PPM",
+    "TIFF",
+    "WEBP",
+]  # Pillow runs programs for others
 _BACKGROUND = (255, 255, 255)  # behind transparent pixels, as in videos
 
 
@@ -29,11 +40,11 @@ def rgb_picture(picture: Any, name: str, max_pixels: int | None = None) -> NDArr
     file holds no picture or one of more than `max_pixels`, `OptionsError` for anything else.
     """
     if isinstance(picture, Image.Image):
-        return _of_image(picture, name, max_pixels)
+        return image_pixels(picture, name, max_pixels)
     if isinstance(picture, (str, os.PathLike)):
         try:
-            with _opened(os.fspath(picture)) as file, Image.open(file) as image:
-                return _of_image(image, name, max_pixels)
+            with _opened(os.fspath(picture)) as file, Image.open(file, formats=_FORMATS) as image:
+                return image_pixels(image, name, max_pixels)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise VideoError(
                 f"{name} is {shortened(os.fspath(picture))}, which is no picture that can be read ({error})"
@@ -83,7 +94,8 @@ def _opened(place: str) -> BinaryIO:
     return Path(local_path(place) if scheme == "file" else place).open("rb")
 
 
-def _of_image(image: Image.Image, name: str, max_pixels: int | None) -> NDArray[np.uint8]:
+def image_pixels(image: Image.Image, name: str, max_pixels: int | None) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB uint8, upright, of a PIL image. Raises `VideoError` beyond `max_pixels`."""
     _check_size(image.width, image.height, name, max_pixels)
     upright = ImageOps.exif_transpose(image)
     if upright.has_transparency_data:
@@ -109,7 +121,7 @@ def _of_array(array: NDArray[Any], name: str, *, tensor: bool, max_pixels: int |
     if channels == 3:
         return np.ascontiguousarray(array)
     plain = array[..., 0] if channels == 1 else array
-    return _of_image(Image.fromarray(np.ascontiguousarray(plain)), name, None)
+    return image_pixels(Image.fromarray(np.ascontiguousarray(plain)), name, None)
 
 
 def _check_size(width: int, height: int, name: str, max_pixels: int | None) -> None:
