@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,17 +19,8 @@ from keyframe_llm.video.addresses import data_content, local_path, scheme_of
 __all__ = ["fitted", "image_pixels", "picture_identity", "rgb_picture"]
 
 _CHANNELS = (1, 3, 4)
-_FORMATS = [
-    "AVIF",
-    "BMP",
-    "GIF",
-    "JPEG",
-    "MPO",
-    "PNG",
-    "PPM",
-    "TIFF",
-    "WEBP",
-]  # Pillow runs programs for others
+# For some others, Pillow runs programs.
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _BACKGROUND = (255, 255, 255)  # behind transparent pixels, as in videos
 
 
@@ -43,7 +35,7 @@ def rgb_picture(picture: Any, name: str, max_pixels: int | None = None) -> NDArr
         return image_pixels(picture, name, max_pixels)
     if isinstance(picture, (str, os.PathLike)):
         try:
-            with _opened(os.fspath(picture)) as file, Image.open(file, formats=_FORMATS) as image:
+            with _opened(os.fspath(picture)) as file, Image.open(file, formats=_known_formats()) as image:
                 return image_pixels(image, name, max_pixels)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise VideoError(
@@ -81,6 +73,12 @@ def fitted(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.ui
         return picture
     image = ImageOps.pad(Image.fromarray(picture), (width, height), Image.Resampling.BICUBIC)
     return np.asarray(image)
+
+
+@cache
+def _known_formats() -> list[str]:
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def _opened(place: str) -> BinaryIO:
