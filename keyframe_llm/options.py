@@ -2,7 +2,8 @@
 
 A stage is given its own frozen object: `DecodeOptions`, `ProposeOptions`, `WordOptions`, `ScoreOptions` or
 `ChooseOptions`. What it made is kept under that very object, so no option can be missing from a cache key.
-`SelectOptions` holds all of them and takes every field as a flat keyword. The command line makes its flags from the same fields.
+`SelectOptions` holds all of them and takes every field as a flat keyword. The command line makes its flags
+from the same fields.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ _KINDS = {
     "embeddings": "embeddings of candidate frames",
     "baseline": "embeddings of neutral texts",
     "caption": "captions",
+    "speech": "what was said",
     "content": "digests of files",
 }
 

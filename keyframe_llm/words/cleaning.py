@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 from keyframe_llm.words.cues import Cue, CueSource
@@ -171,7 +172,7 @@ def _grows(before: Sequence[str], now: Sequence[str]) -> bool:
 
 def _unrolled(captions: list[_Caption]) -> list[_Caption]:
     """End each caption where the next begins, where most are still shown then: lines that scroll up."""
-    pairs = list(zip(captions, captions[1:], strict=False))
+    pairs = list(pairwise(captions))
     rolling = sum(a.start < b.start < a.end < b.end for a, b in pairs)
     if len(captions) < _FEWEST_ROLLING or rolling <= _ROLLING_SHARE * len(pairs):
         return captions

@@ -1,0 +1,81 @@
+"""The words of a video, from the disk where they were heard or read from its pictures before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from os import PathLike, fspath
+
+from keyframe_llm.data import Progress
+from keyframe_llm.index.feature_cache import FeatureCache
+from keyframe_llm.index.store import model_identity
+from keyframe_llm.options import DecodeOptions, WordOptions
+from keyframe_llm.video import open_video
+from keyframe_llm.video.source import check_path
+from keyframe_llm.words import Cue, Words, read_words
+
+__all__ = ["cached_words"]
+
+
+def cached_words(
+    video: str | PathLike[str],
+    words: WordOptions,
+    decode: DecodeOptions | None = None,
+    *,
+    cache: FeatureCache,
+    candidates: Sequence[float] = (),
+    progress: Progress | None = None,
+) -> Words:
+    """What is subtitled, said, and written in the pictures of a video, as `words` asks, in time order.
+
+    Subtitles are read anew, which costs less than looking for what was kept; speech and screen text are kept
+    in the `cache`, speech only for a recogniser that has a name or an `identity`. `candidates` are seconds at
+    which screen text is read first. Raises `VideoError`, `ModelError` and `OptionsError`, as `read_words` and
+    `read_screen` do.
+    """
+    path, decode = check_path(fspath(video)), decode or DecodeOptions()
+    most = decode.max_picture_pixels
+    parts = [read_words(path, replace(words, listen=None), max_picture_pixels=most)]
+    if words.listen is not None:
+        identity = model_identity(words.listen)
+        key = None if identity is None else cache.key("speech", path, identity, words.language)
+        only = replace(words, subtitles=False)
+        parts.append(
+            _kept(
+                cache, key, path, lambda: read_words(path, only, max_picture_pixels=most, progress=progress)
+            )
+        )
+    if words.read_screen:
+        key = cache.key("screen", path, decode, tuple(float(second) for second in candidates))
+        parts.append(_kept(cache, key, path, lambda: _on_screen(path, decode, candidates, progress)))
+    cues = sorted((cue for part in parts for cue in part.cues), key=lambda cue: (cue.start, cue.end))
+    return Words(tuple(cues), tuple(line for part in parts for line in part.warnings))
+
+
+def _on_screen(
+    path: str, decode: DecodeOptions, candidates: Sequence[float], progress: Progress | None
+) -> Words:
+    from keyframe_llm.words.screen import read_screen
+
+    with open_video(path, decode.backend, decode.max_picture_pixels, decode.hardware) as decoder:
+        return read_screen(
+            decoder,
+            candidates=candidates,
+            start_seconds=decode.start_seconds or 0.0,
+            end_seconds=decode.end_seconds,
+            progress=progress,
+        )
+
+
+def _kept(cache: FeatureCache, key: str | None, path: str, make: Callable[[], Words]) -> Words:
+    """What is kept under the key; where nothing is, it is made and kept."""
+    known = cache.text(key)
+    if known is not None:
+        facts = json.loads(known)
+        warnings = tuple(line.replace(facts["path"], path) for line in facts["warnings"])
+        return Words(tuple(Cue.from_dict(each) for each in facts["cues"]), warnings)
+    made = make()
+    facts = {"path": path, "cues": [cue.to_dict() for cue in made.cues], "warnings": made.warnings}
+    cache.keep_text(key, json.dumps(facts))
+    return made
