@@ -136,16 +136,45 @@ def test_what_cannot_be_shown_costs_one_line(part: dict[str, Any], says: str, se
 
 
 def test_an_answer_ends_before_the_first_stop() -> None:
-    assert Generation.of({"until": ["\n", ""], "max_new_tokens": 5}) == Generation(5, ("\n",))
+    assert Generation.of({"until": ["\n", ""], "max_new_tokens": 5}) == Generation(5, 0.0, ("\n",))
     assert Generation.of({"until": "Q:"}).cut("B.\nQ: next Q: more") == "B."
     assert Generation.of({"until": None}).cut(" A \n\n because ") == "A \n\n because"
 
 
-@pytest.mark.parametrize("settings", [{"temperature": 0.7}, {"temperature": 1, "do_sample": True}])
-def test_a_task_with_sampled_answers_is_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(OptionsError, match="give --gen_kwargs temperature=0"):
+@pytest.mark.parametrize(
+    ("settings", "temperature"),
+    [
+        ({}, 0),
+        ({"temperature": None}, 0),
+        ({"temperature": 0.2, "do_sample": False}, 0),
+        ({"temperature": 0.7}, 0.7),
+    ],
+)
+def test_a_server_is_asked_at_the_temperature_of_the_task(
+    settings: dict[str, Any], temperature: float, server: Server
+) -> None:
+    model = KeyframeAnswers(f"{server.url}#served", "cartoon", method="uniform")
+    list(model.answer([Request(conversation(user_turn([], "Who?")), Generation.of(settings))]))
+    assert server.requests[0]["temperature"] == temperature
+
+
+def test_a_local_model_samples_at_the_temperature_of_the_task() -> None:
+    import torch
+
+    model = KeyframeAnswers("cartoon", method="uniform", max_frames=1)
+    request = Request(conversation(to_messages(DOCUMENTS[0])), Generation(12, temperature=50.0))
+
+    def sampled(seed: int) -> list[str]:
+        torch.manual_seed(seed)
+        return list(model.answer([request]))
+
+    assert sampled(1) == sampled(1) != sampled(2)
+
+
+@pytest.mark.parametrize("settings", [{"temperature": -1}, {"temperature": "hot"}, {"max_new_tokens": 0}])
+def test_settings_out_of_range_cost_one_line(settings: dict[str, Any]) -> None:
+    with pytest.raises(OptionsError, match=r"^(temperature|max_new_tokens) is .*; give a"):
         Generation.of(settings)
-    assert Generation.of({"temperature": 0.2, "do_sample": False}) == Generation()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from keyframe_llm.conversation import rewrite_messages
 from keyframe_llm.encoders import Encoder, default_encoder, load_encoder
-from keyframe_llm.errors import OptionsError, check_whole, shortened
+from keyframe_llm.errors import OptionsError, check_number, check_whole, shortened
 from keyframe_llm.hub import one_line
 from keyframe_llm.messages import Messages
 from keyframe_llm.options import SelectOptions, option_fields, option_type
@@ -35,26 +35,25 @@ class Generation:
     """How an answer is generated."""
 
     max_new_tokens: int = _TOKENS
+    temperature: float = 0.0
+    """0 for greedy answers."""
     until: tuple[str, ...] = ()
     """The answer ends before the first of these."""
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Generation:
-        """From a task's `generation_kwargs`.
+        """From a task's `generation_kwargs`; raises `OptionsError` on a number out of range.
 
-        Answers are greedy: raises `OptionsError` where a task has them sampled. What else such settings hold
-        (beams, top-p) says nothing of a greedy answer.
+        `do_sample: false` is temperature 0. Beams and top-p have no meaning here.
         """
-        temperature = settings.get("temperature") or 0
-        if settings.get("do_sample") is not False and temperature:
-            raise OptionsError(
-                f"the task has answers sampled at temperature {temperature!r}; this model answers greedily: "
-                "give --gen_kwargs temperature=0"
-            )
+        temperature = 0 if settings.get("do_sample") is False else settings.get("temperature") or 0
         until = settings.get("until") or ()
         stops = (until,) if isinstance(until, str) else tuple(map(str, until))
-        tokens = check_whole("max_new_tokens", settings.get("max_new_tokens", _TOKENS), 1)
-        return cls(tokens, tuple(stop for stop in stops if stop))
+        return cls(
+            check_whole("max_new_tokens", settings.get("max_new_tokens", _TOKENS), 1),
+            check_number("temperature", temperature, 0),
+            tuple(stop for stop in stops if stop),
+        )
 
     def cut(self, answer: str) -> str:
         """The answer before the first stop."""
@@ -98,7 +97,10 @@ class KeyframeAnswers:
         size = check_whole("batch_size", _whole(batch_size), 1)
         self._at_once = more.get("concurrency", _AT_ONCE) if served else size
         try:
-            self._model = load_vlm(model, device=device, **more if served else {"batch_size": size, **more})
+            # More than a Video-LLM need be: those that have a name take a temperature.
+            self._model: Any = load_vlm(
+                model, device=device, **more if served else {"batch_size": size, **more}
+            )
         except TypeError as error:  # what is no option of a selection went to the model
             raise OptionsError(
                 f"the model takes no such option ({one_line(error)}); those of a selection are "
@@ -115,7 +117,9 @@ class KeyframeAnswers:
                     rewrite_messages(request.messages, encoder=self._encoder, **self._options)
                     for request in batch
                 ]
-                answers = self._model.generate_batch(asked, max_new_tokens=generation.max_new_tokens)
+                answers = self._model.generate_batch(
+                    asked, max_new_tokens=generation.max_new_tokens, temperature=generation.temperature
+                )
                 yield from map(generation.cut, answers)
 
 

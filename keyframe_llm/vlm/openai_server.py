@@ -102,9 +102,9 @@ class OpenAIVLM:
         """How key frames are sent."""
         return self._model.frames_as
 
-    def generate(self, messages: Messages, *, max_new_tokens: int = 128) -> str:
-        """Answer one conversation, at temperature 0."""
-        reply, request = self._ask(messages, max_new_tokens)
+    def generate(self, messages: Messages, *, max_new_tokens: int = 128, temperature: float = 0.0) -> str:
+        """Answer one conversation."""
+        reply, request = self._ask(messages, max_new_tokens, temperature=temperature)
         if (count := _prompt_tokens(reply)) is not None:
             self._last_counts.append((_digest(request), count))
         return (reply.choices[0].message.content or "").strip()
@@ -178,10 +178,13 @@ class OpenAIVLM:
             self._counts = False
             return events
 
-    def generate_batch(self, conversations: Sequence[Messages], *, max_new_tokens: int = 128) -> list[str]:
+    def generate_batch(
+        self, conversations: Sequence[Messages], *, max_new_tokens: int = 128, temperature: float = 0.0
+    ) -> list[str]:
         """Answer several conversations, in order; the server is sent `concurrency` of them at a time."""
+        ask = partial(self.generate, max_new_tokens=max_new_tokens, temperature=temperature)
         with ThreadPoolExecutor(self._concurrency) as pool:
-            return list(pool.map(lambda m: self.generate(m, max_new_tokens=max_new_tokens), conversations))
+            return list(pool.map(ask, conversations))
 
     def label_log_likelihoods(
         self, messages: Messages, labels: Sequence[str], *, normalise: Normalise = "mean"
@@ -224,7 +227,13 @@ class OpenAIVLM:
             return self._send(request, max_new_tokens, **options), request
 
     def _send(
-        self, request: ServedRequest, max_new_tokens: int, *, http_client: Any = None, **options: Any
+        self,
+        request: ServedRequest,
+        max_new_tokens: int,
+        *,
+        temperature: float = 0.0,
+        http_client: Any = None,
+        **options: Any,
     ) -> Any:
         client = self._client.with_options(http_client=http_client) if http_client else self._client
         with self._errors():
@@ -232,7 +241,7 @@ class OpenAIVLM:
                 model=self.name,
                 messages=request.messages,  # type: ignore[arg-type]  # plain dictionaries, checked there
                 max_tokens=max_new_tokens,
-                temperature=0.0,
+                temperature=temperature,
                 extra_body=request.fields,
                 **options,
             )

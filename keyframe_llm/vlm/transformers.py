@@ -75,12 +75,14 @@ class TransformersVLM:
         """Answer one conversation greedily; the same messages give the same answer."""
         return self.generate_batch([messages], max_new_tokens=max_new_tokens)[0]
 
-    def generate_batch(self, conversations: Sequence[Messages], *, max_new_tokens: int = 128) -> list[str]:
-        """Answer several conversations greedily, in order, `batch_size` at a time."""
+    def generate_batch(
+        self, conversations: Sequence[Messages], *, max_new_tokens: int = 128, temperature: float = 0.0
+    ) -> list[str]:
+        """Answer several conversations, in order, `batch_size` at a time; greedily at temperature 0."""
         answers: list[str] = []
         for start in range(0, len(conversations), self._batch_size):
             inputs = self._inputs(conversations[start : start + self._batch_size])
-            new = self._generate(inputs, max_new_tokens)[:, inputs["input_ids"].shape[1] :]
+            new = self._generate(inputs, max_new_tokens, temperature)[:, inputs["input_ids"].shape[1] :]
             answers += [text.strip() for text in self._tokenizer.batch_decode(new, skip_special_tokens=True)]
         return answers
 
@@ -143,15 +145,19 @@ class TransformersVLM:
         inputs = self._chat.inputs(conversations)
         return inputs.to(self._model.device, dtype=self._model.dtype)  # the dtype is for pixels alone
 
-    def _generate(self, inputs: Any, max_new_tokens: int, **options: Any) -> torch.Tensor:
+    def _generate(
+        self, inputs: Any, max_new_tokens: int, temperature: float = 0.0, **options: Any
+    ) -> torch.Tensor:
         import torch
 
         # Sampling settings that a checkpoint brings along would only raise warnings in greedy search.
-        greedy = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        sampling = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        if temperature:
+            sampling = {"do_sample": True, "temperature": temperature}
         with torch.inference_mode(), _memory_errors():
             output: torch.Tensor = self._model.generate(
                 **inputs,
-                **greedy,
+                **sampling,
                 max_new_tokens=max_new_tokens,
                 pad_token_id=self._tokenizer.pad_token_id,
                 **options,
