@@ -151,7 +151,7 @@ class TransformersVLM:
         import torch
 
         # Sampling settings that a checkpoint brings along would only raise warnings in greedy search.
-        sampling = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if temperature:
             sampling = {"do_sample": True, "temperature": temperature}
         with torch.inference_mode(), _memory_errors():
