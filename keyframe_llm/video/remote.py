@@ -59,6 +59,11 @@ class RemoteLimits:
 class PageError(VideoError):
     """The address leads to a web page, which holds no video itself."""
 
+    def __init__(self, name: str) -> None:
+        self.name = name
+        """What messages call the address."""
+        super().__init__(f"{name} is a web page and not a video; give the address of a video file")
+
 
 class _BrokenError(Exception):
     """The connection ended early, or the server is busy: it may be asked again."""
@@ -67,7 +72,8 @@ class _BrokenError(Exception):
 class RemoteFile(ByteSource):
     """A video file behind an address. Raises `VideoError` where the server has none, or does not answer.
 
-    `headers` are sent with each request. `progress` hears of a file that is copied as a whole.
+    `headers` are sent with each request. `identity` tells the video from others where its address changes from
+    day to day. `progress` hears of a file that is copied as a whole.
     """
 
     def __init__(
@@ -77,13 +83,14 @@ class RemoteFile(ByteSource):
         *,
         headers: dict[str, str] | None = None,
         name: str | None = None,
+        identity: str | None = None,
         progress: Progress | None = None,
     ) -> None:
         self._limits = limits or RemoteLimits()
         self._address = self._source = _parsed(address)
         """What was given, and where that leads to."""
         self.name = name or _shown(address, self._address)
-        self._progress = progress
+        self._identity, self._progress = identity or str(self._address), progress
         self._client = _client(self._limits, headers or {})
         self._client.event_hooks = {"response": [self._check_redirect]}
         weakref.finalize(self, self._client.close)
@@ -124,7 +131,7 @@ class RemoteFile(ByteSource):
             return self._whole.digest()
         if self._version is None:
             return None
-        return repr((str(self._address), self.size, self._version))
+        return repr((self._identity, self.size, self._version))
 
     # The first answer --------------------------------------------------------------------------------
 
@@ -266,7 +273,7 @@ class RemoteFile(ByteSource):
             self._fail(f"answers {_status(status)}; {advice}")
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind in _PAGES:
-            raise PageError(f"{self.name} is a web page and not a video; give the address of a video file")
+            raise PageError(self.name)
         if any(kind.endswith(each) for each in _PLAYLISTS):
             self._fail("has a playlist of many files there; give the address of one video file")
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":

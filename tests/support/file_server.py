@@ -22,6 +22,9 @@ class FileServer(ThreadingHTTPServer):
     tagged = True
     """Whether it says by an ETag which content it serves."""
     content_type = "video/mp4"
+    """Of all files but those in `pages`."""
+    pages: tuple[str, ...] = ()
+    """The names of web pages."""
     status = 0
     """What every request is answered with; 0: with the file."""
     failures: tuple[int, ...] = ()
@@ -87,11 +90,12 @@ class Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
         server = self.server
         self.send_response(status)
-        self.send_header("Content-Type", server.content_type)
+        name = self.path.lstrip("/").partition("?")[0]
+        self.send_header("Content-Type", "text/html" if name in server.pages else server.content_type)
         if server.states_length:
             self.send_header("Content-Length", str(len(content) + server.more_bytes))
         if server.tagged:
-            self.send_header("ETag", f'"{hash(server.files[self.path.lstrip("/").partition("?")[0]])}"')
+            self.send_header("ETag", f'"{hash(server.files[name])}"')
         for key, value in headers.items():
             self.send_header(key, value)
         self.end_headers()
