@@ -72,8 +72,8 @@ class _BrokenError(Exception):
 class RemoteFile(ByteSource):
     """A video file behind an address. Raises `VideoError` where the server has none, or does not answer.
 
-    `headers` are sent with each request. `identity` tells the video from others where its address changes from
-    day to day. `progress` hears of a file that is copied as a whole.
+    `headers` are sent with each request. `identity` tells the video from others where its address changes
+    from day to day. `progress` hears of a file that is copied as a whole.
     """
 
     def __init__(
