@@ -2,4 +2,8 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from keyframe_llm.library.builder import Outcome
+from keyframe_llm.library.library import Library, Step
+from keyframe_llm.library.moments import FoundMoment, FoundVideo
+
+__all__ = ["FoundMoment", "FoundVideo", "Library", "Outcome", "Step"]

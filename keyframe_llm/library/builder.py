@@ -1,0 +1,133 @@
+"""Filling a library: each video is looked at once, by its content, and written in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyframe_llm.errors import ModelError, OptionsError, VideoError
+from keyframe_llm.index import Indexer, VideoIndex
+from keyframe_llm.index.store import file_digest
+from keyframe_llm.library.catalogue import Catalogue, FileState
+from keyframe_llm.library.collect import Item
+from keyframe_llm.library.outline import outline_of
+from keyframe_llm.options import SelectOptions
+from keyframe_llm.words import Words, read_words
+from keyframe_llm.words.tracks import files_beside
+
+__all__ = ["Builder", "Outcome", "Status"]
+
+Status = Literal["indexed", "unchanged", "known", "failed", "gone"]
+
+_MOST_ATTEMPTS = 2
+_READING_ENDED = "the program ended twice while it read this file; touch it to have it tried again"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one video."""
+
+    path: str
+    status: Status
+    """`indexed` now; `unchanged` since an earlier run; `known` by its content, under this or another path;
+    `failed`; or `gone` from where it was."""
+    error: str = ""
+    """One line, where it failed."""
+    warnings: tuple[str, ...] = ()
+
+
+class Builder:
+    """Adds videos to a catalogue. The caller holds the right to write (see `sole_writer`)."""
+
+    def __init__(self, catalogue: Catalogue, indexer: Callable[[], Indexer], options: SelectOptions) -> None:
+        """`indexer` is called when a video has to be looked at: where none has, no encoder is loaded."""
+        self._catalogue, self._indexer, self._options = catalogue, indexer, options
+
+    def add(self, item: Item) -> Outcome:
+        """Index one video, unless its content is known. A video that cannot be read is an outcome, no error.
+
+        Raises `ModelError` where the encoder cannot be had, `OptionsError` where nothing can be written.
+        """
+        path = str(item.path)
+        try:
+            state = _state(item.path)
+            if self._catalogue.file_state(path) == state and item.caption is None:
+                return Outcome(path, "unchanged")
+            return self._add(item, path, state)
+        except (VideoError, OSError) as error:
+            self._catalogue.forget(path)  # what is there now is not what was indexed
+            self._catalogue.end_attempt(path)
+            return Outcome(path, "failed", _one_line(error))
+        except BaseException:  # an interrupt: this file is not to blame
+            with suppress(OptionsError):
+                self._catalogue.end_attempt(path)
+            raise
+
+    def _add(self, item: Item, path: str, state: FileState) -> Outcome:
+        digest = file_digest(item.path)
+        known = self._catalogue.video_of(digest)
+        if known is None and self._catalogue.begin_attempt(path, state) >= _MOST_ATTEMPTS:
+            return Outcome(path, "failed", _READING_ENDED)
+        index = None if known is not None else self._looked_at(path)
+        words = self._words(path)
+        if _state(item.path)[:2] != state[:2]:
+            raise VideoError(f"{path!r} changed while it was read; index it again once it is complete")
+        with self._catalogue.transaction():
+            video = known if index is None else self._stored(digest, index)
+            assert video is not None
+            self._catalogue.set_cues(video, words.cues, item.caption)
+            self._catalogue.set_file(path, video, state)
+            self._catalogue.end_attempt(path)
+        return Outcome(path, "known" if index is None else "indexed", warnings=words.warnings)
+
+    def _looked_at(self, path: str) -> VideoIndex:
+        indexer = self._indexer()
+        try:
+            return indexer.index(path, self._options, embed=True)
+        except (VideoError, ModelError):
+            raise
+        except OptionsError as error:  # such as a beginning that lies after this video's end
+            raise VideoError(str(error)) from error
+        except Exception as error:  # one video in ten thousand must not end the work of the others
+            raise VideoError(f"{path!r} cannot be indexed ({type(error).__name__}: {error})") from error
+
+    def _words(self, path: str) -> Words:
+        try:
+            most = self._options.decode.max_picture_pixels
+            return read_words(path, self._options.words, max_picture_pixels=most)
+        except VideoError as error:
+            return Words((), (_one_line(error),))
+
+    def _stored(self, digest: str, index: VideoIndex) -> int:
+        rows = np.asarray(index.unit_embeddings, np.float16)
+        return self._catalogue.add_video(
+            digest,
+            index.video.duration_seconds,
+            float(index.span_seconds),
+            _times(index),
+            rows,
+            outline_of(rows),
+        )
+
+
+def _times(index: VideoIndex) -> NDArray[np.float64]:
+    return np.asarray(index.candidates.seconds, np.float64)
+
+
+def _state(path: Path) -> FileState:
+    """The file as it is now, and the subtitles beside it. Raises `OSError` where it is gone."""
+    stat = path.stat()
+    if not path.is_file():
+        raise VideoError(f"{str(path)!r} is not a file; give the path of a video")
+    beside = [(each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in files_beside(path)]
+    return FileState(stat.st_size, stat.st_mtime_ns, repr(sorted(beside)) if beside else "")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

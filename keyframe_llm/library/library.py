@@ -1,0 +1,235 @@
+"""`Library`: many videos in one file, indexed once and searched by pictures and by words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from threading import RLock
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyframe_llm.arrays import unit_rows
+from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder
+from keyframe_llm.errors import OptionsError, check_number, check_whole
+from keyframe_llm.index import Indexer
+from keyframe_llm.library.builder import Builder, Outcome
+from keyframe_llm.library.catalogue import Catalogue
+from keyframe_llm.library.collect import Item, collect, whole_path
+from keyframe_llm.library.database import library_path, sole_writer
+from keyframe_llm.library.moments import FoundVideo
+from keyframe_llm.library.outline import OutlineSearch
+from keyframe_llm.library.ranking import Window, by_pictures, by_words, joined
+from keyframe_llm.options import SelectOptions
+from keyframe_llm.scoring.queries import caption_parts, checked_text, query_kind, question_parts
+
+__all__ = ["Library", "Place", "Step"]
+
+_PROBE = "a photo of a street with people and cars"
+_LEAST_LIKENESS = 0.999
+_SHORTLIST, _SHORTLIST_SHARE = 128, 8
+_RANKED, _RANKED_SHARE = 32, 2
+
+
+class Step(NamedTuple):
+    """One video of a run of `Library.index`."""
+
+    number: int
+    """From 1."""
+    total: int
+    """How many videos the run has."""
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which files a search looks at."""
+
+    folder: Path | None = None
+    """Those below this folder."""
+    after: float | None = None
+    """Those modified at this time or later, in seconds since the epoch."""
+    before: float | None = None
+    """Those modified before this time."""
+
+    def holds(self, path: str, modified: float) -> bool:
+        """Whether a file is one of them."""
+        below = self.folder is None or self.folder in Path(path).parents
+        late = self.after is None or modified >= self.after
+        return below and late and (self.before is None or modified < self.before)
+
+
+class Library:
+    """Many videos in one file. Any number of processes and threads may search it while one adds videos.
+
+    Raises `OptionsError` where the file cannot be used, or was made with another encoder.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str] | None = None,
+        *,
+        encoder: str | Encoder | None = None,
+        device: str | None = None,
+        **options: Any,
+    ) -> None:
+        """`path` is the library's file (None: see `library_path`); it is made by the first video.
+
+        `encoder` is a name or an object; without one the library's own is taken, by its name, and for a new
+        library the default. `device` is where it runs. `options` are fields of `SelectOptions`: how videos
+        are decoded and proposed, which of their words are read.
+        """
+        self.path = library_path(None if path is None else fspath(path))
+        self.options = SelectOptions(**options)
+        self._encoder, self._device = encoder, device
+        self._indexer: Indexer | None = None
+        self._probe = np.zeros(0, np.float32)
+        self._reader: Catalogue | None = None
+        self._outlines: tuple[int, OutlineSearch] | None = None
+        self._lock = RLock()
+
+    def close(self) -> None:
+        """Close the library's file; it is opened again when it is needed."""
+        with self._lock:
+            if self._reader is not None:
+                self._reader.close()
+            self._reader, self._outlines = None, None
+
+    def paths(self) -> list[str]:
+        """The files in the library, by name."""
+        with self._lock:
+            return self._catalogue().paths()
+
+    # Filling ------------------------------------------------------------------------------------------
+
+    def add(self, video: str | PathLike[str], *, caption: str | None = None) -> Outcome:
+        """Index one video, unless it is known; a `caption` is searched as its words are.
+
+        A video that cannot be read is an outcome with an `error`. Raises `ModelError`, `OptionsError`.
+        """
+        item = Item(whole_path(Path(fspath(video))), checked_text("caption", caption))
+        with sole_writer(self.path), closing(Catalogue(self.path, create=True)) as catalogue:
+            return self._builder(catalogue).add(item)
+
+    def index(self, sources: Sequence[str | PathLike[str]]) -> Iterator[Step]:
+        """Index the videos of folders, files and lists (see `collect`), and yield what became of each.
+
+        What is known is not done again; files that are gone from a folder are forgotten at the end. Every
+        video that was yielded is kept, whatever happens afterwards. Raises `ModelError`, `OptionsError`.
+        """
+        items = list(collect([fspath(source) for source in sources]))
+        folders = [whole_path(Path(source)) for source in sources]
+        with sole_writer(self.path), closing(Catalogue(self.path, create=True)) as catalogue:
+            builder = self._builder(catalogue)
+            for number, item in enumerate(items, 1):
+                yield Step(number, len(items), builder.add(item))
+            for path in catalogue.remove_missing([folder for folder in folders if folder.is_dir()]):
+                yield Step(len(items), len(items), Outcome(path, "gone"))
+
+    def _builder(self, catalogue: Catalogue) -> Builder:
+        return Builder(catalogue, lambda: self._matching_indexer(catalogue), self.options)
+
+    # Searching ----------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        text: str,
+        *,
+        k: int = 10,
+        within: str | PathLike[str] | None = None,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+        after: float | None = None,
+        before: float | None = None,
+    ) -> list[FoundVideo]:
+        """The at most `k` videos that fit a text best, the best first, each with its moments.
+
+        `within` is a folder that the files lie in; `after` and `before` are times of their last
+        modification, in seconds since the epoch. `start_seconds` and `end_seconds` bound the moments inside
+        a video. Raises `ModelError`, `OptionsError`.
+        """
+        wanted = checked_text("text", text)
+        if wanted is None:
+            raise OptionsError("the text is None; give words to search for")
+        k = check_whole("k", k, 1)
+        start = 0.0 if start_seconds is None else check_number("start_seconds", start_seconds, 0)
+        end = float("inf")
+        if end_seconds is not None:
+            end = check_number("end_seconds", end_seconds, start, above=True)
+        folder = None if within is None else whole_path(Path(fspath(within)))
+        with self._lock:
+            return self._found(wanted, k, Place(folder, after, before), Window(start, end))
+
+    def _found(self, text: str, k: int, place: Place, window: Window) -> list[FoundVideo]:
+        catalogue = self._catalogue()
+        paths: dict[int, str] = {}
+        for path, video, modified in catalogue.located():
+            if video not in paths and place.holds(path, modified):
+                paths[video] = path
+        if not paths:
+            return []
+        embedder = self._matching_indexer(catalogue).embedder
+        question = query_kind(text) == "question"
+        parts = question_parts(text) if question else caption_parts(text)
+        query = embedder.query(parts, self.options, question=question)
+        whole = query.parts[0] if parts == [text] else embedder.encoder.embed_texts([text])[0]
+        outlines = self._outline_search(catalogue, len(whole))
+        allowed = np.isin(outlines.videos, np.fromiter(paths, np.int64, len(paths)))
+        count = max(_SHORTLIST, _SHORTLIST_SHARE * k)
+        # An outline says nothing of a part of its video, so that more of them are looked into.
+        count *= 1 if window == Window() else _SHORTLIST_SHARE
+        best = outlines.best(unit_rows(whole), count, allowed).tolist()
+        videos = catalogue.videos(best, paths, len(whole))
+        pictures = by_pictures(videos, query, whole, self.options, window, max(_RANKED, _RANKED_SHARE * k))
+        words = by_words(catalogue, text, paths, window)
+        bare = {video: FoundVideo(paths[video], 0.0, (), catalogue.duration(video)) for video in words}
+        return joined(pictures, words, bare)[:k]
+
+    def _catalogue(self) -> Catalogue:
+        if self._reader is None:
+            self._reader = Catalogue(self.path, create=False)
+        return self._reader
+
+    def _outline_search(self, catalogue: Catalogue, size: int) -> OutlineSearch:
+        """All outlines in memory, read again once another process or thread has written."""
+        version = catalogue.version
+        if self._outlines is None or self._outlines[0] != version:
+            self._outlines = version, OutlineSearch(catalogue.outlines(), size)
+        return self._outlines[1]
+
+    # The encoder --------------------------------------------------------------------------------------
+
+    def _matching_indexer(self, catalogue: Catalogue) -> Indexer:
+        """The indexer with the library's encoder, loaded once; raises `OptionsError` for another encoder."""
+        with self._lock:
+            name = catalogue.fact("encoder")
+            if self._indexer is None:
+                stored = DEFAULT_ENCODER if name is None else name.decode()
+                source = stored if self._encoder is None else self._encoder
+                self._indexer = Indexer(source, device=self._device)
+                self._probe = _probe(self._indexer)
+            known = catalogue.fact("probe")
+            if known is None:
+                known = self._probe.tobytes()
+                with catalogue.transaction():
+                    catalogue.set_fact("encoder", self._indexer.embedder.name.encode())
+                    catalogue.set_fact("probe", known)
+            if not _same(self._probe, np.frombuffer(known, np.float32)):
+                raise OptionsError(
+                    f"the library {str(self.path)!r} was made with the encoder {(name or b'').decode()!r}, "
+                    f"not with {self._indexer.embedder.name!r}; give that one, or name another library"
+                )
+            return self._indexer
+
+
+def _probe(indexer: Indexer) -> NDArray[np.float32]:
+    """(D,) what tells an encoder from every other: where it places one text."""
+    return np.asarray(unit_rows(indexer.embedder.encoder.embed_texts([_PROBE])[0]), np.float32)
+
+
+def _same(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    return one.shape == other.shape and float(one @ other) >= _LEAST_LIKENESS

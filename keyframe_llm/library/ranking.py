@@ -1,0 +1,141 @@
+"""Ranking the videos of a library for a text: by their key frames, and by their words.
+
+As in the paper's retrieval, a video is its few key frames: those chosen for this text among its candidates,
+and the cosine of the text with their mean ranks it. So a search returns what `evaluation` measures. Where
+videos have words that hold those of the text, both orders are joined by reciprocal ranks (Cormack, Clarke and
+Büttcher 2009).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyframe_llm.arrays import unit_rows
+from keyframe_llm.library.catalogue import Catalogue, StoredVideo
+from keyframe_llm.library.moments import FoundMoment, FoundVideo, index_of, span_around
+from keyframe_llm.options import SelectOptions
+from keyframe_llm.scoring.queries import Query
+from keyframe_llm.scoring.selectors import choose_frames
+
+__all__ = ["Window", "by_pictures", "by_words", "joined"]
+
+_RANK_CONSTANT = 60
+_MOST_CUES, _MOST_WORDS, _CUES_A_VIDEO = 500, 32, 5
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+_SHORT = 3  # letters: a shorter word, such as "a" or "on", says too little to demand it
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The seconds of a video in which moments are looked for."""
+
+    start: float = 0.0
+    end: float = float("inf")
+
+    def holds(self, seconds: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(K,) which of these times lie in it."""
+        return np.asarray((seconds >= self.start) & (seconds <= self.end))
+
+
+def by_pictures(
+    videos: Sequence[StoredVideo],
+    query: Query,
+    whole: NDArray[np.floating],
+    options: SelectOptions,
+    window: Window,
+    most: int,
+) -> list[FoundVideo]:
+    """The videos ordered by the cosine of the text with the mean of the key frames chosen for it.
+
+    `whole` (D,) is the embedding of the whole text, `query` that of its parts. Only the `most` videos whose
+    best single candidate fits best are ranked by their key frames.
+    """
+    text = np.asarray(unit_rows(whole), np.float64)
+    fits = [_best_fit(each, text, window) for each in videos]
+    order = sorted(range(len(videos)), key=lambda i: -fits[i])
+    found = [_found(videos[i], query, text, options, window) for i in order[:most] if fits[i] > -np.inf]
+    return sorted(found, key=lambda each: -each.score)
+
+
+def _best_fit(video: StoredVideo, text: NDArray[np.float64], window: Window) -> float:
+    inside = window.holds(video.seconds)
+    if not inside.any():
+        return -np.inf
+    return float((video.embeddings[inside].astype(np.float32) @ text.astype(np.float32)).max())
+
+
+def _found(
+    video: StoredVideo,
+    query: Query,
+    text: NDArray[np.float64],
+    options: SelectOptions,
+    window: Window,
+) -> FoundVideo:
+    index = index_of(video, window.holds(video.seconds))
+    choice = choose_frames(index, query, options)
+    rows = index.unit_embeddings[choice.chosen]
+    moments: list[FoundMoment] = []
+    for second, row in zip(index.seconds[choice.chosen], rows, strict=True):
+        span = span_around(video, float(second))
+        new = FoundMoment(*span, float(second), "picture", float(row @ text))
+        if moments and moments[-1].end >= new.start:  # two frames of one moment
+            before = moments.pop()
+            best = new if new.score > before.score else before
+            new = replace(best, start=before.start, end=new.end)
+        moments.append(new)
+    score = float(unit_rows(rows.mean(axis=0)) @ text)
+    return FoundVideo(video.path, score, tuple(moments), video.duration_seconds)
+
+
+def by_words(
+    catalogue: Catalogue, text: str, paths: Mapping[int, str], window: Window
+) -> dict[int, tuple[FoundMoment, ...]]:
+    """The videos with words that hold all those of the text, the best first, and their moments."""
+    words = re.findall(r"\w+", text.lower())[:_MOST_WORDS]
+    unspaced = [run for word in words for run in _UNSPACED.findall(word)]
+    spaced = [word for word in words if not _UNSPACED.search(word)]
+    spaced = [word for word in spaced if len(word) >= _SHORT] or spaced
+    if unspaced:
+        cues = catalogue.holding_cues([*unspaced, *spaced], _MOST_CUES)
+    elif spaced:
+        cues = catalogue.matching_cues(" ".join(f'"{word}"' for word in spaced), _MOST_CUES)
+    else:
+        cues = []
+    found: dict[int, list[FoundMoment]] = defaultdict(list)
+    for video, start, end, words_found, source in cues:
+        if video not in paths or start > window.end or end < window.start:
+            continue
+        moment = FoundMoment(start, end, (start + end) / 2, source, 1 / (len(found) + 1), words_found)
+        if len(found[video]) < _CUES_A_VIDEO:
+            found[video].append(moment)
+    return {video: tuple(moments) for video, moments in found.items()}
+
+
+def joined(
+    pictures: Sequence[FoundVideo],
+    words: Mapping[int, tuple[FoundMoment, ...]],
+    bare: Mapping[int, FoundVideo],
+) -> list[FoundVideo]:
+    """Both orders as one; without words found, that of the pictures as it is.
+
+    `bare` holds the videos whose words were found, without moments.
+    """
+    if not words:
+        return list(pictures)
+    said = {bare[video].path: moments for video, moments in words.items()}
+    videos = {each.path: each for each in [*bare.values(), *pictures]}
+    ranks: dict[str, float] = defaultdict(float)
+    for order in ([each.path for each in pictures], list(said)):
+        for place, path in enumerate(order, 1):
+            ranks[path] += 1 / (_RANK_CONSTANT + place)
+    found = []
+    for path in sorted(ranks, key=lambda each: -ranks[each]):
+        moments = sorted([*videos[path].moments, *said.get(path, ())], key=lambda moment: moment.seconds)
+        found.append(replace(videos[path], score=ranks[path], moments=tuple(moments)))
+    return found
