@@ -21,6 +21,7 @@ _KINDS = {
     "baseline": "embeddings of neutral texts",
     "caption": "captions",
     "speech": "what was said",
+    "screen": "what is written in pictures",
     "content": "digests of files",
 }
 

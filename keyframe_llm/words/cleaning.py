@@ -9,11 +9,14 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from keyframe_llm.words.cues import Cue, CueSource
 
-__all__ = ["Cleaned", "RawCue", "clean", "plain_lines"]
+__all__ = ["Cleaned", "Markup", "RawCue", "clean", "plain_lines"]
+
+Markup = Literal["ass", "webvtt", "tags", "none"]
+"""ASS; WebVTT as FFmpeg decodes it; the tags of SRT and what is like it; text without any."""
 
 LONGEST_LETTERS = 2000
 """A longer text is shortened: no one reads it while it is shown."""
@@ -23,6 +26,7 @@ _ROLLING_SHARE = 0.5  # of the cues that are still shown when the next begins: t
 _FEWEST_ROLLING = 4
 
 _DRAWING = re.compile(r"\{[^}]*\\p[1-9][^}]*\}.*?(?=\{[^}]*\\p0[^}]*\}|\Z)", re.DOTALL)
+_ESCAPED_BRACE, _KEPT_BRACE = "\\{{}", "\x01"
 _OVERRIDE, _BRACES = re.compile(r"\{\\[^}]*\}"), re.compile(r"\{[^}]*\}")
 _TAG = re.compile(
     r"</?(?:b|i|u|s|c|v|em|strong|font|span|lang|ruby|rt|br)(?:[ .][^<>]*)?/?>|<\d{1,4}:\d\d[\d:.]*>",
@@ -62,15 +66,18 @@ class _Caption:
     """All that is on the screen with it."""
 
 
-def plain_lines(text: str, *, ass: bool = False) -> tuple[str, ...]:
-    """The lines of a subtitle without the markup of SRT, WebVTT and ASS, without blanks at their ends.
+def plain_lines(text: str, markup: Markup = "tags") -> tuple[str, ...]:
+    """The lines of a text without its markup, without blanks at their ends; lines without text are left out.
 
     In ASS everything in braces is a command or a comment; elsewhere only what begins with a backslash.
     """
-    text = _DRAWING.sub("", text)
-    text = (_BRACES if ass else _OVERRIDE).sub("", text)
-    text = text.replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ")
-    text = html.unescape(_TAG.sub("", text))
+    text = text.replace(_KEPT_BRACE, "")
+    if markup != "none":
+        text = _DRAWING.sub("", text.replace(_ESCAPED_BRACE, _KEPT_BRACE))
+        text = (_BRACES if markup == "ass" else _OVERRIDE).sub("", text).replace(_KEPT_BRACE, "{")
+        text = text.replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ")
+    if markup == "tags":
+        text = html.unescape(_TAG.sub("", text))
     text = unicodedata.normalize("NFC", _UNSEEN.sub("", text.replace("\r", "\n")))
     lines = (" ".join(line.split()) for line in text.splitlines())
     return tuple(line for line in lines if line)
@@ -82,7 +89,7 @@ def clean(
     source: CueSource,
     language: str | None = None,
     duration_seconds: float | None = None,
-    ass: bool = False,
+    markup: Markup = "tags",
 ) -> Cleaned:
     """Cues with plain text of one line, in time order, within the video, without repeats.
 
@@ -90,7 +97,7 @@ def clean(
     the next one, at most 5 s. `duration_seconds` is the length of the video, None where it is not known.
     """
     end = math.inf if duration_seconds is None else duration_seconds
-    read = [(cue, plain_lines(cue.text, ass=ass)) for cue in raw]
+    read = [(cue, plain_lines(cue.text, markup)) for cue in raw]
     read = [(cue, lines) for cue, lines in read if lines and _is_time(cue)]
     inside = [(cue, lines) for cue, lines in read if cue.start < end]
     captions = _unrolled(_without_repeats(_ended(inside)))

@@ -21,7 +21,7 @@ class VideoClock:
     file_start_seconds: float
     """The time at which the first of all streams begins: what players show as 0, and subtitle files mean."""
     duration_seconds: float | None
-    """The length of the video, from the first frame; None where the file does not say."""
+    """No frame is shown after it, counted from the first one; None where the file does not say."""
 
     @property
     def subtitle_file_delay(self) -> float:
@@ -32,12 +32,14 @@ class VideoClock:
 def video_clock(path: str, max_pixels: int | None = None) -> VideoClock:
     """Decode the first frame to see its time. Raises `VideoError` where no frame can be shown."""
     with FrameReader(path, max_pixels=max_pixels, threads=1) as reader:
-        start = reader.container.start_time
+        start, length = reader.container.start_time, reader.container.duration
         if next(reader.timed_frames(), None) is None:
             raise VideoError(f"{path}: no frame can be decoded; the file is damaged, make it again")
         first = (reader.timeline.origin or 0) * float(reader.stream.time_base or 0)
-        return VideoClock(
-            first_frame_seconds=first,
-            file_start_seconds=first if start is None else start / av.time_base,
-            duration_seconds=reader.stated_seconds,
-        )
+        file_start = first if start is None else start / av.time_base
+        duration = reader.stated_seconds
+        if (
+            length and not reader.traits.lists_frames
+        ):  # what is stated may be a length that is taken for an end
+            duration = max(duration or 0.0, file_start + length / av.time_base - first)
+        return VideoClock(first, file_start, duration)

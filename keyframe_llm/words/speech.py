@@ -87,7 +87,13 @@ def read_speech(
             raw += _heard(recogniser, sound)
             spoken = spoken or known_tag(getattr(recogniser, "language", None))
             sound = next(sounds, None)
-    found = clean(raw, source="speech", language=spoken or language, duration_seconds=clock.duration_seconds)
+    found = clean(
+        raw,
+        source="speech",
+        language=spoken or language,
+        duration_seconds=clock.duration_seconds,
+        markup="none",
+    )
     return Words(
         tuple(found.cues), tuple(_warnings(reader, path, silent=first is None, cues=len(found.cues)))
     )

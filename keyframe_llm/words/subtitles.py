@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import av.error
 
 from keyframe_llm.errors import VideoError
 from keyframe_llm.video.source import demux, open_container
-from keyframe_llm.words.cleaning import Cleaned, RawCue, clean
+from keyframe_llm.words.cleaning import Cleaned, Markup, RawCue, clean
 from keyframe_llm.words.clock import VideoClock
 from keyframe_llm.words.cues import Cue, Words
 from keyframe_llm.words.events import event_text
@@ -21,7 +21,7 @@ __all__ = ["read_subtitles"]
 
 _MOST_CUES = 200_000
 _OTHER_VIDEO_SHARE = 0.5  # of a file's cues after the end of the video: then it is not this video's
-_ASS_CODECS = ("ass", "ssa")
+_MARKUP: Mapping[str, Markup] = {"ass": "ass", "ssa": "ass", "webvtt": "webvtt"}
 
 
 def read_subtitles(path: str, clock: Callable[[], VideoClock], language: str | None = None) -> Words:
@@ -108,7 +108,7 @@ def _cleaned(raw: Sequence[RawCue], track: Track, clock: VideoClock) -> Cleaned:
         source="subtitle",
         language=track.language,
         duration_seconds=clock.duration_seconds,
-        ass=track.codec in _ASS_CODECS,
+        markup=_MARKUP.get(track.codec, "tags"),
     )
 
 
