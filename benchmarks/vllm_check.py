@@ -277,7 +277,8 @@ def main() -> None:
     cartoon = ROOT / "keyframe_llm" / "cartoon" / "weights" / "qwen2_5_vl"
     with serving(python, cartoon, "cartoon", *plug_in, trust, log=work / "cartoon.log") as url:
         check_answers(url, claims)
-    with serving(python, model, model.name, *plug_in, trust, log=work / "qwen3.log") as url:
+    room = ("--max-num-batched-tokens", "8192")  # for 40 frames of one video
+    with serving(python, model, model.name, *plug_in, *room, trust, log=work / "qwen3.log") as url:
         check_times(url, model, claims)
         check_document(url, model.name, claims)
     with serving(python, model, model.name, log=work / "distrust.log") as url:

@@ -46,6 +46,16 @@ def test_without_a_question_the_frames_represent_the_video_and_no_encoder_is_nee
     np.testing.assert_array_equal(frames, chosen.frames.images)
 
 
+def test_frames_may_stand_under_their_times_for_a_model_that_reads_none_of_a_video() -> None:
+    plain, _, seconds = load(copies=1)
+    labelled, _, same = load(copies=1, labels=True)
+    strip = labelled.shape[1] - plain.shape[1]
+    assert list(same) == list(seconds) and strip >= 20
+    np.testing.assert_array_equal(labelled[:, strip:], plain)
+    inks = {picture[:strip].tobytes() for picture in labelled}
+    assert len(inks) == len(seconds) and all(picture[:strip].min() < 128 for picture in labelled)
+
+
 def test_every_option_of_a_selection_is_an_option_of_the_loader() -> None:
     options = {"method": "top-k", "max_frames": 5, "start_seconds": 20.0, "end_seconds": 40.0, "fps": 4}
     chosen = select_keyframes(demo_video(), caption="a robot flies a kite", encoder="cartoon", **options)
@@ -64,6 +74,7 @@ def test_every_option_of_a_selection_is_an_option_of_the_loader() -> None:
         ({"encoder": {"name": "x"}}, "encoder is {'name': 'x'}; give a text"),
         ({"encoder": None}, "encoder is None; give a text"),
         ({"cache": "no"}, "cache is 'no'; give true or false"),
+        ({"labels": 1}, "labels is 1; give true or false"),
         ({"copies": 3}, "copies is 3; give a whole number from 1 to 2"),
         ({"method": "best"}, "method is 'best'"),
         ({"question": "What?", "encoder": "/no/such/folder"}, "/no/such/folder"),

@@ -17,10 +17,11 @@ from typing import Any, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.data import Frames
 from keyframe_llm.encoders import DEFAULT_ENCODER
 from keyframe_llm.errors import KeyframeError, OptionsError, check_whole, shortened
 from keyframe_llm.index import Indexer, Store
-from keyframe_llm.messages import as_video
+from keyframe_llm.messages import as_video, time_label
 from keyframe_llm.options import SelectOptions, option_fields
 from keyframe_llm.selection import Selection
 from keyframe_llm.video.byte_source import Content
@@ -70,7 +71,7 @@ class KeyframeVideoLoader:
             raise ValueError(str(error)) from error
         for warning in selection.warnings:
             _log.warning(warning)
-        return _timed(selection, loader.copies)
+        return _timed(selection, loader)
 
     @classmethod
     def compute_frames_index_to_sample(cls, source: Any, target: Any, **kwargs: Any) -> list[int]:
@@ -95,13 +96,18 @@ class LoaderOptions:
     copies: int = 2
     """How often each key frame is given: 2 where frames are fused two by two (Qwen, GLM), 1 elsewhere."""
 
+    labels: bool = False
+    """Whether each frame stands under its time, `[31.0s]`, on the picture itself: for models that take the
+    frames of a video to be evenly spread (Qwen2.5-VL)."""
+
     def __post_init__(self) -> None:
         for name in ("question", "caption", "encoder", "device"):
             value = getattr(self, name)
             if not (isinstance(value, str) or (value is None and name != "encoder")):
                 raise OptionsError(f"{name} is {shortened(value)}; give a text")
-        if not isinstance(self.cache, bool):
-            raise OptionsError(f"cache is {shortened(self.cache)}; give true or false")
+        for name in ("cache", "labels"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise OptionsError(f"{name} is {shortened(value)}; give true or false")
         check_whole("copies", self.copies, 1, 2)
 
 
@@ -129,10 +135,11 @@ def _indexer(encoder: str, device: str | None, cache: bool) -> Indexer:
     return Indexer(encoder, device=device, store=Store() if cache else None)
 
 
-def _timed(selection: Selection, copies: int) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+def _timed(selection: Selection, loader: LoaderOptions) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     """The key frames as vLLM takes a video; every frame stands there `copies` times."""
-    pictures, metadata = as_video(selection.frames, selection.video.duration_seconds)
-    kept = slice(None, None, 2 // copies)
+    frames = _labelled(selection.frames) if loader.labels else selection.frames
+    pictures, metadata = as_video(frames, selection.video.duration_seconds)
+    kept = slice(None, None, 2 // loader.copies)
     indices = metadata["frames_indices"][kept]
     return pictures[kept], {
         "total_num_frames": metadata["total_num_frames"],
@@ -142,3 +149,12 @@ def _timed(selection: Selection, copies: int) -> tuple[NDArray[np.uint8], dict[s
         "frames_indices": indices,
         "do_sample_frames": False,
     }
+
+
+def _labelled(frames: Frames) -> Frames:
+    """The frames, each under its time."""
+    from keyframe_llm.report.grid import frame_sheet
+
+    labels = [time_label(second) for second in frames.seconds.tolist()]
+    shown = [frame_sheet(image[None], [label]) for image, label in zip(frames.images, labels, strict=True)]
+    return Frames(np.stack([np.asarray(picture) for picture in shown]), frames.seconds)
