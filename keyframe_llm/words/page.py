@@ -109,16 +109,18 @@ def rows_to_read(fresh: Tiles, boxes: Iterable[Box] = ()) -> tuple[float, float]
 
 
 def screen_cues(lines: Sequence[Line]) -> list[Cue]:
-    """Cues in time order: lines that come and go together and lie close are one, line by line."""
+    """Cues in time order, from the top down; lines close together that come and go together are one."""
     together: dict[tuple[float, float], list[Line]] = {}
     for line in lines:
         if line.end is not None and line.end > line.start:
             together.setdefault((round(line.start, 3), round(line.end, 3)), []).append(line)
-    return sorted(
-        Cue(max(0.0, start), end, _text(block), "screen", box=_united_box([line.box for line in block]))
+    placed = [
+        (start, box[1], box[0], Cue(start, end, _text(block), "screen", box=box))
         for (start, end), group in together.items()
         for block in _blocks(group)
-    )
+        for box in [_united_box([line.box for line in block])]
+    ]
+    return [cue for *_, cue in sorted(placed, key=lambda one: one[:3])]
 
 
 def _found(
