@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from fractions import Fraction
@@ -305,3 +307,32 @@ def test_the_version_that_a_server_states_tells_contents_apart(clip: Path, serve
         assert remote(server).digest() is None  # nothing tells whether it is the same as before
         server.ranges = False
         assert remote(server).digest() == remote(server).digest()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows deletes the file by its handle")
+@pytest.mark.parametrize("ranges", [True, False])
+def test_what_is_kept_has_no_name_on_disk_so_that_nothing_can_stay_behind(
+    ranges: bool, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with serve(ranges=ranges) as server, open_video(remote(server)) as video:
+        seen(video)
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit for the size of files")
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_full_disk_is_one_line(ranges: bool, serve: Serve) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with serve(ranges=ranges) as server:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        try:
+            with pytest.raises(
+                VideoError, match=r"cannot be written \(.*\); free some space, or .* TMPDIR"
+            ) as error:
+                remote(server)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(error.value)

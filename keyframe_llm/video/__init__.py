@@ -49,13 +49,7 @@ def open_video(
     if backend == "pyav":
         if isinstance(source, FrameList):
             return _of_frames(source, max_pixels, hardware)
-        from keyframe_llm.video.animated_webp import AnimatedWebp, is_animated_webp
-
-        if hardware is None and is_animated_webp(source):
-            return AnimatedWebp(source, max_pixels)
-        from keyframe_llm.video.pyav_backend import PyAVDecoder
-
-        return PyAVDecoder(source, max_pixels, hardware=hardware)
+        return _of_file(source, max_pixels, hardware)
     if backend != "decord" and not callable(backend):
         raise OptionsError(
             f"backend is {backend!r}; choose pyav or decord, or give a function that opens a path"
@@ -72,6 +66,17 @@ def open_video(
     from keyframe_llm.video.decord_backend import DecordDecoder
 
     return DecordDecoder(source)
+
+
+def _of_file(source: str | ByteSource, max_pixels: int | None, hardware: str | None) -> Decoder:
+    from keyframe_llm.video.animated_webp import AnimatedWebp, is_animated_webp
+    from keyframe_llm.video.pyav_backend import PyAVDecoder
+    from keyframe_llm.video.source import check_path
+
+    place = check_path(source) if isinstance(source, str) else source
+    if hardware is None and is_animated_webp(place):
+        return AnimatedWebp(place, max_pixels)
+    return PyAVDecoder(place, max_pixels, hardware=hardware)
 
 
 def _of_frames(frames: FrameList, max_pixels: int | None, hardware: str | None) -> Decoder:

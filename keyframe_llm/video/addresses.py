@@ -11,7 +11,7 @@ from keyframe_llm.errors import VideoError, shortened
 
 __all__ = ["data_content", "local_path", "scheme_of"]
 
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://|(data):[^,]*,", re.IGNORECASE)
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://|(data):[^,]*,", re.IGNORECASE)
 
 
 def scheme_of(text: str) -> str | None:

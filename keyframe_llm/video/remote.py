@@ -91,8 +91,7 @@ class RemoteFile(ByteSource):
         """What was given, and where that leads to."""
         self.name = name or _shown(address, self._address)
         self._identity, self._progress = identity or str(self._address), progress
-        self._client = _client(self._limits, headers or {})
-        self._client.event_hooks = {"response": [self._check_redirect]}
+        self._client = self._new_client(headers or {})
         weakref.finalize(self, self._client.close)
         self._lock = Lock()
         self._failure: VideoError | None = None
@@ -132,6 +131,16 @@ class RemoteFile(ByteSource):
         if self._version is None:
             return None
         return repr((self._identity, self.size, self._version))
+
+    def _new_client(self, headers: dict[str, str]) -> httpx.Client:
+        own = {"Accept": "*/*", "User-Agent": f"keyframe-llm/{__version__}"}
+        return httpx.Client(
+            headers=own | headers | {"Accept-Encoding": "identity"},
+            follow_redirects=True,
+            max_redirects=_MOST_REDIRECTS,
+            timeout=httpx.Timeout(self._limits.silent_seconds, connect=self._limits.connect_seconds),
+            event_hooks={"response": [self._check_redirect]},
+        )
 
     # The first answer --------------------------------------------------------------------------------
 
@@ -299,17 +308,6 @@ class RemoteFile(ByteSource):
     def _fail(self, what: str, error: Exception | None = None) -> NoReturn:
         advice = "" if ";" in what else "; try again later, or save the file yourself and give its path"
         raise VideoError(f"{self.name}: the server {what}{advice}") from error
-
-
-def _client(limits: RemoteLimits, headers: dict[str, str]) -> httpx.Client:
-    own = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"keyframe-llm/{__version__}"}
-    seconds = limits.silent_seconds
-    return httpx.Client(
-        headers=own | headers,
-        follow_redirects=True,
-        max_redirects=_MOST_REDIRECTS,
-        timeout=httpx.Timeout(seconds, connect=limits.connect_seconds),
-    )
 
 
 def _parsed(address: str) -> httpx.URL:

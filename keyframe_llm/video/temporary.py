@@ -34,7 +34,8 @@ def temporary_copy(pieces: Iterable[bytes], name: str, most_bytes: int = MOST_BY
 
 def _new_file() -> IO[bytes]:
     with _disk_errors():
-        return tempfile.TemporaryFile(prefix="keyframe-llm-")
+        # Without a buffer, so that nothing is left to write when it is closed.
+        return tempfile.TemporaryFile(buffering=0, prefix="keyframe-llm-")
 
 
 def _write(pieces: Iterable[bytes], file: IO[bytes], name: str, most_bytes: int) -> None:
@@ -46,10 +47,7 @@ def _write(pieces: Iterable[bytes], file: IO[bytes], name: str, most_bytes: int)
                 f"{name} has more than the {most_bytes:,} bytes that are copied to a temporary file; "
                 "save it yourself, and give the path"
             )
-        with _disk_errors():
-            file.write(piece)
-    with _disk_errors():
-        file.flush()
+        _write_all(file, piece)
 
 
 class BlockCache:
@@ -78,13 +76,20 @@ class BlockCache:
 
     def put(self, block: int, data: bytes) -> None:
         """Keep a block. Raises `VideoError` where the disk is full."""
-        with self._lock, _disk_errors():
+        with self._lock:
             known = self._slots.pop(block, None)
             full = known is None and len(self._slots) >= self._most
             slot = (known or self._slots.popitem(last=False)[1])[0] if known or full else len(self._slots)
             self._file.seek(slot * self._block_bytes)
-            self._file.write(data)
+            _write_all(self._file, data)
             self._slots[block] = (slot, len(data))
+
+
+def _write_all(file: IO[bytes], data: bytes) -> None:
+    rest = memoryview(data)
+    with _disk_errors():
+        while rest:
+            rest = rest[file.write(rest) :]
 
 
 @contextmanager
