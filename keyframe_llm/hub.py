@@ -42,27 +42,29 @@ def one_line(error: BaseException) -> str:
     return text if len(text) <= _MESSAGE_LENGTH else text[: _MESSAGE_LENGTH - 1] + "…"
 
 
-def load_local_first(name: str, load: Callable[[str, bool], T], *, ways_out: str) -> T:
+def load_local_first(
+    name: str, load: Callable[[str, bool], T], *, ways_out: str, config_file: str = "config.json"
+) -> T:
     """Call `load(source, local_files_only)` on what is here, and only then on what must be downloaded.
 
-    `name` is a local folder with a `config.json`, or a hub id. `ways_out` ends every error message.
+    `name` is a local folder with a `config_file`, or a hub id. `ways_out` ends every error message.
     Raises `ModelError` where the model is nowhere to be had or the files cannot be loaded.
     """
     with LOADING:
-        return _load_local_first(name, load, ways_out)
+        return _load_local_first(name, load, ways_out, config_file)
 
 
-def _load_local_first(name: str, load: Callable[[str, bool], T], ways_out: str) -> T:
+def _load_local_first(name: str, load: Callable[[str, bool], T], ways_out: str, config_file: str) -> T:
     folder = user_path("model", name)
     if folder.exists() or not _is_hub_id(name):
-        _check_folder(name, "config.json", ways_out)
+        _check_folder(name, config_file, ways_out)
         with _one_line_errors(name, ways_out):
             return load(str(folder), True)
     with _one_line_errors(name, ways_out):
         try:
             return load(name, True)
         except OSError:  # not, or not wholly, in the cache
-            _check_hub(name, "config.json", ways_out)
+            _check_hub(name, config_file, ways_out)
             return load(name, False)
 
 

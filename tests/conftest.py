@@ -33,6 +33,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
         if family not in made:
             if family.startswith("open_clip"):
                 pytest.importorskip("open_clip", reason="open_clip is not installed (the `pe` extra)")
+            if family == "qwen3_vl_embedding":
+                pytest.importorskip("sentence_transformers", reason="not installed (the `sentence` extra)")
             if family == "smolvlm2":
                 pytest.importorskip("num2words", reason="num2words is not installed (SmolVLM's processor)")
             made[family] = builders[family](root / family)

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from keyframe_llm.encoders import (
+    DEFAULT_ENCODER,
+    NAMED_ENCODERS,
     OpenClipEncoder,
     TransformersEncoder,
     load_encoder,
@@ -20,7 +22,10 @@ from keyframe_llm.encoders import (
     split_text,
     stated_image_size,
 )
+from keyframe_llm.encoders.shared import SharedEncoder
 from keyframe_llm.errors import ModelError, OptionsError
+from keyframe_llm.index.embedder import Embedder
+from keyframe_llm.index.store import model_identity
 
 Checkpoint = Callable[[str], Path]
 
@@ -264,6 +269,23 @@ def test_any_object_with_the_two_methods_is_an_encoder() -> None:
     assert preferred_image_size(encoder) == 224
     with pytest.raises(OptionsError, match=r"int without embed_images and embed_texts"):
         load_encoder(3)
+
+
+def test_a_name_for_those_who_do_not_choose_stands_for_its_model_in_all_that_is_kept(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(checkpoint("clip"))
+    assert NAMED_ENCODERS["balanced"] == DEFAULT_ENCODER and set(NAMED_ENCODERS) == {
+        "fast",
+        "balanced",
+        "best",
+    }
+    monkeypatch.setitem(NAMED_ENCODERS, "fast", folder)
+    assert stated_image_size("fast") == preferred_image_size(load_encoder("fast")) == 32
+    assert Embedder("fast").name == SharedEncoder("fast").identity == folder
+    assert model_identity("fast") == model_identity(folder)
+    assert model_identity(f"sentence:{folder}") != model_identity(folder)
+    assert str(Path(folder).resolve()) in str(model_identity(f"sentence:{folder}"))
 
 
 def test_a_device_or_batch_size_that_cannot_be_is_an_options_error(checkpoint: Checkpoint) -> None:

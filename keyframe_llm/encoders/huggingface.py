@@ -22,7 +22,7 @@ from keyframe_llm.hub import (
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TransformersEncoder", "stated_image_size"]
+__all__ = ["TransformersEncoder", "image_side", "stated_image_size"]
 
 _SETTINGS = ("size", "max_num_patches", "patch_size")
 
@@ -50,9 +50,8 @@ class TransformersEncoder(TorchEncoder):
         # SigLIP was trained on texts in lower case, padded to full length and with the padding attended to.
         self._siglip = "siglip" in config.model_type
         self.context_length = int(config.text_config.max_position_embeddings)
-        settings = {name: getattr(self._processor, name, None) for name in _SETTINGS}
         unstated = getattr(config.vision_config, "image_size", DEFAULT_IMAGE_SIZE)
-        self.image_size = _side(settings) or int(unstated)
+        self.image_size = image_side(self._processor) or int(unstated)
 
     def _images(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         # torch takes no read-only array, which pictures out of a decoder or a buffer often are.
@@ -113,6 +112,11 @@ def stated_image_size(name: str) -> int | None:
     nested = stated(folder / "processor_config.json", "image_processor")
     settings = nested or stated(folder / "preprocessor_config.json")
     return _side(settings) if isinstance(settings.get("size"), (int, dict, type(None))) else None
+
+
+def image_side(image_processor: Any) -> int | None:
+    """The shorter side that transformers' image processor makes; None where it does not say."""
+    return _side({name: getattr(image_processor, name, None) for name in _SETTINGS})
 
 
 def _side(settings: Mapping[str, Any]) -> int | None:

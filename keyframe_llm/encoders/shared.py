@@ -10,7 +10,13 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.encoders import Encoder, load_encoder, preferred_image_size, stated_image_size
+from keyframe_llm.encoders import (
+    Encoder,
+    encoder_source,
+    load_encoder,
+    preferred_image_size,
+    stated_image_size,
+)
 from keyframe_llm.encoders.base import Images
 
 __all__ = ["Checkpoint", "SharedEncoder", "SharedModel"]
@@ -89,7 +95,8 @@ class SharedEncoder(SharedModel[Encoder]):
         `checkpoint` is called while a call waits for its turn; it raises to give the call up. Raises
         `OptionsError` for an object that is no encoder.
         """
-        super().__init__(encoder, lambda: load_encoder(encoder, device), checkpoint)
+        named = encoder_source(encoder) if isinstance(encoder, str) else encoder
+        super().__init__(named, lambda: load_encoder(named, device), checkpoint)
 
     @property
     def image_size(self) -> int:

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from keyframe_llm.cartoon import world_warnings
 from keyframe_llm.data import VideoInfo
-from keyframe_llm.encoders import Encoder, load_encoder, preferred_image_size, stated_image_size
+from keyframe_llm.encoders import (
+    Encoder,
+    encoder_source,
+    load_encoder,
+    preferred_image_size,
+    stated_image_size,
+)
 from keyframe_llm.encoders.base import Images
 from keyframe_llm.index.feature_cache import FeatureCache
 from keyframe_llm.index.prefetch import Prefetch
@@ -40,7 +46,8 @@ class Embedder:
         prompts: Prompts | None = None,
     ) -> None:
         """`encoder` is a name or an object (see `load_encoder`); `cache` keeps the text baseline on disk."""
-        self.source, self._device = encoder, device
+        self.source = encoder_source(encoder) if isinstance(encoder, str) else encoder
+        self._device = device
         self._cache, self._prompts = cache or FeatureCache(None), prompts or default_prompts()
         self._loaded: Encoder | None = None
         self._baseline: NDArray[np.float64] | None = None

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.encoders import FOLDER_PREFIX, HUB_PREFIX, SENTENCE_PREFIX, encoder_source
 from keyframe_llm.errors import OptionsError, check_whole, user_path
 from keyframe_llm.video import VideoSource
 
@@ -195,7 +196,8 @@ def model_identity(name: object) -> str | None:
     if not isinstance(name, str):
         identity = getattr(name, "identity", None)
         return model_identity(identity) if isinstance(identity, str) else None
-    plain = name.removeprefix("local-dir:")
+    name = encoder_source(name)
+    plain = name.removeprefix(FOLDER_PREFIX).removeprefix(SENTENCE_PREFIX)
     if name == "cartoon":
         from keyframe_llm.cartoon import encoder_path
 
@@ -208,7 +210,7 @@ def model_identity(name: object) -> str | None:
         return repr((name, str(folder.resolve()), states))
     if "://" in name:
         return name
-    return repr((name, _snapshot(name.removeprefix("hf-hub:"))))
+    return repr((name, _snapshot(plain.removeprefix(HUB_PREFIX))))
 
 
 def _snapshot(repository: str) -> str:

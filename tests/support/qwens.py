@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from support.checkpoints import QWEN_TEMPLATE, chat_tokenizer, decoder, seeded, template
+from support.checkpoints import QWEN_TEMPLATE, chat_tokenizer, decoder, qwen3_vl, seeded, template
 
 __all__ = [
     "EXPERTS",
@@ -20,6 +20,7 @@ __all__ = [
     "qwen3_5",
     "qwen3_5_moe",
     "qwen3_omni",
+    "qwen3_vl_embedding",
     "qwen3_vl_moe",
 ]
 
@@ -195,4 +196,18 @@ def qwen3_omni(folder: Path) -> Path:
     Qwen3OmniMoeProcessor(images, videos, sound, tokenizer, chat_template=_OMNI_TEMPLATE).save_pretrained(
         folder
     )
+    return folder
+
+
+def qwen3_vl_embedding(folder: Path) -> Path:
+    """Qwen3-VL-Embedding: Qwen3-VL read by sentence-transformers, the last token's state as the embedding."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Normalize, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    model = Transformer(str(qwen3_vl(folder / "model")))
+    model.tokenizer.model_max_length = 64
+    modules = [model, Pooling(32, pooling_mode="lasttoken"), Normalize()]
+    prompts = {"query": "Find what the user describes.", "document": "Represent the picture."}
+    SentenceTransformer(modules=modules, device="cpu", prompts=prompts).save_pretrained(str(folder))
     return folder
