@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types tree tests install format train evaluate vllm-check clean
+.PHONY: demo test lint types tree tests install format train evaluate vllm-check lmms-check clean
 
 demo: $(VENV)/.installed  ## the whole job offline on a bundled video
 	$(BIN)/keyframe-llm demo --out demo-output
@@ -43,6 +43,9 @@ evaluate: $(VENV)/.installed-dev  ## measure the embedded models on clips they h
 
 vllm-check: $(VENV)/.installed-dev  ## key frames through a real vLLM: an environment of its own, 4 GB, 20 minutes
 	$(BIN)/python benchmarks/vllm_check.py
+
+lmms-check:  ## key frames through the real lmms-eval: an environment of its own, 7 GB, 10 minutes
+	$(PYTHON) benchmarks/lmms_check.py
 
 clean:
 	rm -rf $(VENV) demo-output build dist *.egg-info
