@@ -45,3 +45,12 @@ def test_the_code_in_the_guide_runs_and_each_part_is_about_ten_lines(tmp_path: P
     assert printed[-1].startswith("Who does what, and where? One sentence. ") and printed[-1].endswith(
         "pictures"
     )
+
+
+def test_the_code_about_inputs_runs() -> None:
+    text = (GUIDE.parent / "inputs.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = (np.fromstring(line.strip("[]"), sep=" ") for line in done.stdout.splitlines())
+    assert np.all(first % 0.5 == 0) and np.all(first < 40) and np.allclose(first + 100, second)
