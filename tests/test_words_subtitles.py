@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from html import escape
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from keyframe_llm.cli import main
@@ -177,6 +179,27 @@ def test_a_set_of_foreign_words_alone_is_read_last() -> None:
     )
     assert preferred([picture, forced, whole], None) == [whole, forced, picture]
     assert preferred([picture, forced, whole], "en") == [whole, forced, picture]
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mp4"])
+def test_subtitles_that_are_pictures_are_one_line(ending: str, videos: Any, tmp_path: Path) -> None:
+    path = tmp_path / f"clip.{ending}"
+    with (
+        av.open(str(path), "w") as out,
+        av.open(str(videos.draw(tmp_path / "plain.mp4", [0.0, 1.0]))) as plain,
+    ):
+        pictures: Any = out.add_stream_from_template(plain.streams.video[0])
+        subtitles: Any = out.add_stream("dvdsub")
+        for packet in plain.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = pictures
+                out.mux(packet)
+        packet = av.Packet(b"a picture")
+        packet.stream, packet.pts, packet.dts, packet.time_base = subtitles, 0, 0, Fraction(1, 1000)
+        out.mux(packet)
+    found = read_words(path)
+    (line,) = found.warnings
+    assert found.cues == () and "subtitle stream 1 (dvd_subtitle) holds pictures" in line
 
 
 def test_a_file_of_another_video_is_named_and_the_stream_is_read(clip: Path, tmp_path: Path) -> None:

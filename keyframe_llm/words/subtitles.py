@@ -46,12 +46,12 @@ def _read(path: str, track: Track, clock: Callable[[], VideoClock]) -> tuple[lis
     """The cues of one track, and one line where there are none."""
     if track.kind == "pictures":
         return [], (
-            f"{_where(path, track)} are pictures, which are not read as text; put a file of text beside the "
-            "video, or let speech be recognised"
+            f"{_where(path, track)} holds pictures, which are not read as text; put an .srt or .vtt file "
+            "beside the video, or let speech be recognised"
         )
     if track.kind == "unknown":
         return [], (
-            f"{_where(path, track)} are in a format that this FFmpeg cannot decode; put an .srt or .vtt file "
+            f"{_where(path, track)} is in a format that this FFmpeg cannot decode; put an .srt or .vtt file "
             "beside the video"
         )
     try:
