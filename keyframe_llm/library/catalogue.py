@@ -94,7 +94,7 @@ class Catalogue:
 
     def file_state(self, path: str) -> FileState | None:
         """The state in which a file was indexed; None where it was not."""
-        rows = self._rows("SELECT bytes, modified_ns, beside FROM files WHERE path = ?", (path,))
+        rows = self._rows("SELECT bytes, modified_ns, beside FROM files WHERE path = ?", (os.fsencode(path),))
         return FileState(*rows[0]) if rows else None
 
     def video_of(self, digest: str) -> int | None:
@@ -104,15 +104,15 @@ class Catalogue:
 
     def set_file(self, path: str, video: int, state: FileState) -> None:
         """Say that a file holds a video, in whatever state it was before."""
-        before = self._rows("SELECT video FROM files WHERE path = ?", (path,))
-        self._run("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", (path, video, *state))
+        before = self._rows("SELECT video FROM files WHERE path = ?", (os.fsencode(path),))
+        self._run("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", (os.fsencode(path), video, *state))
         self._run("UPDATE videos SET gone_at = NULL WHERE id = ?", (video,))
         self._mark_gone([int(row[0]) for row in before])
 
     def forget(self, path: str) -> None:
         """Say that a file holds no video that is known."""
-        rows = self._rows("SELECT video FROM files WHERE path = ?", (path,))
-        self._run("DELETE FROM files WHERE path = ?", (path,))
+        rows = self._rows("SELECT video FROM files WHERE path = ?", (os.fsencode(path),))
+        self._run("DELETE FROM files WHERE path = ?", (os.fsencode(path),))
         self._mark_gone([int(row[0]) for row in rows])
 
     def remove_missing(self, folders: Sequence[Path]) -> list[str]:
@@ -129,7 +129,7 @@ class Catalogue:
 
     def paths(self, folders: Sequence[Path] | None = None) -> list[str]:
         """The files of the library, or those below some folders."""
-        paths = [str(row[0]) for row in self._rows("SELECT path FROM files ORDER BY path")]
+        paths = [os.fsdecode(row[0]) for row in self._rows("SELECT path FROM files ORDER BY path")]
         if folders is None:
             return paths
         heads = tuple(str(folder).rstrip(_SEPARATORS) + os.sep for folder in folders)
@@ -139,14 +139,18 @@ class Catalogue:
 
     def begin_attempt(self, path: str, state: FileState) -> int:
         """Note that a file is about to be read; returns how often that was noted and never ended."""
-        rows = self._rows("SELECT bytes, modified_ns, count FROM attempts WHERE path = ?", (path,))
+        rows = self._rows(
+            "SELECT bytes, modified_ns, count FROM attempts WHERE path = ?", (os.fsencode(path),)
+        )
         before = int(rows[0][2]) if rows and rows[0][:2] == state[:2] else 0
-        self._run("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?)", (path, *state[:2], before + 1))
+        self._run(
+            "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?)", (os.fsencode(path), *state[:2], before + 1)
+        )
         return before
 
     def end_attempt(self, path: str) -> None:
         """Note that reading a file has ended, well or not."""
-        self._run("DELETE FROM attempts WHERE path = ?", (path,))
+        self._run("DELETE FROM attempts WHERE path = ?", (os.fsencode(path),))
 
     # Videos -------------------------------------------------------------------------------------------
 
@@ -210,7 +214,7 @@ class Catalogue:
     def located(self) -> list[tuple[str, int, float]]:
         """Every file with the number of its video and its time of modification in seconds since the epoch."""
         rows = self._rows("SELECT path, video, modified_ns FROM files ORDER BY path")
-        return [(str(path), int(video), int(ns) / 1e9) for path, video, ns in rows]
+        return [(os.fsdecode(path), int(video), int(ns) / 1e9) for path, video, ns in rows]
 
     def matching_cues(self, match: str, most: int) -> list[tuple[int, float, float, str, str]]:
         """(video, start, end, text, source) of the cues that an FTS5 expression finds, the best first."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keyframe_llm.errors import OptionsError, shortened, user_path
+from keyframe_llm.scoring.queries import checked_text
 
 __all__ = ["VIDEO_SUFFIXES", "Item", "collect", "whole_path"]
 
@@ -88,7 +89,10 @@ def _entry(line: str, path: Path, number: int) -> tuple[str, str | None]:
         raise OptionsError(
             f'line {number} of {str(path)!r} is {shortened(line)}; give {{"video": path, "caption": text}}'
         )
-    return name, (caption or "").strip() or None
+    try:
+        return name, checked_text("caption", (caption or "").strip() or None)
+    except OptionsError as error:
+        raise OptionsError(f"line {number} of {str(path)!r}: {error}") from error
 
 
 def whole_path(path: Path) -> Path:

@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS videos (
   gone_at REAL
 );
 CREATE TABLE IF NOT EXISTS files (
-  path TEXT PRIMARY KEY,
+  path BLOB PRIMARY KEY,
   video INTEGER NOT NULL REFERENCES videos (id) ON DELETE CASCADE,
   bytes INTEGER NOT NULL,
   modified_ns INTEGER NOT NULL,
@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS files (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS files_by_video ON files (video);
 CREATE TABLE IF NOT EXISTS attempts (
-  path TEXT PRIMARY KEY, bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL, count INTEGER NOT NULL
+  path BLOB PRIMARY KEY, bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL, count INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cues (
   id INTEGER PRIMARY KEY,
@@ -64,7 +64,9 @@ CREATE TRIGGER IF NOT EXISTS cue_removed AFTER DELETE ON cues BEGIN
   INSERT INTO cue_words (cue_words, rowid, text) VALUES ('delete', old.id, old.text);
 END;
 """
-"""`seconds` are float64 (K,), `embeddings` float16 (K, D), `outline` the same of a few of them; unit rows."""
+"""`seconds` are float64 (K,), `embeddings` float16 (K, D), `outline` the same of a few of them; unit rows.
+
+Paths are bytes: a name need not be valid Unicode."""
 
 
 def library_path(path: str | Path | None = None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class Place:
 
     def holds(self, path: str, modified: float) -> bool:
         """Whether a file is one of them."""
-        below = self.folder is None or self.folder in Path(path).parents
+        below = self.folder is None or path.startswith(str(self.folder).rstrip(os.sep) + os.sep)
         late = self.after is None or modified >= self.after
         return below and late and (self.before is None or modified < self.before)
 
@@ -89,7 +90,7 @@ class Library:
         self._indexer: Indexer | None = None
         self._probe = np.zeros(0, np.float32)
         self._reader: Catalogue | None = None
-        self._outlines: tuple[int, OutlineSearch] | None = None
+        self._held: _Held | None = None
         self._lock = RLock()
 
     def close(self) -> None:
@@ -97,7 +98,7 @@ class Library:
         with self._lock:
             if self._reader is not None:
                 self._reader.close()
-            self._reader, self._outlines = None, None
+            self._reader, self._held = None, None
 
     def paths(self) -> list[str]:
         """The files in the library, by name."""
@@ -166,10 +167,8 @@ class Library:
 
     def _found(self, text: str, k: int, place: Place, window: Window) -> list[FoundVideo]:
         catalogue = self._catalogue()
-        paths: dict[int, str] = {}
-        for path, video, modified in catalogue.located():
-            if video not in paths and place.holds(path, modified):
-                paths[video] = path
+        held = self._in_memory(catalogue)
+        paths = held.paths(place)
         if not paths:
             return []
         embedder = self._matching_indexer(catalogue).embedder
@@ -177,7 +176,7 @@ class Library:
         parts = question_parts(text) if question else caption_parts(text)
         query = embedder.query(parts, self.options, question=question)
         whole = query.parts[0] if parts == [text] else embedder.encoder.embed_texts([text])[0]
-        outlines = self._outline_search(catalogue, len(whole))
+        outlines = held.outlines(len(whole))
         allowed = np.isin(outlines.videos, np.fromiter(paths, np.int64, len(paths)))
         count = max(_SHORTLIST, _SHORTLIST_SHARE * k)
         # An outline says nothing of a part of its video, so that more of them are looked into.
@@ -194,12 +193,12 @@ class Library:
             self._reader = Catalogue(self.path, create=False)
         return self._reader
 
-    def _outline_search(self, catalogue: Catalogue, size: int) -> OutlineSearch:
-        """All outlines in memory, read again once another process or thread has written."""
+    def _in_memory(self, catalogue: Catalogue) -> _Held:
+        """What every search needs, read again once another process or thread has written."""
         version = catalogue.version
-        if self._outlines is None or self._outlines[0] != version:
-            self._outlines = version, OutlineSearch(catalogue.outlines(), size)
-        return self._outlines[1]
+        if self._held is None or self._held.version != version:
+            self._held = _Held(version, catalogue.located(), catalogue.outlines())
+        return self._held
 
     # The encoder --------------------------------------------------------------------------------------
 
@@ -224,6 +223,31 @@ class Library:
                     f"not with {self._indexer.embedder.name!r}; give that one, or name another library"
                 )
             return self._indexer
+
+
+class _Held:
+    """The files and outlines of a library, as they were at one version of it."""
+
+    def __init__(
+        self, version: int, files: list[tuple[str, int, float]], outlines: list[tuple[int, bytes]]
+    ) -> None:
+        self.version = version
+        self._files, self._outlines = files, outlines
+        self._search: OutlineSearch | None = None
+
+    def paths(self, place: Place) -> dict[int, str]:
+        """The first file of every video that a search may look at, by the video's number."""
+        found: dict[int, str] = {}
+        for path, video, modified in self._files:
+            if video not in found and place.holds(path, modified):
+                found[video] = path
+        return found
+
+    def outlines(self, size: int) -> OutlineSearch:
+        """The outlines, of so many numbers a row."""
+        if self._search is None:
+            self._search, self._outlines = OutlineSearch(self._outlines, size), []
+        return self._search
 
 
 def _probe(indexer: Indexer) -> NDArray[np.float32]:
