@@ -108,6 +108,7 @@ class Toolbox(ToolCaller):
             lambda job: list_page(
                 self.roots,
                 self.open_files,
+                self.decoders,
                 self.limits,
                 job.check,
                 folder=folder,
@@ -126,7 +127,8 @@ class Toolbox(ToolCaller):
         """
 
         def work(opened: OpenedVideo) -> VideoDetails:
-            details = stated_details(opened.file.path, opened.facts(opened.stated()), self.limits)
+            path, facts = opened.path, opened.facts(opened.stated())
+            details = self.decoders.call(path, stated_details, opened.file.path, facts, self.limits)
             if find_changes:
                 index = opened.llm.index(opened.path, embed=False)
                 details["video"] = opened.facts(index.video)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ from keyframe_llm.tools.limits import Limits, ToolError
 __all__ = ["check_header", "stated_seconds"]
 
 
-def check_header(path: Path, limits: Limits, check: Callable[[], None] = lambda: None) -> None:
+def check_header(path: Path, limits: Limits) -> None:
     """Check length and size before anything is decoded.
 
-    If the header states no length the packets are read, and `check` is called between them; it raises to
-    stop. Raises `ToolError` for a video that is too long or too large, `VideoError` for a file that is no
-    video.
+    If the header states no length the packets are read. Raises `ToolError` for a video that is too long or
+    too large, `VideoError` for a file that is no video.
     """
     import av
 
@@ -40,7 +38,7 @@ def check_header(path: Path, limits: Limits, check: Callable[[], None] = lambda:
         if stream.duration and stream.time_base:
             seconds.append(float(stream.duration * stream.time_base))
         if not seconds:
-            seconds.append(_measured_seconds(container, stream, limits.max_duration_seconds, check))
+            seconds.append(_measured_seconds(container, stream, limits.max_duration_seconds))
         if max(seconds) > limits.max_duration_seconds:
             raise ToolError(
                 f"{name} is {max(seconds):,.0f} s long, and at most {limits.max_duration_seconds:,.0f} s are "
@@ -59,7 +57,7 @@ def stated_seconds(path: Path, limits: Limits) -> float | None:
         return container.duration / av.time_base if container.duration else None
 
 
-def _measured_seconds(container: Any, stream: Any, enough: float, check: Callable[[], None]) -> float:
+def _measured_seconds(container: Any, stream: Any, enough: float) -> float:
     """The length of a stream by its packets' times, or their number; reading ends beyond `enough`."""
     from keyframe_llm.video.source import demux
 
@@ -67,7 +65,6 @@ def _measured_seconds(container: Any, stream: Any, enough: float, check: Callabl
     first: float | None = None
     length = 0.0
     for count, packet in enumerate(demux(container, stream)):
-        check()
         timestamp = packet.pts if packet.pts is not None else packet.dts
         second = count * tick if timestamp is None else float(timestamp * stream.time_base)
         first = second if first is None else first

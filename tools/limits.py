@@ -47,7 +47,8 @@ class Limits:
     """The most that is read from a URL."""
     download_seconds: float = 60.0
     """The longest a download may take."""
-
+    decode_memory_bytes: int = 1 << 30
+    """The most memory that the process which reads a video may take; Windows cannot bound it."""
     max_saved_bytes: int = 1 << 30
     """The most that may be saved into the folder for it, by all calls together."""
 

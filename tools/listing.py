@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from keyframe_llm.errors import KeyframeError
 from keyframe_llm.tools.arguments import SortBy
+from keyframe_llm.tools.decode_process import DecodePool
 from keyframe_llm.tools.headers import stated_seconds
 from keyframe_llm.tools.limits import Limits
 from keyframe_llm.tools.open_files import OpenFiles
@@ -23,6 +24,7 @@ _PAGE = 25
 def list_page(
     roots: Roots,
     files: OpenFiles,
+    decoders: DecodePool,
     limits: Limits,
     check: Callable[[], None],
     *,
@@ -42,7 +44,7 @@ def list_page(
     found.sort(key=lambda pair: _rank(pair[0], pair[1], sort_by))
     shown = found[(page - 1) * _PAGE : page * _PAGE]
     return {
-        "videos": [_listed(file, status, files, limits, check) for file, status in shown],
+        "videos": [_listed(file, status, files, decoders, limits) for file, status in shown],
         "total": len(found),
         "next_page": page + 1 if page * _PAGE < len(found) else None,
     }
@@ -61,13 +63,12 @@ def _rank(file: FoundFile, status: os.stat_result, sort_by: SortBy) -> tuple[flo
 
 
 def _listed(
-    file: FoundFile, status: os.stat_result, files: OpenFiles, limits: Limits, check: Callable[[], None]
+    file: FoundFile, status: os.stat_result, files: OpenFiles, decoders: DecodePool, limits: Limits
 ) -> ListedVideo:
-    check()
     seconds: float | None = None
     # What is wrong with a file shows when it is opened; it is listed all the same.
     with suppress(KeyframeError), files.opened(file.root, file.path, file.name) as path:
-        seconds = stated_seconds(path, limits)
+        seconds = decoders.call(str(path), stated_seconds, path, limits)
     return {
         "name": file.name,
         "size_bytes": status.st_size,

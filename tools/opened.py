@@ -37,7 +37,6 @@ from keyframe_llm.tools.results import (
 from keyframe_llm.tools.sandbox import AllowedFile
 from keyframe_llm.tools.saving import cut_clip
 from keyframe_llm.tools.times import format_time
-from keyframe_llm.video import open_video
 
 if TYPE_CHECKING:
     from keyframe_llm.tools.runtime import ToolRuntime
@@ -56,7 +55,7 @@ class OpenedVideo:
 
     def stated(self) -> VideoInfo:
         """What the header of the file states, read as the library reads it. Raises `VideoError`."""
-        with open_video(self.path, max_pixels=self._runtime.limits.max_pixels) as decoder:
+        with self._runtime.open_decoder(self.path) as decoder:
             return decoder.info
 
     def select(self, query: str | None, **options: Any) -> Selection:
@@ -129,12 +128,9 @@ class OpenedVideo:
         folder = self._runtime.allowed_folder()
         first, last = self._window(start, end)
 
-        def check(copied: int) -> None:
-            self._job.check()
-            folder.room_for(copied)
-
         with self._runtime.new_folder() as private:
-            clip, begin = cut_clip(self.path, private / "clip", first, last, check)
+            decoders, target = self._runtime.decoders, private / "clip"
+            clip, begin = decoders.call(self.path, cut_clip, self.path, target, first, last, folder.room)
             path = folder.save(clip, self.file.name, f"{_file_time(begin)}-{_file_time(last)}")
         file: SavedClip = {
             "path": str(path),
@@ -148,7 +144,7 @@ class OpenedVideo:
         self, seconds: Sequence[float], short_side: int | None = None
     ) -> tuple[VideoInfo, Frames, list[str]]:
         """What is known of the video, its frames on screen at some times, ascending, and its faults."""
-        with open_video(self.path, max_pixels=self._runtime.limits.max_pixels) as decoder:
+        with self._runtime.open_decoder(self.path) as decoder:
             frames = decoder.decode_at(seconds, short_side=short_side)
             return decoder.info, frames, decoder.warnings
 

@@ -26,9 +26,9 @@ from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import DEFAULT_MODEL, KeyframeLLM
 from keyframe_llm.tools.at_hand import is_at_hand
-from keyframe_llm.tools.frames import (
-    fitted_size,
-)
+from keyframe_llm.tools.decode_process import DecodePool
+from keyframe_llm.tools.decode_remote import decoder_opener
+from keyframe_llm.tools.frames import fitted_size
 from keyframe_llm.tools.headers import check_header
 from keyframe_llm.tools.jobs import Job, JobPool, check_current_job, current_job, report_progress
 from keyframe_llm.tools.limits import Limits, ToolError
@@ -86,7 +86,9 @@ class ToolRuntime:
         self.save_folder = None if save_folder is None else SaveFolder(save_folder, self.limits)
         vlm = SharedVLM(model, device=device, checkpoint=check_current_job, **model_options)
         shared_encoder = SharedEncoder(encoder, device=device, checkpoint=check_current_job)
-        options = SelectOptions(max_picture_pixels=self.limits.max_pixels)
+        self.decoders = DecodePool(self.limits.decode_memory_bytes, self.limits.concurrent_calls)
+        self.open_decoder = decoder_opener(self.decoders, self.limits.max_pixels)
+        options = SelectOptions(backend=self.open_decoder)
         # One for each thread: a call that is stuck in a step of a model must not hold up another one. The one
         # that was used last is taken first, because it remembers the video of the call before.
         self._llms: LifoQueue[KeyframeLLM] = LifoQueue()
@@ -107,6 +109,7 @@ class ToolRuntime:
     def close(self) -> None:
         """Accept no more calls, and stop those that wait or run."""
         self._pool.close()
+        self.decoders.close()
 
     def end(self, wait_seconds: float) -> bool:
         """Close, wait for calls to end, and delete temporary files; returns whether all calls have ended."""
@@ -153,7 +156,7 @@ class ToolRuntime:
 
         def on_video(job: Job) -> T:
             with self._open(video, job) as file, self._public_errors(file), self._taken_llm() as llm:
-                check_header(file.path, self.limits, job.check)
+                self.decoders.call(str(file.path), check_header, file.path, self.limits)
                 return work(OpenedVideo(self, llm, file, job))
 
         return self.run_job(on_video)

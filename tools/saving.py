@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from io import BufferedWriter
 from pathlib import Path, PurePosixPath
@@ -32,13 +32,10 @@ class SaveFolder:
             raise OptionsError(f"save folder {os.fspath(folder)!r} is not a folder; give one that exists")
         self._most, self._saved, self._lock = limits.max_saved_bytes, 0, Lock()
 
-    def room_for(self, size: int) -> None:
-        """Raise `ToolError` if so many more bytes would be too many."""
-        if self._saved + size > self._most:
-            raise ToolError(
-                f"no more than {self._most:,} bytes may be saved, and {self._saved:,} are; tell the user to "
-                "allow more, or save less"
-            )
+    @property
+    def room(self) -> int:
+        """How many more bytes may be saved."""
+        return self._most - self._saved
 
     def save(self, source: Path, video: str, what: str) -> Path:
         """Copy a file under a new name, after the video and what is in it; returns its path.
@@ -47,7 +44,7 @@ class SaveFolder:
         """
         size = source.stat().st_size
         with self._lock:
-            self.room_for(size)
+            _check_room(size, self.room)
             self._saved += size
         try:
             with source.open("rb") as data, self._new_file(f"{_stem(video)}_{what}", source.suffix) as file:
@@ -64,14 +61,11 @@ class SaveFolder:
         return (self._folder / f"{stem}{suffix}").open("xb")
 
 
-def cut_clip(
-    source: str, target: Path, start: float, end: float, check: Callable[[int], None]
-) -> tuple[Path, float]:
+def cut_clip(source: str, target: Path, start: float, end: float, room: int) -> tuple[Path, float]:
     """Copy a part of a video, without decoding it, into a file named like `target` with a suffix of its own.
 
     The clip begins at the key frame at or before `start`. Returns its path, and the second at which it
-    begins. `check` is called between packets with the bytes copied so far, and raises to stop. Raises
-    `VideoError`, `ToolError`.
+    begins. Raises `VideoError`, and `ToolError` where it has more than `room` bytes.
     """
     import av
 
@@ -91,12 +85,20 @@ def cut_clip(
             copied = 0
             for packet in _packets(container, streams, picture, begin, end + zero):
                 copied += packet.size
-                check(copied)
+                _check_room(copied, room)
                 shift = round(begin / packet.time_base)
                 packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
                 packet.stream = copies[packet.stream.index]
                 out.mux(packet)
     return path, max(0.0, begin - zero)
+
+
+def _check_room(size: int, room: int) -> None:
+    if size > room:
+        raise ToolError(
+            f"this takes {size:,} bytes or more, and only {max(0, room):,} more may be saved; tell the user "
+            "to allow more, or save less"
+        )
 
 
 def _seek(container: Any, picture: Any, second: float) -> None:
