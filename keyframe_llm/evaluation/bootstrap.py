@@ -54,6 +54,9 @@ def bootstrap(
     figure = statistic or (lambda values: float(np.mean(values)))
     parts = None if groups is None else _members(groups, len(tables[0]))
     count = len(tables[0]) if parts is None else len(parts)
+    value = float(figure(*tables))
+    if count == 1:  # drawn again, it is the same
+        return Interval(value, value, value, count, level)
     rng = np.random.default_rng(seed)
     drawn = []
     for _ in range(resamples):
@@ -61,7 +64,7 @@ def bootstrap(
         rows = chosen if parts is None else np.concatenate([parts[i] for i in chosen])
         drawn.append(figure(*(table[rows] for table in tables)))
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(figure(*tables)), float(low), float(high), count, level)
+    return Interval(value, float(low), float(high), count, level)
 
 
 def _members(groups: Sequence[Any], count: int) -> list[NDArray[np.intp]]:

@@ -50,14 +50,14 @@ class KeyframeChat(lmms):  # type: ignore[misc]  # untyped
         encoder: str | None = None,
         question_field: str = "question",
         device: str | None = None,
-        max_batch_size: int | None = None,
         **options: Any,
     ) -> None:
-        """`options` are those of `KeyframeAnswers`; `max_batch_size` is lmms-eval's and has no meaning here.
+        """`options` are those of `KeyframeAnswers`; lmms-eval's own `max_batch_size` has no meaning here.
 
         Key frames are chosen for the document's `question_field`, or, where it has none, for the whole text.
         """
         super().__init__()
+        options.pop("max_batch_size", None)
         self._question_field = question_field
         device = device or _device_of_this_process()
         with _errors():
