@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import socket
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from queue import Empty, Queue
 from threading import Thread
@@ -17,6 +16,7 @@ from typing import Any, NoReturn
 
 from keyframe_llm.errors import KeyframeError, ModelError, check_number, check_whole
 from keyframe_llm.hub import one_line
+from keyframe_llm.vlm.connection import Connection
 from keyframe_llm.vlm.protocol import Messages, Normalise
 from keyframe_llm.vlm.served_request import FramesAs, ServedRequest, served_model
 
@@ -117,7 +117,7 @@ class OpenAIVLM:
         does not count. Raises `ModelError` where the server dies before it has said that the answer is
         complete.
         """
-        connection, pieces = _Connection(), Queue[str | int | None | KeyframeError]()
+        connection, pieces = Connection(), Queue[str | int | None | KeyframeError]()
 
         def read() -> None:
             try:
@@ -148,7 +148,7 @@ class OpenAIVLM:
         finally:
             connection.close()
 
-    def _read(self, connection: _Connection, messages: Messages, max_new_tokens: int) -> Iterator[str | int]:
+    def _read(self, connection: Connection, messages: Messages, max_new_tokens: int) -> Iterator[str | int]:
         """The pieces of an answer, and the number of prompt tokens where the server says it."""
         events = self._opened(connection, messages, max_new_tokens)
         finished = False
@@ -164,7 +164,7 @@ class OpenAIVLM:
         if not finished:  # a connection closed cleanly looks like an end
             raise ModelError(f"the server {self._address} {_BROKE_OFF}; see its log, or give {_ELSE}")
 
-    def _opened(self, connection: _Connection, messages: Messages, max_new_tokens: int) -> Any:
+    def _opened(self, connection: Connection, messages: Messages, max_new_tokens: int) -> Any:
         """The events of an answer; a server that refuses to count tokens is asked again without."""
         ask = partial(self._ask, messages, max_new_tokens, http_client=connection.client, stream=True)
         if not self._counts:
@@ -294,35 +294,3 @@ def _digest(request: ServedRequest) -> bytes:
 def _prompt_tokens(reply: Any) -> int | None:
     usage = getattr(reply, "usage", None)
     return None if usage is None else int(usage.prompt_tokens)
-
-
-class _Connection:
-    """The connection of one request, which another thread may close while the request waits for an answer."""
-
-    def __init__(self) -> None:
-        import httpx
-
-        self._sockets: list[socket.socket] = []
-        self._closed = False
-        self.client = httpx.Client(event_hooks={"request": [self._trace_request]}, follow_redirects=True)
-
-    def close(self) -> None:
-        """Close the connection; a thread that waits on it gets an error at once."""
-        self._closed = True
-        for each in self._sockets:
-            self._shut(each)
-
-    def _trace_request(self, request: Any) -> None:
-        request.extensions = {**request.extensions, "trace": self._trace}
-
-    def _trace(self, event: str, info: dict[str, Any]) -> None:
-        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            opened = info["return_value"].get_extra_info("socket")
-            self._sockets.append(opened)
-            if self._closed:
-                self._shut(opened)
-
-    @staticmethod
-    def _shut(opened: socket.socket) -> None:
-        with suppress(OSError):  # closed already, or wrapped by TLS since
-            opened.shutdown(socket.SHUT_RDWR)
