@@ -88,6 +88,34 @@ def test_a_moment_ends_where_something_else_comes_between():
     np.testing.assert_array_equal(chosen, [1, 2])
 
 
+def test_a_repeat_has_the_looks_and_the_colours_of_a_chosen_frame():
+    """Two dogs (0 and 1) look alike to the encoder; frame 2 repeats frame 0 in colours too; 3 is a car."""
+    features = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    colours = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    scores, seconds = [1.0, 0.8, 0.9, 0.5], np.arange(4.0)
+    options = {"duration_seconds": 4.0, "threshold": 0.0, "features": features, "min_gap_seconds": 0.0}
+    kept = select(scores, seconds, max_frames=2, histograms=colours, **options)
+    np.testing.assert_array_equal(kept, [0, 1])
+    np.testing.assert_array_equal(select(scores, seconds, max_frames=2, **options), [0, 3])
+    # Before a fixed camera all frames have the same colours: there the encoder alone tells repeats.
+    kept = select(scores, seconds, max_frames=2, histograms=np.ones((4, 3)), **options)
+    np.testing.assert_array_equal(kept, [0, 3])
+
+
+def test_the_same_colours_are_a_cosine_of_seven_tenths():
+    features = np.array([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]])
+    options = {"duration_seconds": 3.0, "threshold": 0.0, "features": features, "min_gap_seconds": 0.0}
+    for cosine, expected in ((0.71, [0, 2]), (0.69, [0, 1])):
+        colours = np.array([[1.0, 0.0], [cosine, np.sqrt(1 - cosine**2)], [0.0, 1.0]])
+        kept = select([1.0, 0.9, 0.1], np.arange(3.0), max_frames=2, histograms=colours, **options)
+        np.testing.assert_array_equal(kept, expected)
+
+
+def test_histograms_of_another_length_are_refused():
+    with pytest.raises(OptionsError, match="histograms are"):
+        select([1.0, 0.5], [0, 1], max_frames=1, duration_seconds=2, features=np.eye(2), histograms=np.eye(3))
+
+
 def test_equal_scores_fill_the_budget():
     chosen = select(np.full(10, 0.3), 3 * np.arange(10.0), max_frames=3, duration_seconds=30)
     assert len(chosen) == 3

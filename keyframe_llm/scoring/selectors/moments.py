@@ -20,7 +20,7 @@ __all__ = ["by_moments", "by_paper"]
 
 
 def by_moments(index: VideoIndex, query: Query, options: SelectOptions) -> tuple[NDArray[np.intp], Scores]:
-    """Every part of the query scores by itself, less the text baseline; look-alikes wait."""
+    """Every part of the query scores by itself, less the text baseline; repeats wait."""
     rows = index.embedded()
     weights, pooling = options.score.weights, options.score.pooling
     scores = keyscore(rows, query.parts, weights=weights, pooling=pooling, baseline=query.baseline)
@@ -51,5 +51,6 @@ def _selected(
         threshold=choose.threshold,
         min_gap_seconds=choose.min_gap_seconds,
         features=features,
+        histograms=None if features is None else index.candidate_histograms,
         exclude_seconds=choose.exclude_seconds,
     )
