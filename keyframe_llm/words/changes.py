@@ -47,6 +47,8 @@ class Still(NamedTuple):
     """(R, C): which tiles have edges, as text has."""
     inked: Tiles
     """(R, C): which changed tiles have edges that were not there before."""
+    faded: Tiles
+    """(R, C): which changed tiles have lost edges."""
 
 
 def stills(
@@ -87,11 +89,14 @@ def _still(
 ) -> Still:
     edges = _edges(shown)
     edged = np.asarray(_tiles(edges) >= _SHARE)
-    inked = edged
+    inked, faded = edged, np.zeros_like(edged)
     if before is not None and before.shape == shown.shape:
-        old = maximum_filter(_edges(before), size=3)  # a pixel's wobble by compression is no new edge
-        inked = np.asarray(_tiles(edges & ~old) >= _SHARE)
-    return Still(times[0], end, times[len(times) // 2], len(times), changed, edged, changed & inked)
+        old = _edges(before)
+        # A pixel's wobble by compression is no new edge, and no lost one.
+        inked = np.asarray(_tiles(edges & ~maximum_filter(old, size=3)) >= _SHARE)
+        faded = np.asarray(_tiles(old & ~maximum_filter(edges, size=3)) >= _SHARE)
+    middle = times[len(times) // 2]
+    return Still(times[0], end, middle, len(times), changed, edged, changed & inked, changed & faded)
 
 
 def _edges(grey: NDArray[np.int16]) -> Tiles:

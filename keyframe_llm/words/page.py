@@ -24,7 +24,9 @@ _LEAST_SCORE = 0.5
 _LEAST_LETTERS = 2  # a single one is read into any railing or tree
 _SAME_TEXT, _MOVED_TEXT = 0.75, 0.9  # difflib's ratios of two readings of a line in its place, and elsewhere
 _SAME_PLACE = 0.4  # of the smaller box
+_EDGE = 0.25  # of a box, above and below, where there may be no letters
 _TOUCHED = 0.35  # of the tiles under a line; a line next to it shares fewer
+_FADED = 0.5  # of them, which a line must lose to be gone: it shares the others with its neighbours
 _LEAST_MOVED = 4  # letters
 _MARGIN = 2  # tiles above and below what is read
 _BLOCK = 1.6  # heights of a line between two lines of one cue
@@ -56,7 +58,7 @@ class Page:
         """The picture changed, and is not read: lines end where nothing is left in their place."""
         unread = span.inked.any()
         for line in [line for line in self._lines if _covered(line, span.changed) > _TOUCHED]:
-            if _covered(line, span.edged) < _TOUCHED:
+            if _covered(line, span.faded) > _FADED:
                 self._lines.remove(line)
                 self._gone.append(line)
             elif not unread:
@@ -166,9 +168,10 @@ def _overlap(one: Box, other: Box) -> float:
 
 
 def _covered(line: Line, tiles: Tiles) -> float:
-    """The share of the tiles under a line that are set."""
+    """The share of the tiles under the middle of a line that are set; readers draw boxes too high."""
     rows, columns = tiles.shape
     left, top, right, bottom = line.box
+    top, bottom = top + _EDGE * (bottom - top), bottom - _EDGE * (bottom - top)
     across = slice(int(left * columns), max(int(left * columns) + 1, int(np.ceil(right * columns))))
     down = slice(int(top * rows), max(int(top * rows) + 1, int(np.ceil(bottom * rows))))
     return float(tiles[down, across].mean())
