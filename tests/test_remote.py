@@ -217,6 +217,12 @@ def test_a_server_that_is_silent_or_too_slow_is_given_up(ranges: bool, serve: Se
         refuse(server, r"sent only \d+ bytes in 0.3 s")
 
 
+def test_an_answer_that_never_really_begins_is_given_up(serve: Serve) -> None:
+    limits = RemoteLimits(answer_seconds=0.5)
+    with serve(pause_seconds=0.05, pause_in_heads=True) as server:
+        refuse(server, "did not answer within 0.5 s", limits=limits)
+
+
 def test_a_slow_server_that_keeps_sending_is_waited_for(clip: Path, serve: Serve) -> None:
     limits = RemoteLimits(silent_seconds=0.3, least_bytes=1)
     with (
@@ -295,6 +301,10 @@ def test_a_password_in_an_address_is_used_and_never_shown(serve: Serve) -> None:
         with pytest.raises(VideoError) as caught:
             open_video(address)
         assert "secret" not in str(caught.value)
+        for address in ("http://me:secret@h:x/v.mp4", "http://me:secret@/v.mp4", "ftp://me:secret@h/v.mp4"):
+            with pytest.raises(VideoError) as caught:
+                open_video(address)
+            assert "secret" not in str(caught.value)
 
 
 def test_the_version_that_a_server_states_tells_contents_apart(clip: Path, serve: Serve) -> None:

@@ -9,15 +9,21 @@ from urllib.parse import unquote, urlsplit
 
 from keyframe_llm.errors import VideoError, shortened
 
-__all__ = ["data_content", "local_path", "scheme_of"]
+__all__ = ["data_content", "local_path", "scheme_of", "without_password"]
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://|(data):[^,]*,", re.IGNORECASE)
+_USER = re.compile(r"//[^/?#]*@")
 
 
 def scheme_of(text: str) -> str | None:
     """The scheme of an address, `scheme://…` or `data:…`, in small letters; None for a path."""
     found = _SCHEME.match(text)
     return None if found is None else (found[1] or found[2]).lower()
+
+
+def without_password(address: str) -> str:
+    """The address without the name and the password that it may hold."""
+    return _USER.sub("//", address, count=1)
 
 
 def local_path(address: str) -> str:

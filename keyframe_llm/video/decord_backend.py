@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
@@ -30,6 +29,7 @@ from numpy.typing import NDArray
 
 from keyframe_llm.data import Frames
 from keyframe_llm.errors import VideoError
+from keyframe_llm.video.deadline import within
 from keyframe_llm.video.decoder import DecodePlan, Samples
 from keyframe_llm.video.pyav_backend import PyAVDecoder
 from keyframe_llm.video.sampling import (
@@ -165,7 +165,7 @@ class DecordDecoder:
 
     def _call(self, call: Callable[[], T], what: str) -> T:
         try:
-            return _within(ANSWER_SECONDS, call)
+            return within(ANSWER_SECONDS, call, "decord")
         except self._decord.DECORDError as error:
             raise VideoError(f"{self.info.path} could not be {what} by decord; {_ADVICE}") from error
         except TimeoutError as error:
@@ -198,24 +198,3 @@ def _import_decord() -> Any:
         ) from error
     decord.logging.set_level(decord.logging.QUIET)
     return decord
-
-
-def _within(seconds: float, call: Callable[[], T]) -> T:
-    """The result of a call. `TimeoutError` where it does not return in time; its thread then goes on."""
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="decord", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    if not results:
-        raise TimeoutError
-    return results[0]

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from keyframe_llm.data import Progress
 from keyframe_llm.errors import OptionsError, VideoError, shortened
-from keyframe_llm.video.addresses import data_content, local_path, scheme_of
+from keyframe_llm.video.addresses import data_content, local_path, scheme_of, without_password
 from keyframe_llm.video.byte_source import ByteSource, Content, FileObject, file_errors
 from keyframe_llm.video.frame_list import FrameList
 from keyframe_llm.video.temporary import temporary_copy
@@ -83,9 +83,8 @@ def _named(video: str, progress: Progress | None) -> VideoSource:
         from keyframe_llm.video.web import open_address  # loads httpx
 
         return open_address(video, progress)
-    raise VideoError(
-        f"{shortened(video)} is an address of {scheme!r}; give one of http, https or file, or a local path"
-    )
+    shown = shortened(without_password(video))
+    raise VideoError(f"{shown} is an address of {scheme!r}; give one of http, https or file, or a local path")
 
 
 def _file_object(file: IO[bytes]) -> FileObject:

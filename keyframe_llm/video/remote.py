@@ -10,7 +10,7 @@ import re
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import PurePosixPath
@@ -22,8 +22,9 @@ import httpx
 from keyframe_llm.data import Progress
 from keyframe_llm.errors import VideoError
 from keyframe_llm.version import __version__
-from keyframe_llm.video.addresses import scheme_of
+from keyframe_llm.video.addresses import scheme_of, without_password
 from keyframe_llm.video.byte_source import ByteSource, FileObject
+from keyframe_llm.video.deadline import within
 from keyframe_llm.video.temporary import MOST_BYTES, BlockCache, temporary_copy
 
 __all__ = ["PageError", "RemoteFile", "RemoteLimits"]
@@ -42,6 +43,8 @@ class RemoteLimits:
     """How long a server is waited for, and how much of its files is kept."""
 
     connect_seconds: float = 15.0
+    answer_seconds: float = 120.0
+    """The beginning of an answer must have arrived within this time, behind all redirects."""
     silent_seconds: float = 30.0
     """A server that sends nothing for so long is given up."""
     least_bytes: int = 1 << 16
@@ -89,7 +92,7 @@ class RemoteFile(ByteSource):
         self._limits = limits or RemoteLimits()
         self._address = self._source = _parsed(address)
         """What was given, and where that leads to."""
-        self.name = name or _shown(address, self._address)
+        self.name = name or without_password(address)
         self._identity, self._progress = identity or str(self._address), progress
         self._client = self._new_client(headers or {})
         weakref.finalize(self, self._client.close)
@@ -252,9 +255,15 @@ class RemoteFile(ByteSource):
         """The answer to a request for a range of bytes, which the server may have ignored."""
         asked = {"Range": f"bytes={start}-{end - 1}"}
         try:
-            with self._client.stream("GET", self._source, headers=asked) as response:
+            request = self._client.build_request("GET", self._source, headers=asked)
+            response = within(
+                self._limits.answer_seconds, lambda: self._client.send(request, stream=True), "request"
+            )
+            with closing(response):
                 self._check(response)
                 yield response
+        except TimeoutError as error:
+            self._fail(f"did not answer within {self._limits.answer_seconds:g} s", error)
         except httpx.TooManyRedirects:
             self._fail(f"leads from one address to the next more than {_MOST_REDIRECTS} times")
         except httpx.ConnectError as error:
@@ -311,18 +320,14 @@ class RemoteFile(ByteSource):
 
 
 def _parsed(address: str) -> httpx.URL:
+    shown = without_password(address)
     try:
         parsed = httpx.URL(address)
     except (httpx.InvalidURL, ValueError) as error:
-        raise VideoError(f"{address!r} is no valid address ({_reason(error)}); check it") from error
+        raise VideoError(f"{shown!r} is no valid address; give one such as https://host/video.mp4") from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise VideoError(f"{address!r} names no server; give one such as https://host/video.mp4")
+        raise VideoError(f"{shown!r} names no server; give one such as https://host/video.mp4")
     return parsed
-
-
-def _shown(given: str, address: httpx.URL) -> str:
-    """The address without the name and the password that it may hold."""
-    return str(address.copy_with(userinfo=b"")) if address.userinfo else given
 
 
 def _content_range(response: httpx.Response) -> tuple[int, int, int]:

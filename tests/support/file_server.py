@@ -33,6 +33,8 @@ class FileServer(ThreadingHTTPServer):
     """The connection ends after so many bytes of each answer."""
     pause_seconds = 0.0
     """It waits so long before each piece of an answer."""
+    pause_in_heads = False
+    """Whether it waits so long before each letter of the head of an answer, too."""
     piece_bytes = 1 << 16
     states_length = True
     """Whether an answer says how long it is; otherwise it ends with the connection."""
@@ -112,6 +114,14 @@ class Handler(BaseHTTPRequestHandler):
         for key, value in headers.items():
             self.send_header(key, value)
         self.end_headers()
+
+    def flush_headers(self) -> None:
+        if self.server.pause_in_heads:
+            for letter in b"".join(self._headers_buffer):
+                time.sleep(self.server.pause_seconds)
+                self.wfile.write(bytes([letter]))
+            self._headers_buffer = []
+        super().flush_headers()
 
     def log_message(self, *_: Any) -> None:
         """Keep quiet."""
