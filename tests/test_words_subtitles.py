@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
 from keyframe_llm.cli import main
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.options import WordOptions
+from keyframe_llm.video.frame_list import FrameList
 from keyframe_llm.words import Cue, Words, read_words
 from keyframe_llm.words import subtitle_files as files
 from keyframe_llm.words.subtitle_files import unicode_text
@@ -298,3 +300,8 @@ def test_mov_text_with_gaps_is_read_from_a_real_file() -> None:
     spanish = read_words(path, WordOptions(language="es"))
     assert [cue.start for cue in spanish.cues] == [cue.start for cue in english.cues]
     assert texts(spanish)[0] == "Esto es una prueba."
+
+
+def test_a_video_in_memory_has_its_subtitles_and_frames_have_none(clip: Path) -> None:
+    assert read_words(clip.read_bytes()) == read_words(clip)
+    assert read_words(FrameList(np.zeros((2, 8, 8, 3), np.uint8), fps=1)) == Words()

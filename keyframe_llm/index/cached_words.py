@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from os import PathLike, fspath
 
 from keyframe_llm.data import Progress
 from keyframe_llm.index.feature_cache import FeatureCache
 from keyframe_llm.index.store import model_identity
 from keyframe_llm.options import DecodeOptions, WordOptions
 from keyframe_llm.video import open_video
-from keyframe_llm.video.source import check_path
+from keyframe_llm.video.inputs import VideoInput, VideoSource, existing_source
 from keyframe_llm.words import Cue, Words, read_words
 
 __all__ = ["cached_words"]
 
 
 def cached_words(
-    video: str | PathLike[str],
+    video: VideoInput,
     words: WordOptions,
     decode: DecodeOptions | None = None,
     *,
@@ -34,31 +33,32 @@ def cached_words(
     which screen text is read first. Raises `VideoError`, `ModelError` and `OptionsError`, as `read_words` and
     `read_screen` do.
     """
-    path, decode = check_path(fspath(video)), decode or DecodeOptions()
+    source, decode = existing_source(video), decode or DecodeOptions()
+    name = source if isinstance(source, str) else source.name
     most = decode.max_picture_pixels
-    parts = [read_words(path, replace(words, listen=None), max_picture_pixels=most)]
+    parts = [read_words(source, replace(words, listen=None), max_picture_pixels=most)]
     if words.listen is not None:
         identity = model_identity(words.listen)
-        key = None if identity is None else cache.key("speech", path, identity, words.language)
+        key = None if identity is None else cache.key("speech", source, identity, words.language)
         only = replace(words, subtitles=False)
         parts.append(
             _kept(
-                cache, key, path, lambda: read_words(path, only, max_picture_pixels=most, progress=progress)
+                cache, key, name, lambda: read_words(source, only, max_picture_pixels=most, progress=progress)
             )
         )
     if words.read_screen:
-        key = cache.key("screen", path, decode, tuple(float(second) for second in candidates))
-        parts.append(_kept(cache, key, path, lambda: _on_screen(path, decode, candidates, progress)))
+        key = cache.key("screen", source, decode, tuple(float(second) for second in candidates))
+        parts.append(_kept(cache, key, name, lambda: _on_screen(source, decode, candidates, progress)))
     cues = sorted((cue for part in parts for cue in part.cues), key=lambda cue: (cue.start, cue.end))
     return Words(tuple(cues), tuple(line for part in parts for line in part.warnings))
 
 
 def _on_screen(
-    path: str, decode: DecodeOptions, candidates: Sequence[float], progress: Progress | None
+    source: VideoSource, decode: DecodeOptions, candidates: Sequence[float], progress: Progress | None
 ) -> Words:
     from keyframe_llm.words.screen import read_screen
 
-    with open_video(path, decode.backend, decode.max_picture_pixels, decode.hardware) as decoder:
+    with open_video(source, decode.backend, decode.max_picture_pixels, decode.hardware) as decoder:
         return read_screen(
             decoder,
             candidates=candidates,
@@ -68,14 +68,14 @@ def _on_screen(
         )
 
 
-def _kept(cache: FeatureCache, key: str | None, path: str, make: Callable[[], Words]) -> Words:
+def _kept(cache: FeatureCache, key: str | None, name: str, make: Callable[[], Words]) -> Words:
     """What is kept under the key; where nothing is, it is made and kept."""
     known = cache.text(key)
     if known is not None:
         facts = json.loads(known)
-        warnings = tuple(line.replace(facts["path"], path) for line in facts["warnings"])
+        warnings = tuple(line.replace(facts["video"], name) for line in facts["warnings"])
         return Words(tuple(Cue.from_dict(each) for each in facts["cues"]), warnings)
     made = make()
-    facts = {"path": path, "cues": [cue.to_dict() for cue in made.cues], "warnings": made.warnings}
+    facts = {"video": name, "cues": [cue.to_dict() for cue in made.cues], "warnings": made.warnings}
     cache.keep_text(key, json.dumps(facts))
     return made

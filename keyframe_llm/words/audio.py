@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.errors import VideoError
+from keyframe_llm.video.byte_source import Place
 from keyframe_llm.video.clock import Clock, ClockRules
 from keyframe_llm.video.container import container_traits
 from keyframe_llm.video.source import demux, open_container
@@ -52,13 +53,14 @@ class Sound(NamedTuple):
 class AudioReader:
     """Reads the sound of one video, in bounded memory. Damaged packets are counted and left out."""
 
-    def __init__(self, path: str, clock: VideoClock, language: str | None = None) -> None:
+    def __init__(self, place: Place, clock: VideoClock, language: str | None = None) -> None:
         """The audio track of this language is read where there are several, else the default one."""
-        self.path = path
+        self.path = place if isinstance(place, str) else place.name
+        """What messages call the file."""
         self.damaged_packets = 0
         self.heard_seconds = 0.0
         """How much of the sound was decoded."""
-        self._clock, self._language = clock, language
+        self._place, self._clock, self._language = place, clock, language
 
     def sounds(self) -> Iterator[Sound]:
         """Pieces with sound in them, at most two minutes long; what is silent is left out.
@@ -81,7 +83,7 @@ class AudioReader:
 
     def _runs(self) -> Iterator[Sound]:
         """Short runs of samples, as they are decoded."""
-        with open_container(self.path) as container:
+        with open_container(self._place) as container:
             stream = self._stream(container)
             for other in container.streams:
                 if other.index != stream.index and hasattr(other, "discard"):  # PyAV 16 and later

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import av
 
 from keyframe_llm.errors import VideoError
+from keyframe_llm.video.byte_source import Place
 from keyframe_llm.video.reader import FrameReader
 
 __all__ = ["VideoClock", "video_clock"]
@@ -29,12 +30,12 @@ class VideoClock:
         return self.file_start_seconds - self.first_frame_seconds
 
 
-def video_clock(path: str, max_pixels: int | None = None) -> VideoClock:
+def video_clock(place: Place, max_pixels: int | None = None) -> VideoClock:
     """Decode the first frame to see its time. Raises `VideoError` where no frame can be shown."""
-    with FrameReader(path, max_pixels=max_pixels, threads=1) as reader:
+    with FrameReader(place, max_pixels=max_pixels, threads=1) as reader:
         start, length = reader.container.start_time, reader.container.duration
         if next(reader.timed_frames(), None) is None:
-            raise VideoError(f"{path}: no frame can be decoded; the file is damaged, make it again")
+            raise VideoError(f"{reader.path}: no frame can be decoded; the file is damaged, make it again")
         first = (reader.timeline.origin or 0) * float(reader.stream.time_base or 0)
         file_start = first if start is None else start / av.time_base
         duration = reader.stated_seconds

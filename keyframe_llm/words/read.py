@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 from keyframe_llm.data import Progress
 from keyframe_llm.errors import OptionsError, shortened
 from keyframe_llm.options import WordOptions
-from keyframe_llm.video.source import check_path
+from keyframe_llm.video.animated_webp import is_animated_webp
+from keyframe_llm.video.frame_list import FrameList
+from keyframe_llm.video.inputs import VideoInput, existing_source
 from keyframe_llm.words.clock import VideoClock, video_clock
 from keyframe_llm.words.cues import Words
 from keyframe_llm.words.languages import known_tag
@@ -17,7 +17,7 @@ __all__ = ["read_words"]
 
 
 def read_words(
-    video: str | os.PathLike[str],
+    video: VideoInput,
     options: WordOptions | None = None,
     *,
     max_picture_pixels: int | None = None,
@@ -27,28 +27,31 @@ def read_words(
 
     Subtitles are read where `options.subtitles` says so, speech is recognised where `options.listen` names a
     recogniser; `options.read_screen` is no part of this. Times are seconds since the first frame shown.
-    `progress` hears of the stage `listen`. Raises `VideoError` where the video cannot be opened, `ModelError`
-    where the recogniser cannot be loaded or does not answer, `OptionsError` on options that do not fit.
+    A video that was given as frames has no words. `progress` hears of the stage `listen`. Raises `VideoError`
+    where the video cannot be opened, `ModelError` where the recogniser cannot be loaded or does not answer,
+    `OptionsError` on options that do not fit.
     """
     options = options or WordOptions()
     if options.language is not None and known_tag(options.language) is None:
         raise OptionsError(
             f"language is {shortened(options.language)}; give a language tag such as en or pt-BR"
         )
-    path = check_path(video)
+    place = existing_source(video)
+    if isinstance(place, FrameList) or is_animated_webp(place):
+        return Words()
     found: VideoClock | None = None
 
     def clock() -> VideoClock:
         nonlocal found
-        found = found or video_clock(path, max_picture_pixels)
+        found = found or video_clock(place, max_picture_pixels)
         return found
 
     parts: list[Words] = []
     if options.subtitles:
-        parts.append(read_subtitles(path, clock, options.language))
+        parts.append(read_subtitles(place, clock, options.language))
     if options.listen is not None:
         from keyframe_llm.words.speech import read_speech
 
-        parts.append(read_speech(path, clock(), options.listen, options.language, progress=progress))
+        parts.append(read_speech(place, clock(), options.listen, options.language, progress=progress))
     cues = sorted((cue for part in parts for cue in part.cues), key=lambda cue: (cue.start, cue.end))
     return Words(tuple(cues), tuple(line for part in parts for line in part.warnings))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from keyframe_llm.data import Progress
 from keyframe_llm.errors import KeyframeError, ModelError, OptionsError, VideoError, shortened
 from keyframe_llm.hub import one_line
+from keyframe_llm.video.byte_source import Place
 from keyframe_llm.words.audio import RATE, AudioReader, Sound
 from keyframe_llm.words.cleaning import RawCue, clean
 from keyframe_llm.words.clock import VideoClock
@@ -58,7 +59,7 @@ def load_recogniser(listen: str | object, language: str | None = None) -> Recogn
 
 
 def read_speech(
-    path: str,
+    place: Place,
     clock: VideoClock,
     listen: str | object,
     language: str | None = None,
@@ -70,7 +71,7 @@ def read_speech(
     Raises `ModelError` where the recogniser cannot be had or fails, `OptionsError` for an object that is
     none.
     """
-    reader = AudioReader(path, clock, language)
+    reader = AudioReader(place, clock, language)
     sounds = reader.sounds()
     try:
         first = next(sounds, None)  # before a model is loaded: there may be nothing to hear
@@ -94,9 +95,7 @@ def read_speech(
         duration_seconds=clock.duration_seconds,
         markup="none",
     )
-    return Words(
-        tuple(found.cues), tuple(_warnings(reader, path, silent=first is None, cues=len(found.cues)))
-    )
+    return Words(tuple(found.cues), tuple(_warnings(reader, silent=first is None, cues=len(found.cues))))
 
 
 def _share(seconds: float, clock: VideoClock) -> float:
@@ -120,15 +119,15 @@ def _on_clock(spoken: Any, sound: Sound) -> RawCue:
     return RawCue(sound.start + float(start), sound.start + float(end), str(text))
 
 
-def _warnings(reader: AudioReader, path: str, *, silent: bool, cues: int) -> list[str]:
+def _warnings(reader: AudioReader, *, silent: bool, cues: int) -> list[str]:
     warnings = []
     if reader.damaged_packets:
         warnings.append(
-            f"{path}: its audio is damaged ({reader.damaged_packets} packets); {reader.heard_seconds:.1f} s "
-            "of it could be heard"
+            f"{reader.path}: its audio is damaged ({reader.damaged_packets} packets); "
+            f"{reader.heard_seconds:.1f} s of it could be heard"
         )
     elif silent:
-        warnings.append(f"{path}: its audio is silent, so nothing is heard; check it in a player")
+        warnings.append(f"{reader.path}: its audio is silent, so nothing is heard; check it in a player")
     elif not cues:
-        warnings.append(f"{path}: no speech was recognised in its audio; try a larger model")
+        warnings.append(f"{reader.path}: no speech was recognised in its audio; try a larger model")
     return warnings

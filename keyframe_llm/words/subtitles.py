@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import av.error
 
 from keyframe_llm.errors import VideoError
+from keyframe_llm.video.byte_source import Place
 from keyframe_llm.video.source import demux, open_container
 from keyframe_llm.words.cleaning import Cleaned, Markup, RawCue, clean
 from keyframe_llm.words.clock import VideoClock
@@ -24,50 +24,51 @@ _OTHER_VIDEO_SHARE = 0.5  # of a file's cues after the end of the video: then it
 _MARKUP: Mapping[str, Markup] = {"ass": "ass", "ssa": "ass", "webvtt": "webvtt"}
 
 
-def read_subtitles(path: str, clock: Callable[[], VideoClock], language: str | None = None) -> Words:
+def read_subtitles(place: Place, clock: Callable[[], VideoClock], language: str | None = None) -> Words:
     """The cues of the one set of subtitles that is of the language asked for, else of the default one.
 
     Where that one cannot be read the next is tried, and a warning says why. `clock` is called only where
     there are subtitles. Raises `VideoError` where the file cannot be opened.
     """
-    with open_container(path) as container:
+    with open_container(place) as container:
         tracks = embedded_tracks(container)
-    tracks = preferred([*tracks_beside(path), *tracks], language)
+    beside = tracks_beside(place) if isinstance(place, str) else []
+    tracks = preferred([*beside, *tracks], language)
     warnings: list[str] = []
     for track in tracks:
-        cues, problem = _read(path, track, clock)
+        cues, problem = _read(place, track, clock)
         if cues:
-            return Words(tuple(cues), (*warnings, *_other_language(path, track, tracks, language)))
-        warnings.append(problem or f"{_where(path, track)}: there is no text in it")
+            return Words(tuple(cues), (*warnings, *_other_language(place, track, tracks, language)))
+        warnings.append(problem or f"{_where(place, track)}: there is no text in it")
     return Words((), tuple(warnings))
 
 
-def _read(path: str, track: Track, clock: Callable[[], VideoClock]) -> tuple[list[Cue], str]:
+def _read(place: Place, track: Track, clock: Callable[[], VideoClock]) -> tuple[list[Cue], str]:
     """The cues of one track, and one line where there are none."""
     if track.kind == "pictures":
         return [], (
-            f"{_where(path, track)} holds pictures, which are not read as text; put an .srt or .vtt file "
+            f"{_where(place, track)} holds pictures, which are not read as text; put an .srt or .vtt file "
             "beside the video, or let speech be recognised"
         )
     if track.kind == "unknown":
         return [], (
-            f"{_where(path, track)} is in a format that this FFmpeg cannot decode; put an .srt or .vtt file "
+            f"{_where(place, track)} is in a format that this FFmpeg cannot decode; put an .srt or .vtt file "
             "beside the video"
         )
     try:
-        return (_from_stream if track.file is None else _from_file)(path, track, clock())
+        return (_from_stream if track.file is None else _from_file)(place, track, clock())
     except VideoError as error:
         return [], str(error)
 
 
-def _from_stream(path: str, track: Track, clock: VideoClock) -> tuple[list[Cue], str]:
-    raw, problem = _stream_cues(path, track, clock)
+def _from_stream(place: Place, track: Track, clock: VideoClock) -> tuple[list[Cue], str]:
+    raw, problem = _stream_cues(place, track, clock)
     return _cleaned(raw, track, clock).cues, problem
 
 
-def _stream_cues(path: str, track: Track, clock: VideoClock) -> tuple[list[RawCue], str]:
+def _stream_cues(place: Place, track: Track, clock: VideoClock) -> tuple[list[RawCue], str]:
     raw: list[RawCue] = []
-    with open_container(path) as container:
+    with open_container(place) as container:
         stream = next(each for each in container.streams.subtitles if each.index == track.stream)
         for other in container.streams:
             if other.index != stream.index and hasattr(other, "discard"):  # PyAV 16 and later
@@ -83,11 +84,11 @@ def _stream_cues(path: str, track: Track, clock: VideoClock) -> tuple[list[RawCu
                 if len(raw) >= _MOST_CUES:
                     break
         except av.error.FFmpegError as error:
-            return raw, f"{_where(path, track)} cannot be read ({error.strerror}); make the file again"
+            return raw, f"{_where(place, track)} cannot be read ({error.strerror}); make the file again"
     return raw, ""
 
 
-def _from_file(path: str, track: Track, clock: VideoClock) -> tuple[list[Cue], str]:
+def _from_file(place: Place, track: Track, clock: VideoClock) -> tuple[list[Cue], str]:
     assert track.file is not None
     raw = read_subtitle_file(track.file, track.codec, track.language)
     delay = clock.subtitle_file_delay
@@ -112,13 +113,20 @@ def _cleaned(raw: Sequence[RawCue], track: Track, clock: VideoClock) -> Cleaned:
     )
 
 
-def _other_language(path: str, track: Track, tracks: Sequence[Track], language: str | None) -> list[str]:
+def _other_language(place: Place, track: Track, tracks: Sequence[Track], language: str | None) -> list[str]:
     """One line where the language asked for is not there."""
     if language is None or track.language is None or distance(language, track.language) < FAR:
         return []
     known = ", ".join(sorted({each.language for each in tracks if each.language}))
-    return [f"{path} has no subtitles in {language!r} (but in {known}); those in {track.language!r} are read"]
+    return [
+        f"{_named(place)} has no subtitles in {language!r} (but in {known}); those in {track.language!r} "
+        "are read"
+    ]
 
 
-def _where(path: str, track: Track) -> str:
-    return str(track.file) if track.file is not None else f"{Path(path)}: {track.name}"
+def _where(place: Place, track: Track) -> str:
+    return str(track.file) if track.file is not None else f"{_named(place)}: {track.name}"
+
+
+def _named(place: Place) -> str:
+    return place if isinstance(place, str) else place.name
