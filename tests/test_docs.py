@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keyframe_llm.encoders import NAMED_ENCODERS
 from keyframe_llm.scoring.selectors import selector_names
 
 GUIDE = Path(__file__).parent.parent / "docs" / "extend.md"
@@ -54,3 +55,13 @@ def test_the_code_about_inputs_runs() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     first, second = (np.fromstring(line.strip("[]"), sep=" ") for line in done.stdout.splitlines())
     assert np.all(first % 0.5 == 0) and np.all(first < 40) and np.allclose(first + 100, second)
+
+
+def test_the_code_about_models_runs_and_names_the_encoders_that_have_names() -> None:
+    text = (GUIDE.parent / "models.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert f"# {done.stdout.strip()}\n" in block
+    for name, model in NAMED_ENCODERS.items():
+        assert f"| `{name}` | `{model}` | Apache-2.0 |" in text
