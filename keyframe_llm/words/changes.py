@@ -41,14 +41,35 @@ class Still(NamedTuple):
     """A sample in the middle, to be read."""
     samples: int
     """How many samples look like this."""
-    changed: Tiles
-    """(R, C): which tiles differ from the span before; all of them in the first."""
-    edged: Tiles
-    """(R, C): which tiles have edges, as text has."""
-    inked: Tiles
-    """(R, C): which changed tiles have edges that were not there before."""
-    faded: Tiles
-    """(R, C): which changed tiles have lost edges."""
+    shape: tuple[int, int]
+    """(R, C): how many tiles there are."""
+    bits: NDArray[np.uint8]
+    """(4, ⌈R·C / 8⌉): the tiles below, packed, for an hour has thousands of spans."""
+
+    @property
+    def changed(self) -> Tiles:
+        """(R, C): which tiles differ from the span before; all of them in the first."""
+        return self._tiles(0)
+
+    @property
+    def edged(self) -> Tiles:
+        """(R, C): which tiles have edges, as text has."""
+        return self._tiles(1)
+
+    @property
+    def inked(self) -> Tiles:
+        """(R, C): which changed tiles have edges that were not there before."""
+        return self._tiles(2)
+
+    @property
+    def faded(self) -> Tiles:
+        """(R, C): which changed tiles have lost edges."""
+        return self._tiles(3)
+
+    def _tiles(self, kind: int) -> Tiles:
+        rows, columns = self.shape
+        unpacked = np.unpackbits(self.bits[kind], count=rows * columns)
+        return unpacked.reshape(self.shape).astype(np.bool_)
 
 
 def stills(
@@ -96,7 +117,9 @@ def _still(
         inked = np.asarray(_tiles(edges & ~maximum_filter(old, size=3)) >= _SHARE)
         faded = np.asarray(_tiles(old & ~maximum_filter(edges, size=3)) >= _SHARE)
     middle = times[len(times) // 2]
-    return Still(times[0], end, middle, len(times), changed, edged, changed & inked, changed & faded)
+    kinds = np.stack([changed, edged, changed & inked, changed & faded]).reshape(4, -1)
+    rows, columns = edged.shape
+    return Still(times[0], end, middle, len(times), (rows, columns), np.packbits(kinds, axis=1))
 
 
 def _edges(grey: NDArray[np.int16]) -> Tiles:

@@ -78,10 +78,11 @@ def _silent(stage: str, share: float) -> None:
 def _wanted(spans: Sequence[Still], candidates: Sequence[float], most: float) -> list[int]:
     """Which spans are read, ascending: as many as the bound allows, by their kinds."""
     kinds: tuple[list[int], ...] = ([], [], [])
+    times = np.sort(np.asarray(candidates, np.float64))
     for i, span in enumerate(spans):
         if span.inked.any():
-            guided = any(span.start <= second < span.end for second in candidates)
-            kinds[0 if span.samples > 1 else 1 if guided else 2].append(i)
+            first, last = np.searchsorted(times, (span.start, span.end))
+            kinds[0 if span.samples > 1 else 1 if first < last else 2].append(i)
     chosen: list[int] = []
     for kind in kinds:
         costs = np.array([_cost(spans[i]) for i in kind])
