@@ -21,6 +21,7 @@ def test_the_public_names_are_pinned() -> None:
         "Answer",
         "Caption",
         "Classification",
+        "FrameList",
         "Frames",
         "KeyframeError",
         "KeyframeLLM",
