@@ -13,9 +13,15 @@ from keyframe_llm.cartoon.world.scenes import random_clip
 from keyframe_llm.cartoon.world.video import write_clip
 from keyframe_llm.cli import main
 from keyframe_llm.evaluation.datasets import load_dataset
-from keyframe_llm.evaluation.frame_lists import read_frame_list, score_frame_lists
+from keyframe_llm.evaluation.frame_lists import Chosen, read_frame_list, score_frame_lists
 from keyframe_llm.evaluation.metrics import group_score
-from keyframe_llm.evaluation.scenes import geometric_mean, match_frames, near_in_time, score_scenes
+from keyframe_llm.evaluation.scenes import (
+    geometric_mean,
+    match_frames,
+    match_moment,
+    near_in_time,
+    score_scenes,
+)
 from keyframe_llm.evaluation.ssim import pairwise_ssim
 
 ANNOTATION = """id,segment_id,scene_id,start,end
@@ -73,6 +79,15 @@ def test_frames_near_a_true_one_count_both_ways() -> None:
         == match_frames(near_in_time([1.0], [10.0], 5.0)).f1
         == 0
     )
+
+
+def test_a_moment_is_matched_with_the_true_one_it_fits_best() -> None:
+    # 10 to 20 s has 5 s in common with 15 to 25 s, 15 s together; all of 12 to 14 s lies in it
+    match = match_moment((10.0, 20.0), [(15.0, 25.0), (12.0, 14.0)])
+    assert (match.iou, match.iop) == (pytest.approx(5 / 15), 0.5)
+    assert match_moment((10.0, 20.0), [(30.0, 40.0)]).iou == 0.0
+    single = match_moment((16.0, 16.0), [(15.0, 25.0)])
+    assert (single.iou, single.iop) == (0.0, 1.0)
 
 
 def test_ssim_is_that_of_a_gaussian_window_over_columns_and_colours() -> None:
@@ -241,8 +256,35 @@ def test_lists_of_others_are_scored_side_by_side_without_a_video(
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        [{"qid": "q1", "pred_relevant_windows": [[4.0, 7.0, 0.9], [1.0, 2.0, 0.1]]}],
+        {"q1": [4.0, 7.0]},
+    ],
+)
+def test_moments_of_others_are_scored_by_what_they_have_in_common(
+    content: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"qid": "q1", "vid": "v_abc", "relevant_windows": [[5, 8]], "ans": "A", "query": "Who?"}
+    write(tmp_path / "rextime_val.jsonl", json.dumps(row))
+    found = write(tmp_path / "found.json", content)
+    arguments = ["eval", "--dataset", "rextime", "--root", str(tmp_path), "--frames", str(found)]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    tables = json.loads((tmp_path / "out" / "results.json").read_text())["tables"]
+    figures = {table["measure"]: table["rows"][0]["value"] for table in tables}
+    assert figures == {"IoU": 0.5, "IoU ≥ 0.3": 1, "IoU ≥ 0.5": 1, "IoU ≥ 0.7": 0} | {
+        "IoP": pytest.approx(2 / 3),
+        "IoP ≥ 0.3": 1,
+        "IoP ≥ 0.5": 1,
+    }
+    assert "found: 1 of 1 questions." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("content", "says"),
     [
+        ('[{"id": "a_0", "moments": [[5, 3]]}]', "give its start and its end"),
+        ('[{"id": "a_0", "moments": [[5]]}]', "give its start and its end"),
         ('[{"id": "a_0", "keyframe_indices": [1, 2]}]', "fields id, keyframe_indices"),
         ('[{"id": "a_0", "seconds": ["soon"]}]', "give numbers"),
         ('[{"id": "a_0", "seconds": [1]}, {"id": "a_0", "seconds": [2]}]', "there twice"),
@@ -259,7 +301,7 @@ def test_a_list_that_cannot_be_read_costs_one_line(tmp_path: Path, content: str,
 def test_a_list_of_another_data_set_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path / "lvb_anno.csv", ANNOTATION)
     with pytest.raises(OptionsError, match="its first id is 'c', the data set's 'a_0'"):
-        score_frame_lists(load_dataset("kfs-bench", tmp_path), {"mine": {"c": (1.0,)}})
+        score_frame_lists(load_dataset("kfs-bench", tmp_path), {"mine": {"c": Chosen((1.0,))}})
     assert main(["eval", "--frames", str(tmp_path / "x.json")]) == 2
     assert "--frames needs --dataset" in capsys.readouterr().err
 

@@ -1,9 +1,10 @@
-"""Key frames that others chose, scored by their times alone: no video is opened and no model is loaded."""
+"""Key frames, or moments, that others chose, scored by their times: without a video, without a model."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,42 @@ from keyframe_llm.evaluation.results import Table
 from keyframe_llm.evaluation.samples import Dataset, Sample
 from keyframe_llm.evaluation.scenes import (
     FrameMatch,
+    MomentMatch,
     SceneScores,
     geometric_mean,
     match_frames,
+    match_moment,
     near_in_time,
     score_scenes,
 )
 
-__all__ = ["add_frame_scores", "read_frame_list", "score_frame_lists"]
+__all__ = ["Chosen", "add_frame_scores", "read_frame_list", "score_frame_lists"]
 
-FrameList = Mapping[str, tuple[float, ...]]
-"""The times of the key frames in seconds, by the question's id."""
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What was chosen for one question."""
+
+    seconds: tuple[float, ...]
+    """The times of the key frames; of a moment its ends."""
+    is_moment: bool = False
+
+
+FrameList = Mapping[str, Chosen]
+"""What was chosen, by the question's id."""
 
 _IDS = ("id", "uid", "question_id", "qid")
 _TIMES = ("frame_timestamps", "timestamps_used", "keyframe_timestamps", "seconds")
+_MOMENTS = ("moments", "pred_relevant_windows")
+_MOMENT_MEASURES: Mapping[str, Callable[[MomentMatch], float]] = {
+    "IoU": lambda match: match.iou,
+    "IoU ≥ 0.3": lambda match: match.iou >= 0.3,
+    "IoU ≥ 0.5": lambda match: match.iou >= 0.5,
+    "IoU ≥ 0.7": lambda match: match.iou >= 0.7,
+    "IoP": lambda match: match.iop,
+    "IoP ≥ 0.3": lambda match: match.iop >= 0.3,
+    "IoP ≥ 0.5": lambda match: match.iop >= 0.5,
+}
 _MEASURES: Mapping[str, Callable[[SceneScores], float]] = {
     "KFR": lambda scores: scores.key_frame_rate,
     "SHR": lambda scores: scores.scene_hit_rate,
@@ -47,20 +70,21 @@ def read_frame_list(path: Path) -> FrameList:
     """Read a JSON array, or JSON Lines, of objects with an id and times in seconds.
 
     The id is `id`, `uid`, `question_id` or `qid`; the times are `frame_timestamps`, `timestamps_used`,
-    `keyframe_timestamps` or `seconds`. Raises `OptionsError` in one line on anything else: indices of frames
-    have no time without the video.
+    `keyframe_timestamps` or `seconds`. In their place `moments` or `pred_relevant_windows` may hold moments,
+    of which the first counts; a JSON object of ids and moments is NExT-GQA's form. Raises `OptionsError` in
+    one line on anything else: indices of frames have no time without the video.
     """
     try:
         text = path.read_text(encoding="utf-8")
         rows = _rows(text)
     except (OSError, ValueError) as error:
         raise OptionsError(f"cannot read the frame list {str(path)!r} ({error}); give JSON") from error
-    found: dict[str, tuple[float, ...]] = {}
+    found: dict[str, Chosen] = {}
     for number, row in enumerate(rows, 1):
-        key, times = _entry(row, f"{path}, entry {number}")
+        key, chosen = _entry(row, f"{path}, entry {number}")
         if key in found:
             raise OptionsError(f"{path}, entry {number}: {key!r} is there twice; give each question once")
-        found[key] = times
+        found[key] = chosen
     if not found:
         raise OptionsError(f"{path} holds no frame list; give an array of objects with an id and times")
     return found
@@ -80,9 +104,10 @@ def score_frame_lists(dataset: Dataset, lists: Mapping[str, FrameList]) -> list[
                 f"{name} has no question with annotated times of {dataset.name}; its first id is "
                 f"{next(iter(frames))!r}, the data set's {next(iter(samples), None)!r}"
             )
-        budget = max(len(frames[key]) for key in known)
+        budget = max(len(frames[key].seconds) for key in known)
         for key in known:
-            add_frame_scores(tables, dataset.name, (name, budget), samples[key], frames[key])
+            add = _add_moment_scores if frames[key].is_moment else add_frame_scores
+            add(tables, dataset.name, (name, budget), samples[key], frames[key].seconds)
         for table in tables.values():
             table.note = f"{table.note} {name}: {len(known)} of {len(samples)} questions.".strip()
     return list(tables.values())
@@ -109,28 +134,55 @@ def add_frame_scores(
             add(f"temporal {name}", part(match))
 
 
+def _add_moment_scores(
+    tables: dict[str, Table], title: str, row: tuple[str, int], sample: Sample, times: Iterable[float]
+) -> None:
+    start, end = times
+    truth = sample.moments or tuple(moment for scene in sample.scenes for moment in scene)
+    match = match_moment((start, end), truth)
+    for measure, read in _MOMENT_MEASURES.items():
+        table = tables.setdefault(measure, Table(title, measure))
+        table.row(*row).add(sample.id, str(sample.video), read(match), (start, end))
+
+
 def _rows(text: str) -> list[Any]:
     try:
         whole = json.loads(text)
     except json.JSONDecodeError:
         return [json.loads(line) for line in text.splitlines() if line.strip()]
+    if isinstance(whole, dict) and all(isinstance(value, list) for value in whole.values()):
+        return [{"id": key, "moments": [value]} for key, value in whole.items()]  # NExT-GQA's form
     return whole if isinstance(whole, list) else [whole]
 
 
-def _entry(row: Any, place: str) -> tuple[str, tuple[float, ...]]:
+def _entry(row: Any, place: str) -> tuple[str, Chosen]:
     if not isinstance(row, dict):
         raise OptionsError(f"{place} is {shortened(row)}; give an object with an id and times")
     key = next((row[name] for name in _IDS if name in row), None)
     times = next((row[name] for name in _TIMES if name in row), None)
+    moments = next((row[name] for name in _MOMENTS if name in row), None) if times is None else None
+    if isinstance(moments, list) and moments:
+        times = moments[0]
     if key is None or not isinstance(times, list):
         raise OptionsError(
             f"{place} has the fields {', '.join(row)}; give one of {', '.join(_IDS)} and, in seconds, one of "
-            f"{', '.join(_TIMES)}"
+            f"{', '.join(_TIMES + _MOMENTS)}"
         )
+    return str(key), _chosen(times, moments is not None, place)
+
+
+def _chosen(times: list[Any], is_moment: bool, place: str) -> Chosen:
     try:
         seconds = np.array(times, np.float64)
     except (TypeError, ValueError) as error:
         raise OptionsError(f"{place}: times are {shortened(times)}; give numbers") from error
     if seconds.ndim != 1 or not np.all(np.isfinite(seconds)):
         raise OptionsError(f"{place}: times are {shortened(times)}; give finite numbers")
-    return str(key), tuple(seconds.tolist())
+    if not is_moment:
+        return Chosen(tuple(seconds.tolist()))
+    start, end = seconds[:2].tolist() if len(seconds) >= 2 else (0.0, -1.0)  # a score may follow
+    if start > end:
+        raise OptionsError(
+            f"{place}: the moment is {shortened(times)}; give its start and its end, in seconds"
+        )
+    return Chosen((start, end), is_moment=True)

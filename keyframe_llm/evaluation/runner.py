@@ -69,6 +69,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="folder for results.json and quality.png; with --video a page",
     )
+    command.add_argument(
+        "--listen", metavar="NAME", help="recogniser of speech, for what is heard in the part words"
+    )
     command.add_argument("--device", help="where models run: cpu, cuda, mps (default: the best there is)")
 
 
@@ -144,7 +147,8 @@ def _words(args: argparse.Namespace, data: Path | None) -> list[Table]:
     from keyframe_llm.evaluation.joined import real_encoder
 
     encoder = load_encoder("cartoon", args.device)
-    tables = words.measure_drawn_words(questioned_clips(encoder, args.clips), encoder)
+    clips = questioned_clips(encoder, args.clips)
+    tables = words.measure_drawn_words(clips, encoder, listen=args.listen)
     if data is None:
         _note(f"left out: real footage with words; give --data, or set {DATA_VARIABLE}")
         return tables

@@ -1,4 +1,4 @@
-"""Key frames against annotated scenes (KFS-Bench) and against annotated frames (LV-Haystack)."""
+"""Key frames against annotated scenes (KFS-Bench) and frames (LV-Haystack); moments against moments."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from keyframe_llm.errors import OptionsError
 
 __all__ = [
     "FrameMatch",
+    "MomentMatch",
     "SceneScores",
     "geometric_mean",
     "match_frames",
+    "match_moment",
     "near_in_time",
     "score_scenes",
 ]
@@ -64,6 +66,16 @@ class FrameMatch:
         return 2 * self.precision * self.recall / total if total else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class MomentMatch:
+    """How well a moment that was found matches the annotated ones, each 0–1 (NExT-GQA)."""
+
+    iou: float
+    """IoU: the greatest share of both together that they have in common."""
+    iop: float
+    """IoP: the greatest share of the found moment inside a true one."""
+
+
 def score_scenes(seconds: ArrayLike, scenes: Sequence[Scene]) -> SceneScores:
     """Score frames at these times (k,) against the scenes of a question; no frame at all scores 0.
 
@@ -103,6 +115,17 @@ def match_frames(likeness: ArrayLike) -> FrameMatch:
     if not rows.size:
         return FrameMatch(0.0, 0.0)
     return FrameMatch(float(rows.max(axis=1).mean()), float(rows.max(axis=0).mean()))
+
+
+def match_moment(found: tuple[float, float], truth: Sequence[tuple[float, float]]) -> MomentMatch:
+    """Match a moment (start, end) with the true ones, in seconds; a single time inside one has IoP 1."""
+    start, end = found
+    if start == end:
+        return MomentMatch(0.0, float(any(low <= start <= high for low, high in truth)))
+    common = [max(0.0, min(end, high) - max(start, low)) for low, high in truth]
+    union = [max(end, high) - min(start, low) for low, high in truth]
+    shares = [part / whole for part, whole in zip(common, union, strict=True)]
+    return MomentMatch(max(shares, default=0.0), max(common, default=0.0) / (end - start))
 
 
 def _inside(times: Floats, scene: Scene) -> NDArray[np.bool_]:

@@ -22,6 +22,7 @@ from keyframe_llm.data import VideoInfo
 from keyframe_llm.encoders import Encoder
 from keyframe_llm.evaluation.dense import EmbeddedText, baseline_of, embed_question
 from keyframe_llm.evaluation.drawn import QuestionedClip
+from keyframe_llm.evaluation.heard import heard_cues
 from keyframe_llm.evaluation.joined import join, sampled_clips, subjects
 from keyframe_llm.evaluation.metrics import hit_at_k
 from keyframe_llm.evaluation.results import SHIPPED, Table
@@ -65,8 +66,14 @@ def choose_with_words(
     return np.asarray(times[fused.chosen])
 
 
-def measure_drawn_words(clips: Sequence[QuestionedClip], encoder: Encoder, *, signed: int = 4) -> list[Table]:
-    """What is said and what is seen in drawn clips; what is written in `signed` of them, where OCR is."""
+def measure_drawn_words(
+    clips: Sequence[QuestionedClip], encoder: Encoder, *, signed: int = 4, listen: str | None = None
+) -> list[Table]:
+    """What is said and what is seen in drawn clips; what is written in `signed` of them, where OCR is.
+
+    With `listen`, the name of a recogniser, also what it hears when espeak-ng speaks the talk.
+    """
+    heard = Table("Drawn world: what is heard", "a frame within a second of it", _HEARD)
     said = Table("Drawn world: what is said", "a frame within a second of it", _SAID)
     seen = Table("Drawn world: what is seen, while people talk", "the answer can be seen", _SEEN)
     baseline = baseline_of(encoder)
@@ -74,6 +81,9 @@ def measure_drawn_words(clips: Sequence[QuestionedClip], encoder: Encoder, *, si
         rng = np.random.default_rng([UNSEEN_SEED, 8, seed])
         talk = random_talk(rng, each.clip.duration_seconds)
         gossip = random_talk(rng, each.clip.duration_seconds, gossip=gossip_about(each.clip))
+        if listen is not None:
+            cues = heard_cues(talk, each.clip.duration_seconds, listen)
+            _measure_facts(heard, each.index, encoder, baseline, talk.facts, cues, 3, seed)
         for k in _BUDGETS:
             _measure_facts(said, each.index, encoder, baseline, talk.facts, talk.cues, k, seed)
             kinds = ((WITHOUT, ()), (WITH, talk.cues), (f"{WITH}, of the people seen", gossip.cues))
@@ -82,7 +92,7 @@ def measure_drawn_words(clips: Sequence[QuestionedClip], encoder: Encoder, *, si
                 times = choose_with_words(each.index, each.text, question.text, cues, k=k)
                 shown = shows_answer(question, [each.clip.frame_at(float(one)) for one in times])
                 seen.row(name, k).add(f"clip {seed}: {question.text}", str(seed), shown, times)
-    return [said, seen, *_measure_signs(clips[:signed], encoder, baseline)]
+    return [said, *([heard] if listen else []), seen, *_measure_signs(clips[:signed], encoder, baseline)]
 
 
 def measure_joined_words(root: Path, encoder: Encoder, *, joins: int) -> list[Table]:
@@ -185,6 +195,7 @@ _SAID = (
     "Three facts are said in each video, among other talk, in subtitles of 1.5–3.5 s; the question has the "
     "words of the fact in part. A hit is a frame within a second of the subtitle."
 )
+_HEARD = "The same facts, spoken by espeak-ng and heard by the recogniser; no subtitles."
 _SEEN = (
     "The questions about short events, without words, with talk that has nothing to do with what is seen, "
     "and with talk in which every third sentence is about one of the people seen, at another time."
