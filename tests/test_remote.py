@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -346,3 +348,29 @@ def test_a_full_disk_is_one_line(ranges: bool, serve: Serve) -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux lists the open files of a process")
+@pytest.mark.parametrize("ranges", [True, False])
+def test_nothing_stays_open_after_the_last_reader(
+    ranges: bool, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with serve(ranges=ranges) as server:
+        source = remote(server)
+        with open_video(source) as video:
+            seen(video)
+        gone = weakref.ref(source)
+        assert opened_in(tmp_path) == 1
+        del source, video
+        gc.collect()
+        assert gone() is None and opened_in(tmp_path) == 0
+
+
+def opened_in(folder: Path) -> int:
+    """How many files of a folder this process has open, also those without a name."""
+    count = 0
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            count += str(each.readlink()).startswith(f"{folder}/")
+    return count

@@ -94,7 +94,7 @@ class RemoteFile(ByteSource):
         """What was given, and where that leads to."""
         self.name = name or without_password(address)
         self._identity, self._progress = identity or str(self._address), progress
-        self._client = self._new_client(headers or {})
+        self._client = _client(self._limits, headers or {}, self.name)
         weakref.finalize(self, self._client.close)
         self._lock = Lock()
         self._failure: VideoError | None = None
@@ -134,16 +134,6 @@ class RemoteFile(ByteSource):
         if self._version is None:
             return None
         return repr((self._identity, self.size, self._version))
-
-    def _new_client(self, headers: dict[str, str]) -> httpx.Client:
-        own = {"Accept": "*/*", "User-Agent": f"keyframe-llm/{__version__}"}
-        return httpx.Client(
-            headers=own | headers | {"Accept-Encoding": "identity"},
-            follow_redirects=True,
-            max_redirects=_MOST_REDIRECTS,
-            timeout=httpx.Timeout(self._limits.silent_seconds, connect=self._limits.connect_seconds),
-            event_hooks={"response": [self._check_redirect]},
-        )
 
     # The first answer --------------------------------------------------------------------------------
 
@@ -277,11 +267,6 @@ class RemoteFile(ByteSource):
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             self._fail(f"cannot be read ({_reason(error)})", error)
 
-    def _check_redirect(self, response: httpx.Response) -> None:
-        target = response.headers.get("Location", "") if response.has_redirect_location else ""
-        if (scheme_of(target) or "http") not in ("http", "https"):
-            self._fail("leads to an address that is not http or https, which is not followed")
-
     def _check(self, response: httpx.Response) -> None:
         status = response.status_code
         if status in _BUSY:
@@ -315,8 +300,33 @@ class RemoteFile(ByteSource):
         time.sleep(self._limits.retry_seconds * 2 ** (attempt - 1))
 
     def _fail(self, what: str, error: Exception | None = None) -> NoReturn:
-        advice = "" if ";" in what else "; try again later, or save the file yourself and give its path"
-        raise VideoError(f"{self.name}: the server {what}{advice}") from error
+        _fail(self.name, what, error)
+
+
+def _fail(name: str, what: str, error: Exception | None = None) -> NoReturn:
+    advice = "" if ";" in what else "; try again later, or save the file yourself and give its path"
+    raise VideoError(f"{name}: the server {what}{advice}") from error
+
+
+def _client(limits: RemoteLimits, headers: dict[str, str], name: str) -> httpx.Client:
+    """A client that follows redirects to `http` and `https` alone.
+
+    It outlives the remote file, which closes it, and so must not refer to it.
+    """
+
+    def check_redirect(response: httpx.Response) -> None:
+        target = response.headers.get("Location", "") if response.has_redirect_location else ""
+        if (scheme_of(target) or "http") not in ("http", "https"):
+            _fail(name, "leads to an address that is not http or https, which is not followed")
+
+    own = {"Accept": "*/*", "User-Agent": f"keyframe-llm/{__version__}"}
+    return httpx.Client(
+        headers=own | headers | {"Accept-Encoding": "identity"},
+        follow_redirects=True,
+        max_redirects=_MOST_REDIRECTS,
+        timeout=httpx.Timeout(limits.silent_seconds, connect=limits.connect_seconds),
+        event_hooks={"response": [check_redirect]},
+    )
 
 
 def _parsed(address: str) -> httpx.URL:
