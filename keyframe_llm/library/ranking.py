@@ -23,7 +23,7 @@ from keyframe_llm.options import SelectOptions
 from keyframe_llm.scoring.queries import Query
 from keyframe_llm.scoring.selectors import choose_frames
 
-__all__ = ["Window", "by_pictures", "by_words", "joined"]
+__all__ = ["Window", "best_fits", "by_pictures", "by_words", "joined"]
 
 _RANK_CONSTANT = 60
 _MOST_CUES, _MOST_WORDS, _CUES_A_VIDEO = 500, 32, 5
@@ -57,17 +57,23 @@ def by_pictures(
     best single candidate fits best are ranked by their key frames.
     """
     text = np.asarray(unit_rows(whole), np.float64)
-    fits = [_best_fit(each, text, window) for each in videos]
+    fits = best_fits(videos, text, window)
     order = sorted(range(len(videos)), key=lambda i: -fits[i])
     found = [_found(videos[i], query, text, options, window) for i in order[:most] if fits[i] > -np.inf]
     return sorted(found, key=lambda each: -each.score)
 
 
-def _best_fit(video: StoredVideo, text: NDArray[np.float64], window: Window) -> float:
-    inside = window.holds(video.seconds)
-    if not inside.any():
-        return -np.inf
-    return float((video.embeddings[inside].astype(np.float32) @ text.astype(np.float32)).max())
+def best_fits(
+    videos: Sequence[StoredVideo], text: NDArray[np.floating], window: Window
+) -> NDArray[np.float64]:
+    """(V,) the cosine of a text (D,) with the candidate of each video that fits it best; −∞ where none is."""
+    fits = np.full(len(videos), -np.inf)
+    vector = np.asarray(text, np.float32)
+    for i, video in enumerate(videos):
+        inside = window.holds(video.seconds)
+        if inside.any():
+            fits[i] = (video.embeddings[inside].astype(np.float32) @ vector).max()
+    return fits
 
 
 def _found(
