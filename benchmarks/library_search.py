@@ -4,8 +4,8 @@
     python benchmarks/library_search.py --videos 10000      # 2 GB on disk, a few minutes
 
 The vectors are simulated: each video has 3–20 scenes near topics that many videos share, and the candidates
-of a scene are alike. A text lies near one candidate. Recall is the share of the ten videos with the best single
-candidates, by comparing all candidates of all videos, that are on the short list.
+of a scene are alike. A text lies near one candidate. Recall is the share of the ten videos with the best
+single candidates, by comparing all candidates of all videos, that are on the short list.
 """
 
 from __future__ import annotations
