@@ -34,6 +34,8 @@ _READ_SECONDS = re.compile(
 )
 """Whose processors write `<12.3 seconds>` into a video's prompt; those of Qwen's Omni models do not."""
 _TIME_LABEL = re.compile(r"\[(\d+\.\d)s\]")
+_PLACED = ("qwen2_5_vl", "qwen2_5_omni_thinker", "qwen3_omni_moe_thinker")
+"""Models that know a frame's time by its position."""
 _IMAGE, _VIDEO = 1, 2  # what `mm_token_type_ids` calls them; text is 0
 
 
@@ -62,24 +64,24 @@ def frame_seconds(metadata: Mapping[str, Any], temporal_patch_size: int = 2) -> 
 
 
 def with_true_times(inputs: Any, video_metadata: Sequence[Mapping[str, Any]], model: Any) -> Any:
-    """The processor's inputs, with exact M-RoPE `position_ids` where the model is Qwen2.5-VL.
+    """The processor's inputs, with exact M-RoPE `position_ids` for Qwen2.5-VL and thinkers of Omni models.
 
-    A frame at t seconds lies `round(tokens_per_second * t)` after its video's beginning, and text resumes
-    behind the last frame, as in training (transformers resumes it sooner, and spreads the frames evenly). The
-    processors of Qwen3-VL and later (Qwen3.5, …) write the times into the prompt: their inputs are returned
-    as they are. Raises `OptionsError` for other models (Qwen3-Omni too spreads the frames evenly), or where
-    the metadata is not of these videos.
+    A frame at t seconds lies `round(rate * t)` after its video's beginning, at the model's own rate of
+    positions a second (25 in Qwen2.5-Omni and Qwen3-Omni), and text resumes behind the last frame, as in
+    training (transformers spreads the frames evenly). The processors of Qwen3-VL and later (Qwen3.5, …) write
+    the times into the prompt: their inputs are returned as they are. Raises `OptionsError` for other models,
+    a whole Omni model too (give its `thinker`), or where the metadata is not of these videos.
     """
     kind = str(model.config.model_type)
     sees = getattr(model.config, "vision_config", None) is not None
     if kind.startswith("qwen") and reads_seconds(kind) and sees:
         return inputs
-    if kind != "qwen2_5_vl":
+    if kind not in _PLACED:
         raise OptionsError(
-            f"model is a {kind}; times of a video are known to qwen2_5_vl and to Qwen3-VL and later: give "
-            "it pictures with `[12.3s]` instead (Selection.to_messages)"
+            f"model is a {kind}; times of a video are known to qwen2_5_vl, to the thinkers of Qwen's Omni "
+            "models, and to Qwen3-VL and later: give pictures with `[12.3s]` instead (Selection.to_messages)"
         )
-    inputs["position_ids"] = _positions(inputs, video_metadata, model.config.vision_config)
+    inputs["position_ids"] = _positions(inputs, video_metadata, model.config)
     return inputs
 
 
@@ -114,11 +116,12 @@ def _label(part: Any, next_part: Any) -> Any:
     return {**part, "text": f"<{label[1]} seconds>"} if label else part
 
 
-def _positions(inputs: Any, video_metadata: Sequence[Mapping[str, Any]], vision: Any) -> torch.Tensor:
+def _positions(inputs: Any, video_metadata: Sequence[Mapping[str, Any]], config: Any) -> torch.Tensor:
     """(4, B, L): the text's own count, then temporal, height and width positions."""
     import torch
 
-    kinds = inputs["mm_token_type_ids"]
+    vision, kinds = config.vision_config, _kinds(inputs, config)
+    rate = getattr(config, "position_id_per_seconds", None) or vision.tokens_per_second
     mask = inputs.get("attention_mask")
     mask = torch.ones_like(kinds) if mask is None else mask
     grids = {_IMAGE: inputs.get("image_grid_thw"), _VIDEO: inputs.get("video_grid_thw")}
@@ -128,15 +131,32 @@ def _positions(inputs: Any, video_metadata: Sequence[Mapping[str, Any]], vision:
     for row, kept in zip(kinds.tolist(), mask.tolist(), strict=True):
         shown = [kind for kind, keep in zip(row, kept, strict=True) if keep]
         placed = np.zeros((4, len(row)), np.int64)
-        placed[:, np.array(kept, bool)] = _sequence(shown, left, times, vision)
+        placed[:, np.array(kept, bool)] = _sequence(shown, left, times, vision.spatial_merge_size, rate)
         rows.append(placed)
     if next(times, None) is not None:
         raise OptionsError(f"video_metadata is of {len(video_metadata)} videos, more than the inputs hold")
     return torch.from_numpy(np.stack(rows, axis=1)).to(kinds.device)
 
 
-def _sequence(kinds: list[int], grids: dict[int, Any], times: Any, vision: Any) -> NDArray[np.int64]:
-    merge, parts, at = vision.spatial_merge_size, [], 0
+def _kinds(inputs: Any, config: Any) -> torch.Tensor:
+    """(B, L) what each token stands for; the processors of Omni models do not say."""
+    import torch
+
+    known = inputs.get("mm_token_type_ids")
+    if known is not None:
+        return torch.as_tensor(known)
+    ids = torch.as_tensor(inputs["input_ids"])
+    kinds = torch.zeros_like(ids)
+    for kind, name in ((_IMAGE, "image"), (_VIDEO, "video")):
+        token = getattr(config, f"{name}_token_id", None) or getattr(config, f"{name}_token_index", None)
+        kinds[ids == token] = kind
+    return kinds
+
+
+def _sequence(
+    kinds: list[int], grids: dict[int, Any], times: Any, merge: int, rate: float
+) -> NDArray[np.int64]:
+    parts, at = [], 0
     for kind, group in groupby(kinds):
         length = len(list(group))
         if kind not in (_IMAGE, _VIDEO):
@@ -152,7 +172,7 @@ def _sequence(kinds: list[int], grids: dict[int, Any], times: Any, vision: Any) 
                     f"video_metadata holds {len(seconds)} times of a video of {frames} frames; give the one "
                     "that came with it"
                 )
-            spots = np.round(seconds * vision.tokens_per_second)
+            spots = np.round(seconds * rate)
         box = np.meshgrid(spots, np.arange(height // merge), np.arange(width // merge), indexing="ij")
         part = at + np.stack(box).reshape(3, -1).astype(np.int64)
         parts.append(part)
