@@ -19,7 +19,8 @@ import pytest
 
 from keyframe_llm.errors import VideoError
 from keyframe_llm.video import Decoder, open_video
-from keyframe_llm.video.remote import RemoteFile, RemoteLimits
+from keyframe_llm.video.remote import RemoteFile
+from keyframe_llm.video.server import RemoteLimits
 from support.file_server import FileServer, serving
 
 QUICK = RemoteLimits(silent_seconds=0.3, retry_seconds=0.0)

@@ -9,7 +9,8 @@ from keyframe_llm.data import Progress
 from keyframe_llm.errors import VideoError
 from keyframe_llm.video.addresses import scheme_of
 from keyframe_llm.video.byte_source import ByteSource
-from keyframe_llm.video.remote import PageError, RemoteFile
+from keyframe_llm.video.remote import RemoteFile
+from keyframe_llm.video.server import PageError
 
 __all__ = ["open_address"]
 
