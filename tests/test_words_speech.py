@@ -71,6 +71,15 @@ def test_a_sound_is_heard_when_it_is_heard_in_the_video(
     assert starts(path, Ears()) == pytest.approx(expected, abs=0.1)
 
 
+def test_recordings_that_were_joined_are_heard_on_one_clock(tmp_path: Path) -> None:
+    one = film(tmp_path / "one.ts", 10, sound=bursts([1.0, 7.0], 10.0))
+    two = tmp_path / "two.ts"
+    two.write_bytes(one.read_bytes() * 2)
+    assert starts(two, Ears()) == pytest.approx([1.0, 7.0, 11.0, 17.0], abs=0.25)
+    told = read_words(two, WordOptions(listen=Ears()), duration_seconds=12.0).cues
+    assert [round(cue.start) for cue in told] == [1, 7, 11]
+
+
 def test_a_cue_has_its_source_and_the_language_that_was_heard(tmp_path: Path) -> None:
     path = film(tmp_path / "clip.mp4", 4, sound=bursts([1.0], 3.0))
     (cue,) = read_words(path, WordOptions(listen=Ears())).cues

@@ -227,7 +227,7 @@ def test_a_file_that_is_too_large_is_one_line(bare: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\0" * 5000, bytes(range(256)) * 40, b"no times here\n", b"WEBVTT\n\n"]
+    "content", [b"\0" * 5000, bytes(range(256)) * 40, b"no times here\n", b"WEBVTT\n\n"]
 )
 @pytest.mark.parametrize("ending", ["srt", "vtt", "ass"])
 def test_a_file_without_subtitles_is_one_line(bare: Path, content: bytes, ending: str) -> None:
@@ -235,6 +235,11 @@ def test_a_file_without_subtitles_is_one_line(bare: Path, content: bytes, ending
     found = read_words(bare)
     (line,) = found.warnings
     assert found.cues == () and str(bare.with_suffix(f".{ending}")) in line and "\n" not in line
+
+
+def test_an_empty_file_beside_the_video_is_about_to_be_written(bare: Path) -> None:
+    bare.with_suffix(".srt").touch()
+    assert read_words(bare) == Words()
 
 
 def test_words_go_through_json_and_back(clip: Path) -> None:

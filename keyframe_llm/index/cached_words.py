@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from keyframe_llm.data import Progress
 from keyframe_llm.index.feature_cache import FeatureCache
@@ -23,6 +25,7 @@ def cached_words(
     decode: DecodeOptions | None = None,
     *,
     cache: FeatureCache,
+    duration_seconds: float | None = None,
     candidates: Sequence[float] = (),
     progress: Progress | None = None,
 ) -> Words:
@@ -30,26 +33,25 @@ def cached_words(
 
     Subtitles are read anew, which costs less than looking for what was kept; speech and screen text are kept
     in the `cache`, speech only for a recogniser that has a name or an `identity`. `candidates` are seconds at
-    which screen text is read first. Raises `VideoError`, `ModelError` and `OptionsError`, as `read_words` and
-    `read_screen` do.
+    which screen text is read first; cues that begin after `duration_seconds` are left out. Raises
+    `VideoError`, `ModelError` and `OptionsError`, as `read_words` and `read_screen` do.
     """
     source, decode = existing_source(video), decode or DecodeOptions()
     name = source if isinstance(source, str) else source.name
     most = decode.max_picture_pixels
-    parts = [read_words(source, replace(words, listen=None), max_picture_pixels=most)]
+    read = partial(read_words, max_picture_pixels=most)
+    parts = [read(source, replace(words, listen=None), duration_seconds=duration_seconds)]
     if words.listen is not None:
         identity = model_identity(words.listen)
         key = None if identity is None else cache.key("speech", source, identity, words.language)
         only = replace(words, subtitles=False)
-        parts.append(
-            _kept(
-                cache, key, name, lambda: read_words(source, only, max_picture_pixels=most, progress=progress)
-            )
-        )
+        parts.append(_kept(cache, key, name, lambda: read(source, only, progress=progress)))
     if words.read_screen:
         key = cache.key("screen", source, decode, tuple(float(second) for second in candidates))
         parts.append(_kept(cache, key, name, lambda: _on_screen(source, decode, candidates, progress)))
-    cues = sorted((cue for part in parts for cue in part.cues), key=lambda cue: (cue.start, cue.end))
+    end = math.inf if duration_seconds is None else duration_seconds
+    shown = [cue for part in parts for cue in part.cues if cue.start < end]
+    cues = sorted(shown, key=lambda cue: (cue.start, cue.end))
     return Words(tuple(cues), tuple(line for part in parts for line in part.warnings))
 
 

@@ -22,7 +22,7 @@ class VideoClock:
     file_start_seconds: float
     """The time at which the first of all streams begins: what players show as 0, and subtitle files mean."""
     duration_seconds: float | None
-    """No frame is shown after it, counted from the first one; None where the file does not say."""
+    """No frame is shown after it, counted from the first one; None where the file does not say for sure."""
 
     @property
     def subtitle_file_delay(self) -> float:
@@ -39,8 +39,8 @@ def video_clock(place: Place, max_pixels: int | None = None) -> VideoClock:
         first = (reader.timeline.origin or 0) * float(reader.stream.time_base or 0)
         file_start = first if start is None else start / av.time_base
         duration = reader.stated_seconds
-        if (
-            length and not reader.traits.lists_frames
-        ):  # what is stated may be a length that is taken for an end
+        if reader.traits.clock_may_jump:  # timestamps may start again, and the length is made of them
+            duration = None
+        elif length and not reader.traits.lists_frames:  # what is stated may be a length, taken for an end
             duration = max(duration or 0.0, file_start + length / av.time_base - first)
         return VideoClock(first, file_start, duration)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from keyframe_llm.data import Progress
 from keyframe_llm.errors import OptionsError, shortened
 from keyframe_llm.options import WordOptions
@@ -20,6 +22,7 @@ def read_words(
     video: VideoInput,
     options: WordOptions | None = None,
     *,
+    duration_seconds: float | None = None,
     max_picture_pixels: int | None = None,
     progress: Progress | None = None,
 ) -> Words:
@@ -27,6 +30,7 @@ def read_words(
 
     Subtitles are read where `options.subtitles` says so, speech is recognised where `options.listen` names a
     recogniser; `options.read_screen` is no part of this. Times are seconds since the first frame shown.
+    Cues that begin after `duration_seconds` are left out; without it the length that the file states counts.
     A video that was given as frames has no words. `progress` hears of the stage `listen`. Raises `VideoError`
     where the video cannot be opened, `ModelError` where the recogniser cannot be loaded or does not answer,
     `OptionsError` on options that do not fit.
@@ -43,7 +47,9 @@ def read_words(
 
     def clock() -> VideoClock:
         nonlocal found
-        found = found or video_clock(place, max_picture_pixels)
+        if found is None:
+            found = video_clock(place, max_picture_pixels)
+            found = replace(found, duration_seconds=duration_seconds or found.duration_seconds)
         return found
 
     parts: list[Words] = []

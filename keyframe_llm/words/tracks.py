@@ -102,8 +102,8 @@ def _is_remark(part: str) -> bool:
 
 
 def tracks_beside(video: str | Path) -> list[Track]:
-    """The subtitle files that belong to a video, as tracks."""
-    return [_beside(path, Path(video)) for path in files_beside(video)]
+    """The subtitle files that belong to a video, as tracks; an empty one is about to be written."""
+    return [_beside(path, Path(video)) for path in files_beside(video) if path.stat().st_size]
 
 
 def _beside(path: Path, video: Path) -> Track:

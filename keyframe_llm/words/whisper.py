@@ -58,7 +58,7 @@ class WhisperRecogniser:
                 self._model = faster_whisper.WhisperModel(
                     str(folder),
                     device="auto",
-                    compute_type=_compute_type(),
+                    compute_type="auto",
                     cpu_threads=available_cores(),
                     local_files_only=True,
                 )
@@ -107,12 +107,6 @@ def sentences(words: Iterable[Any]) -> Iterator[Spoken]:
 
 def _together(words: Sequence[Any]) -> Spoken:
     return Spoken(float(words[0].start), float(words[-1].end), "".join(word.word for word in words).strip())
-
-
-def _compute_type() -> str:
-    import ctranslate2
-
-    return "default" if ctranslate2.get_cuda_device_count() else "int8"
 
 
 def _folder(name: str) -> Path:
