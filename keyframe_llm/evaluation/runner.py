@@ -47,7 +47,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         metavar="FILE",
-        help="score a list of key frames, in seconds, on the data set, without a video; may be repeated",
+        help="score a list of key frames or moments, in seconds, on the data set, without a video; repeatable",
     )
     command.add_argument("--limit", type=int, metavar="N", help="the first N samples of the data set alone")
     command.add_argument("--video", metavar="VIDEO", help="compare the selectors on one video")
