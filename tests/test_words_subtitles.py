@@ -226,9 +226,7 @@ def test_a_file_that_is_too_large_is_one_line(bare: Path, monkeypatch: pytest.Mo
     assert len(texts(read_words(bare))) == 1
 
 
-@pytest.mark.parametrize(
-    "content", [b"\0" * 5000, bytes(range(256)) * 40, b"no times here\n", b"WEBVTT\n\n"]
-)
+@pytest.mark.parametrize("content", [b"\0" * 5000, bytes(range(256)) * 40, b"no times here\n", b"WEBVTT\n\n"])
 @pytest.mark.parametrize("ending", ["srt", "vtt", "ass"])
 def test_a_file_without_subtitles_is_one_line(bare: Path, content: bytes, ending: str) -> None:
     bare.with_suffix(f".{ending}").write_bytes(content)
