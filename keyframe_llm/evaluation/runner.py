@@ -47,7 +47,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         metavar="FILE",
-        help="score a list of key frames or moments, in seconds, on the data set, without a video; repeatable",
+        help="score a list of key frames or moments, in seconds, on the data set; may be repeated",
     )
     command.add_argument("--limit", type=int, metavar="N", help="the first N samples of the data set alone")
     command.add_argument("--video", metavar="VIDEO", help="compare the selectors on one video")
