@@ -22,7 +22,7 @@ def fused(match, *, chosen=PICTURES, cues=CUES, total=TOTAL, seconds=SECONDS, ma
 
 
 def test_without_a_match_the_choice_of_the_pictures_stands():
-    for match in ([0, 0, 0], [0.4, 0.3, 0.49]):
+    for match in ([0, 0, 0], [0.2, 0.3, 0.34]):
         assert fused(match).chosen.tolist() == PICTURES
         assert fused(match, asks_for_words=True).chosen.tolist() == PICTURES
     assert fused([], cues=[]).chosen.tolist() == PICTURES
@@ -90,7 +90,7 @@ def test_a_time_is_named_for_a_matched_cue_between_the_candidates():
     sparse = np.arange(0, 60, 10.0)
     assert missing_seconds(sparse, CUES, [0, 0.9, 0], max_frames=3) == [34.5]
     assert missing_seconds(sparse, CUES, [0, 0, 0.9], max_frames=3) == []
-    assert missing_seconds(sparse, CUES, [0.4, 0.4, 0], max_frames=3) == []
+    assert missing_seconds(sparse, CUES, [0.3, 0.3, 0], max_frames=3) == []
     assert missing_seconds(sparse, CUES, [0.9, 0.9, 0.9], max_frames=3, asks_for_words=True) == [13.0, 34.5]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from keyframe_llm.cartoon.world.drawing import draw_frame
 from keyframe_llm.cartoon.world.scenes import random_clip
 from keyframe_llm.cartoon.world.talk import draw_sign, gossip_about, random_talk
 from keyframe_llm.evaluation.dense import EmbeddedText, dense_index
+from keyframe_llm.evaluation.heard import heard_cues
 from keyframe_llm.evaluation.words import choose_with_words
 from keyframe_llm.words.matching import match_cues
 
@@ -84,3 +86,22 @@ def test_a_cue_between_the_candidates_gets_a_frame_of_its_own():
     for fact, cue in talk.facts:
         times = choose_with_words(index, text, fact.question, talk.cues, k=3)
         assert ((times >= cue.start) & (times <= cue.end)).any()
+
+
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng")
+def test_talk_is_spoken_at_the_times_of_its_cues():
+    class Loudness:
+        """Hears a word wherever it is loud."""
+
+        def transcribe(self, samples, rate):
+            for first in range(0, len(samples) - rate // 4, rate // 4):
+                if np.abs(samples[first : first + rate // 4]).max() > 0.1:
+                    yield first / rate, first / rate + 0.25, "word"
+
+    talk = random_talk(np.random.default_rng(3), 16.0, facts=2)
+    heard = heard_cues(talk, 16.0, Loudness())
+    assert heard
+    for cue in talk.cues:
+        assert any(abs(one.start - cue.start) < 0.5 or one.start < cue.start < one.end for one in heard)
+    quiet = talk.cues[0].start - 0.3
+    assert not any(one.start < quiet for one in heard)

@@ -23,7 +23,7 @@ _RATE = 22_050
 _FPS = 2
 
 
-def heard_cues(talk: Talk, seconds: float, listen: str) -> tuple[Cue, ...]:
+def heard_cues(talk: Talk, seconds: float, listen: str | object) -> tuple[Cue, ...]:
     """The cues that the recogniser `listen` makes of a talk. Raises `OptionsError` without espeak-ng."""
     with tempfile.TemporaryDirectory() as folder:
         path = write_spoken(talk, seconds, Path(folder) / "spoken.mp4")
@@ -72,4 +72,4 @@ def _spoken(text: str) -> NDArray[np.float32]:
     if program is None:
         raise OptionsError("what is heard needs espeak-ng on this machine; install it, or leave out --listen")
     made = subprocess.run([program, "-v", "en-us", "--stdout", "--", text], capture_output=True, check=True)
-    return np.frombuffer(made.stdout[44:], np.int16).astype(np.float32) / 32768
+    return np.frombuffer(made.stdout[44:], np.int16).astype(np.float32) / np.float32(32768)
