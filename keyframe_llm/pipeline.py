@@ -420,8 +420,9 @@ class KeyframeLLM:
         return text
 
     def _warned(self, selection: Selection) -> Selection:
-        """With what the Video-LLM's words are worth for this video, where that is nothing."""
-        return _with_warnings(selection, world_warnings(selection.video.path, self._model))
+        """With what a user should know of the Video-LLM: that it means nothing here, or what it costs."""
+        known = tuple(getattr(self._loaded, "warnings", ()))
+        return _with_warnings(selection, (*world_warnings(selection.video.path, self._model), *known))
 
 
 def _caption_choice(options: SelectOptions) -> Any:

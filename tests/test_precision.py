@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from keyframe_llm import KeyframeLLM
+from keyframe_llm.demos.videos import demo_video
 from keyframe_llm.messages import Messages
 from keyframe_llm.vlm import TransformersVLM, load_vlm
 from keyframe_llm.vlm.precision import native_types
@@ -80,6 +82,14 @@ def test_a_type_that_the_processor_only_imitates_becomes_float32_and_the_cost_is
     assert SharedVLM(vlm).warnings == vlm.warnings
     exact = loaded(half, dtype="float32").label_log_likelihoods(TEXT, LABELS)
     np.testing.assert_allclose(vlm.label_log_likelihoods(TEXT, LABELS), exact, atol=1e-5)
+
+
+def test_a_caption_and_an_answer_carry_the_warning(half: Path, processor_has: Any) -> None:
+    processor_has()
+    llm = KeyframeLLM(str(half), encoder="cartoon", device="cpu", cache=False)
+    video = demo_video("one_walk.mp4")
+    for selection in (llm.caption(video).selection, llm.ask(video, "What?", max_new_tokens=2).selection):
+        assert sum("which this processor only imitates" in text for text in selection.warnings) == 1
 
 
 def test_a_type_that_the_processor_has_stays_as_it_was_saved(half: Path, processor_has: Any) -> None:
