@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ class Placed:
         """No picture is embedded here."""
         raise NotImplementedError
 
-    def embed_texts(self, texts: list[str], /) -> NDArray[np.float32]:
+    def embed_texts(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         """The vector whose number a text is; any other text lies at the first one."""
         return np.stack([self.vectors[int(text) if text.isdigit() else 0] for text in texts])
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from keyframe_llm.cli import flags
 from keyframe_llm.cli.output import clear_progress, note, print_json
 from keyframe_llm.library import Library, Outcome, Step
+from keyframe_llm.library.builder import Status
 from keyframe_llm.library.database import LIBRARY_VARIABLE
 from keyframe_llm.options import DecodeOptions, ProposeOptions, WordOptions, option_fields
 from keyframe_llm.pipeline import DEFAULT_ENCODER
 
 __all__ = ["add", "add_library", "run"]
 
-_WORDS = {
+_WORDS: Mapping[Status, str] = {
     "indexed": "indexed",
     "unchanged": "unchanged",
     "known": "known by their content",
@@ -106,8 +108,8 @@ def _show(args: argparse.Namespace, library: Library, outcomes: list[Outcome]) -
         warnings = [
             {"video": outcome.path, "warning": text} for outcome in outcomes for text in outcome.warnings
         ]
-        result = {"library": str(library.path), **{name: counts.get(name, 0) for name in _WORDS}}
-        print_json({**result, "failures": listed, "warnings": warnings})
+        numbers = {str(name): counts.get(name, 0) for name in _WORDS}
+        print_json({"library": str(library.path), **numbers, "failures": listed, "warnings": warnings})
         return
     parts = [f"{counts[name]} {words}" for name, words in _WORDS.items() if counts.get(name)]
     print(f"{library.path}: {', '.join(parts) or 'no video found'}")

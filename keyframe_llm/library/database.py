@@ -28,11 +28,11 @@ CREATE TABLE IF NOT EXISTS videos (
   digest TEXT NOT NULL UNIQUE,
   duration_seconds REAL,
   span_seconds REAL NOT NULL,
-  seconds BLOB NOT NULL,
-  embeddings BLOB NOT NULL,
-  outline BLOB NOT NULL,
   indexed_at REAL NOT NULL,
-  gone_at REAL
+  gone_at REAL,
+  seconds BLOB NOT NULL,
+  outline BLOB NOT NULL,
+  embeddings BLOB NOT NULL -- the last: SQLite reads a row up to the column that is asked for
 );
 CREATE TABLE IF NOT EXISTS files (
   path BLOB PRIMARY KEY,
