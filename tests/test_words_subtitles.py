@@ -19,7 +19,7 @@ from keyframe_llm.cli import main
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.options import WordOptions
 from keyframe_llm.video.frame_list import FrameList
-from keyframe_llm.words import Cue, Words, read_words
+from keyframe_llm.words import Cue, Words, read_words, subtitles
 from keyframe_llm.words import subtitle_files as files
 from keyframe_llm.words.subtitle_files import unicode_text
 from keyframe_llm.words.tracks import Track, files_beside, preferred
@@ -220,7 +220,7 @@ def test_a_file_that_is_too_large_is_one_line(bare: Path, monkeypatch: pytest.Mo
         file.truncate(50_000_000)
     found = read_words(bare)
     (line,) = found.warnings
-    assert found.cues == () and "has 50 MB, and subtitles of more than 16 MB are not read" in line
+    assert found.cues == () and "has 50 MB, and subtitles of more than 8 MB are not read" in line
     monkeypatch.setattr(files, "MOST_BYTES", 1_000)  # the bound is what it says it is
     bare.with_suffix(".srt").write_text(srt([(1.0, 2.0, "x" * 900)]), encoding="utf-8")
     assert len(texts(read_words(bare))) == 1
@@ -238,6 +238,14 @@ def test_a_file_without_subtitles_is_one_line(bare: Path, content: bytes, ending
 def test_an_empty_file_beside_the_video_is_about_to_be_written(bare: Path) -> None:
     bare.with_suffix(".srt").touch()
     assert read_words(bare) == Words()
+
+
+def test_more_cues_than_a_day_of_talk_has_are_cut_off(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subtitles, "_MOST_CUES", 2)
+    bare.with_suffix(".srt").write_text(srt([(float(n), n + 0.5, f"line {n}") for n in range(4)]), "utf-8")
+    found = read_words(bare)
+    (line,) = found.warnings
+    assert texts(found) == ["line 0", "line 1"] and "has more than 2 cues" in line
 
 
 def test_words_go_through_json_and_back(clip: Path) -> None:

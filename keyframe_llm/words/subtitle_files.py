@@ -16,7 +16,7 @@ from keyframe_llm.words.events import event_text
 
 __all__ = ["MOST_BYTES", "read_subtitle_file", "unicode_text"]
 
-MOST_BYTES = 16_000_000
+MOST_BYTES = 8_000_000
 """A subtitle file of more bytes is not read; two hours of talk are about 100 kB."""
 _BYTE_ORDERS = {
     codecs.BOM_UTF8: "utf-8-sig",

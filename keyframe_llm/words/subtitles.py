@@ -19,7 +19,7 @@ from keyframe_llm.words.tracks import Track, embedded_tracks, preferred, tracks_
 
 __all__ = ["read_subtitles"]
 
-_MOST_CUES = 200_000
+_MOST_CUES = 50_000  # a day of talk
 _OTHER_VIDEO_SHARE = 0.5  # of a file's cues after the end of the video: then it is not this video's
 _MARKUP: Mapping[str, Markup] = {"ass": "ass", "ssa": "ass", "webvtt": "webvtt"}
 
@@ -38,7 +38,8 @@ def read_subtitles(place: Place, clock: Callable[[], VideoClock], language: str 
     for track in tracks:
         cues, problem = _read(place, track, clock)
         if cues:
-            return Words(tuple(cues), (*warnings, *_other_language(place, track, tracks, language)))
+            other = _other_language(place, track, tracks, language)
+            return Words(tuple(cues), (*warnings, *([problem] if problem else ()), *other))
         warnings.append(problem or f"{_where(place, track)}: there is no text in it")
     return Words((), tuple(warnings))
 
@@ -82,7 +83,7 @@ def _stream_cues(place: Place, track: Track, clock: VideoClock) -> tuple[list[Ra
                 end = start + packet.duration * base if packet.duration else None
                 raw += [RawCue(start, end, text) for text in event_text(packet)]
                 if len(raw) >= _MOST_CUES:
-                    break
+                    return raw, _too_many(_where(place, track))
         except av.error.FFmpegError as error:
             return raw, f"{_where(place, track)} cannot be read ({error.strerror}); make the file again"
     return raw, ""
@@ -91,6 +92,8 @@ def _stream_cues(place: Place, track: Track, clock: VideoClock) -> tuple[list[Ra
 def _from_file(place: Place, track: Track, clock: VideoClock) -> tuple[list[Cue], str]:
     assert track.file is not None
     raw = read_subtitle_file(track.file, track.codec, track.language)
+    problem = _too_many(str(track.file)) if len(raw) > _MOST_CUES else ""
+    raw = raw[:_MOST_CUES]
     delay = clock.subtitle_file_delay
     shifted = [RawCue(c.start + delay, None if c.end is None else c.end + delay, c.text) for c in raw]
     found = _cleaned(shifted, track, clock)
@@ -100,7 +103,11 @@ def _from_file(place: Place, track: Track, clock: VideoClock) -> tuple[list[Cue]
             f"{clock.duration_seconds:.1f} s, so it is taken for another video's and not used; rename it, or "
             "put the right one there"
         )
-    return found.cues, ""
+    return found.cues, problem
+
+
+def _too_many(where: str) -> str:
+    return f"{where} has more than {_MOST_CUES:,} cues; those after them are not read"
 
 
 def _cleaned(raw: Sequence[RawCue], track: Track, clock: VideoClock) -> Cleaned:
