@@ -106,6 +106,7 @@ def test_a_model_that_takes_any_size_of_picture_is_given_448_pixels(
         (lambda folder: (folder / "modules.json").unlink(), "holds no modules.json"),
         (lambda folder: (folder / "model.safetensors").unlink(), "cannot be loaded"),
         (lambda folder: (folder / "config.json").write_text("{"), "valid JSON"),
+        (lambda folder: drop_a_weight(folder), "1 of its weights are missing"),
     ],
 )
 def test_a_damaged_folder_is_told_in_one_line(
@@ -116,6 +117,14 @@ def test_a_damaged_folder_is_told_in_one_line(
     with pytest.raises(ModelError, match=what) as error:
         load_encoder(f"sentence:{copied}")
     assert "\n" not in str(error.value) and "another encoder" in str(error.value)
+
+
+def drop_a_weight(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    del weights[next(name for name in weights if "q_proj" in name)]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def test_a_model_that_reads_no_pictures_is_refused(folder: Path, tmp_path: Path) -> None:

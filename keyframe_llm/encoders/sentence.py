@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from keyframe_llm.encoders.base import DEFAULT_IMAGE_SIZE, WAYS_OUT, TorchEncoder, placement
 from keyframe_llm.encoders.huggingface import image_side
 from keyframe_llm.errors import ModelError
-from keyframe_llm.hub import cached_folder, load_local_first
+from keyframe_llm.hub import cached_folder, load_local_first, load_weights
 from keyframe_llm.markers import marker_pattern, markers_of, split_markers
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def _load(source: str, device: str, dtype: Any, local: bool) -> Any:
         raise ValueError(
             f"it reads no {' and no '.join(missing)}: {', '.join(map(str, model.modalities))} only"
         )
+    if getattr(model[0], "save_in_root", False):  # the library makes up weights that a checkpoint lacks
+        load_weights(type(model.transformers_model), source, device_map="meta", local_files_only=local)
     return model.eval()
 
 
