@@ -381,10 +381,11 @@ class SelectOptions:
 
     @classmethod
     def paper(cls, **changes: Any) -> SelectOptions:
-        """The method as published: one frame for each cluster, S + T + D in equal parts, no gap."""
+        """The method as published: one frame for each cluster, S + T + D in equal parts, no gap, no words."""
         published: dict[str, Any] = {
             "method": "paper",
             "weights": (1 / 3, 1 / 3, 1 / 3),
             "min_gap_seconds": 0.0,
+            "subtitles": False,
         }
         return cls(**(published | changes))

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.data import CaptionSource, Frames, Proposals, Scores, VideoInfo
+from keyframe_llm.scoring.fusion import CueMatch
+from keyframe_llm.words import Cue
 
 if TYPE_CHECKING:
     from keyframe_llm.cost import PromptCost
@@ -39,6 +41,12 @@ class Selection:
     caption_source: CaptionSource = "none"
     question: str | None = None
     """The question that was asked. It alone guides the choice, unless the option `guide` says else."""
+    words: tuple[Cue, ...] = ()
+    """What is subtitled, said and written in the part that was sampled, where a text could ask for it."""
+    word_matches: tuple[CueMatch, ...] = ()
+    """The `words` that the text fits and that a key frame shows; best first."""
+    word_evidence: NDArray[np.float64] | None = None
+    """(K,) how well the text fits what is said and written at each proposal, 0–1; None without words."""
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds spent in `decode`, `propose`, `caption`, `embed`, `score` and in `total`.
 

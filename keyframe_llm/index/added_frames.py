@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.data import Proposals
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.index.video_index import VideoIndex
 from keyframe_llm.jpeg import decode_jpeg, encode_jpeg
 from keyframe_llm.proposals.color_histogram import color_histogram
 from keyframe_llm.proposals.sample import HISTOGRAM_SIDE, sharpness
 from keyframe_llm.video import Decoder
+
+if TYPE_CHECKING:
+    from keyframe_llm.index.video_index import VideoIndex
 
 __all__ = ["with_frames"]
 

@@ -13,12 +13,13 @@ from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 from weakref import ref
 
 from keyframe_llm.cost import PictureTokens
 from keyframe_llm.data import CaptionSource, Progress
 from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder
+from keyframe_llm.index.cached_words import cached_words
 from keyframe_llm.index.embedder import Embedder
 from keyframe_llm.index.feature_cache import FeatureCache
 from keyframe_llm.index.saved import from_arrays, to_arrays
@@ -30,6 +31,7 @@ from keyframe_llm.scoring.queries import checked_text
 from keyframe_llm.scoring.selectors import needs_sharpness, propose_options
 from keyframe_llm.selection import Selection
 from keyframe_llm.video import Decoder, VideoInput, VideoSource, as_source, open_video
+from keyframe_llm.words import Words
 
 __all__ = [
     "Indexer",
@@ -40,6 +42,7 @@ __all__ = [
     "video_key",
 ]
 
+T = TypeVar("T")
 _REMEMBERED_VIDEOS = 4
 
 
@@ -63,6 +66,7 @@ class Indexer:
         self.embedder = Embedder(encoder, device=device, cache=self.cache, prompts=prompts)
         self.progress = progress or silent
         self._remembered: dict[tuple[Any, ...], VideoIndex] = {}
+        self._words: dict[tuple[Any, ...], Words] = {}
         self._in_work: dict[tuple[Any, ...], _Turn] = {}
         self._lock = Lock()
 
@@ -74,6 +78,7 @@ class Indexer:
         source = as_source(video, self.progress)
         with _opened(source, options) as decoder:
             index, spent = self._indexed(decoder, source, options, (), pictures=embed, embed=embed)
+            index = self._with_words(index, decoder, source, options)
         kept = None if isinstance(source, str) else source
         return replace(index, source=kept, timings=spent or index.timings)
 
@@ -103,6 +108,8 @@ class Indexer:
             index, spent = self._indexed(
                 decoder, source, options, texts, pictures=pictures, embed=bool(texts)
             )
+            if texts:
+                index = self._with_words(index, decoder, source, options)
             selection = index.select_with(
                 decoder,
                 caption,
@@ -116,6 +123,36 @@ class Indexer:
         timings = {**selection.timings, "total": time.perf_counter() - began}
         warnings = tuple(dict.fromkeys([*selection.warnings, *self.cache.warnings]))
         return replace(selection, timings=timings, warnings=warnings)
+
+    def _with_words(
+        self, index: VideoIndex, decoder: Decoder, source: VideoSource, options: SelectOptions
+    ) -> VideoIndex:
+        """The index with the words of the video; read once for all questions about it."""
+        key = (*video_key(source, options), options.words)
+        with self._turn(key):
+            words = self._words.get(key)
+            if words is None:
+                words = self._read_words(decoder, source, options, index.candidates.seconds.tolist())
+                _remember(self._words, key, words, self._lock)
+        warnings = tuple(dict.fromkeys([*index.warnings, *words.warnings]))
+        return replace(index, words=words.cues, warnings=warnings)
+
+    def _read_words(
+        self, decoder: Decoder, source: VideoSource, options: SelectOptions, candidates: Sequence[float]
+    ) -> Words:
+        # A decoder that reads files of strangers elsewhere reads their words there, too.
+        own = getattr(decoder, "read_words", None)
+        if own is not None:
+            found: Words = own(options.words)
+            return found
+        return cached_words(
+            source,
+            options.words,
+            options.decode,
+            cache=self.cache,
+            candidates=candidates,
+            progress=self.progress,
+        )
 
     def _indexed(
         self,
@@ -138,7 +175,7 @@ class Indexer:
             if embed and index.embeddings is None:
                 index = self._embedded(index, source, options, spent)
             index = replace(index, options=options, embedder=self.embedder if pictures else index.embedder)
-            self._remember(key, index)
+            _remember(self._remembered, key, index, self._lock)
         return index, spent
 
     def _loaded_or_built(
@@ -191,13 +228,6 @@ class Indexer:
         side = self.embedder.picture_side() if pictures else None
         return self.cache.key("index", source, side, *_made_of(options))
 
-    def _remember(self, key: tuple[Any, ...], index: VideoIndex) -> None:
-        with self._lock:
-            self._remembered.pop(key, None)
-            self._remembered[key] = index
-            while len(self._remembered) > _REMEMBERED_VIDEOS:
-                self._remembered.pop(next(iter(self._remembered)))
-
     @contextmanager
     def _turn(self, key: tuple[Any, ...]) -> Iterator[None]:
         """One thread at a time works on one video; others with the same one wait for its result."""
@@ -219,6 +249,14 @@ class _Turn:
 
     def __init__(self) -> None:
         self.lock, self.waiting = Lock(), 0
+
+
+def _remember(known: dict[tuple[Any, ...], T], key: tuple[Any, ...], value: T, lock: Lock) -> None:
+    with lock:
+        known.pop(key, None)
+        known[key] = value
+        while len(known) > _REMEMBERED_VIDEOS:
+            known.pop(next(iter(known)))
 
 
 def index_video(

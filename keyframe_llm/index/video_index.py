@@ -16,6 +16,7 @@ from keyframe_llm.data import CaptionSource, Frames, Progress, Proposals, VideoI
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.index.budget import affordable_size, resized
 from keyframe_llm.index.embedder import Embedder
+from keyframe_llm.index.matched_words import matched_words
 from keyframe_llm.jpeg import decode_jpeg
 from keyframe_llm.options import DecodeOptions, ProposeOptions, SelectOptions
 from keyframe_llm.proposals.propose import candidates_of, propose
@@ -34,6 +35,7 @@ from keyframe_llm.scoring.selectors import (
 )
 from keyframe_llm.selection import Selection
 from keyframe_llm.video import ByteSource, Decoder, FrameList, VideoSource, open_video
+from keyframe_llm.words import Cue
 
 __all__ = ["VideoIndex", "build_index", "silent", "texts_of"]
 
@@ -77,6 +79,8 @@ class VideoIndex:
     """The encoder, for the texts of `select`; None where none was given."""
     source: ByteSource | FrameList | None = field(default=None, repr=False)
     """Where the video is; None: in the file at `video.path`."""
+    words: tuple[Cue, ...] = field(default=(), repr=False)
+    """What is subtitled, said and written, in time order, where a text is expected."""
     plan: str = ""
     """How the frames were decoded, and why."""
     timings: Mapping[str, float] = field(default_factory=dict)
@@ -184,6 +188,10 @@ class VideoIndex:
         caption, question = checked_text("caption", caption), checked_text("question", question)
         texts = texts_of(caption, question, options)
         index, gap = self._with_unseen(decoder, texts, options, spent, tell)
+        words = matched_words(index.words, texts, options.decode)
+        apart = gap_of(options.choose, index.span_seconds) if gap is None else gap
+        if words is not None:
+            index = _timed(spent, "embed", words.with_missing_frames, index, decoder, options.choose, apart)
         query = None
         if texts:
             tell("embed", 0.0)
@@ -192,7 +200,9 @@ class VideoIndex:
         while True:
             allowed = options.replaced(max_frames=kept)
             choice = _timed(spent, "score", choose_frames, index, query, allowed, gap_seconds=gap)
-            times = choice.candidates.seconds[choice.chosen].tolist()
+            fusion = None if words is None else words.fused(choice, allowed.choose, apart)
+            chosen = choice.chosen if fusion is None else fusion.chosen
+            times = choice.candidates.seconds[chosen].tolist()
             frames = _timed(spent, "decode", decoder.decode_at, times)
             if (size := _size_within(options.choose.token_budget, frames, tokens)) is not None:
                 break
@@ -206,11 +216,14 @@ class VideoIndex:
             frames=frames,
             proposals=choice.candidates,
             scores=choice.scores,
-            chosen=choice.chosen,
+            chosen=chosen,
             method=method_name(options.choose.method),
             caption=caption,
             caption_source=caption_source if caption else "none",
             question=question,
+            words=() if words is None else words.cues,
+            word_matches=() if fusion is None else fusion.matches,
+            word_evidence=None if fusion is None else fusion.evidence,
             timings={stage: spent.get(stage, 0.0) for stage in _TIMED},
             plan=index.plan,
             warnings=tuple(dict.fromkeys([*index.warnings, *decoder.warnings, *outside])),
@@ -242,7 +255,7 @@ class VideoIndex:
         samples, info, _ = _sampled(decoder, finest, embedder, texts, spent, tell)
         samples, gap = unseen_samples(samples, options.choose)
         index = _proposed(samples, info, finest, None, spent)
-        index = replace(index, embedder=embedder, warnings=tuple(decoder.warnings))
+        index = replace(index, embedder=embedder, words=self.words, warnings=tuple(decoder.warnings))
         if embedder is not None:
             index = _timed(spent, "embed", index.embed, embedder)
         return index, gap
