@@ -8,6 +8,7 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from fractions import Fraction
 from functools import partial
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 
 from keyframe_llm.errors import VideoError
-from keyframe_llm.video import Decoder, open_video
+from keyframe_llm.video import Decoder, as_source, open_video
 from keyframe_llm.video.remote import RemoteFile
 from keyframe_llm.video.server import RemoteLimits
 from support.file_server import FileServer, serving
@@ -88,6 +89,20 @@ def test_an_address_gives_the_frames_of_the_local_file(ranges: bool, clip: Path,
         # No byte is sent twice, however many readers there are.
         assert server.sent_bytes <= clip.stat().st_size
         assert ranges or len(server.requests) == 1
+
+
+def test_readers_at_work_at_once_ask_for_no_byte_twice(clip: Path, serve: Serve) -> None:
+    with open_video(clip) as local:
+        wanted = seen(local)
+    with serve(pause_seconds=0.02) as server, ThreadPoolExecutor(4) as pool:
+        source = as_source(server.url("clip.mp4"))
+
+        def read(_: int) -> list[tuple[float, bytes]]:
+            with open_video(source) as video:
+                return seen(video)
+
+        assert all(found == wanted for found in pool.map(read, range(4)))
+        assert server.sent_bytes <= clip.stat().st_size
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".webm", ".ts", ".avi", ".flv", ".mpg"])

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import PurePosixPath
-from threading import Lock
+from threading import Condition
 
 import httpx
 
@@ -53,7 +53,9 @@ class RemoteFile(ByteSource):
         self._identity, self._progress = identity or str(self._address), progress
         self._server = Server(self.name, self._limits, headers or {})
         weakref.finalize(self, self._server.close)
-        self._lock = Lock()
+        self._arrival = Condition()
+        self._in_flight: set[int] = set()
+        """The blocks that threads have asked for and that are not here yet."""
         self._failure: VideoError | None = None
         self._version: str | None = None
         """The ETag, or the time of the last change: what tells this content from a later one."""
@@ -142,13 +144,36 @@ class RemoteFile(ByteSource):
     # Parts -------------------------------------------------------------------------------------------
 
     def _fetch(self, block: int) -> bytes:
-        """A block from the server, and some that follow it: the more, the longer the file is read on."""
-        with self._lock:
-            count = min(_MOST_BLOCKS_AT_ONCE, 2 * self._runs.pop(block, 0) or 1)
+        """A block that is not kept: from another thread's answer that it is in, or from one of its own."""
+        with self._arrival:
+            while block in self._in_flight:
+                self._arrival.wait()
+            data = self._cache.get(block)
+            if data is not None:
+                return data
+            end = self._end_of_request(block)
+            self._in_flight.update(range(block, end))
+        try:
+            return self._fetch_blocks(block, end)
+        finally:
+            with self._arrival:
+                self._in_flight.difference_update(range(block, end))
+                self._arrival.notify_all()
+
+    def _end_of_request(self, block: int) -> int:
+        """Up to which block to ask: the further, the longer the file has been read on."""
+        count = min(_MOST_BLOCKS_AT_ONCE, 2 * self._runs.pop(block, 0) or 1)
         last = -(-self.size // _BLOCK)
-        end = next(
-            (b for b in range(block + 1, block + count) if b >= last or b in self._cache), block + count
-        )
+        ahead = range(block + 1, block + count)
+        known = (b for b in ahead if b >= last or b in self._cache or b in self._in_flight)
+        end = next(known, block + count)
+        self._runs[end] = count
+        while len(self._runs) > _REMEMBERED_RUNS:
+            self._runs.pop(next(iter(self._runs)))
+        return end
+
+    def _fetch_blocks(self, block: int, end: int) -> bytes:
+        """Keep blocks up to `end`; returns the first."""
         wanted: bytes | None = None
         at, attempt = block, 1
         while at < end:
@@ -157,15 +182,14 @@ class RemoteFile(ByteSource):
                 for data in self._part(at, end):
                     self._cache.put(at, data)
                     wanted = data if wanted is None else wanted
+                    with self._arrival:
+                        self._in_flight.discard(at)
+                        self._arrival.notify_all()
                     at += 1
             except BrokenError as error:
                 attempt = 1 if at > before else attempt + 1
                 if at == before:
                     self._server.wait(attempt - 1, error)
-        with self._lock:
-            self._runs[end] = count
-            while len(self._runs) > _REMEMBERED_RUNS:
-                self._runs.pop(next(iter(self._runs)))
         assert wanted is not None
         return wanted
 
