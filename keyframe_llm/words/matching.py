@@ -34,7 +34,7 @@ _SAME_SENTENCE = 1.0  # seconds between two cues that may hold one sentence
 # Over 22 planted sentences in six scripts among 30 lines of talk, 2 % of 132 captions of other footage reach
 # a share of 0.36, and nine in ten questions about a planted sentence 0.61. By meaning (MiniLM), 5 % of the
 # captions reach 3.1 standard deviations, and half of the paraphrased questions 4.3.
-_SHARE = (0.30, 0.65)
+_SHARE = (0.25, 0.60)
 _DEVIATIONS = (3.0, 5.0)
 _MOST_WEIGHT = 6.0  # of a group: in many cues, a rare word of the query that none has would outweigh the rest
 _LEAST_SPREAD = 0.02  # of cosines: an encoder that tells no texts apart must not stand out by rounding
