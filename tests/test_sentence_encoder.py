@@ -93,6 +93,12 @@ def test_the_end_of_a_long_text_counts(encoder: SentenceEncoder) -> None:
     assert np.abs(ends[0] - ends[1]).max() > 1e-4
 
 
+def test_a_picture_of_more_tokens_than_the_model_reads_is_one_line_of_error(encoder: SentenceEncoder) -> None:
+    with pytest.raises(ModelError, match=r"cannot embed .*token count") as error:
+        encoder.embed_images([np.zeros((448, 800, 3), np.uint8)])
+    assert "\n" not in str(error.value) and "another encoder" in str(error.value)
+
+
 def test_a_model_that_takes_any_size_of_picture_is_given_448_pixels(
     encoder: SentenceEncoder, folder: Path
 ) -> None:

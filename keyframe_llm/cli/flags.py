@@ -70,7 +70,9 @@ def add_models(command: argparse.ArgumentParser, model_help: str) -> None:
     """The Video-LLM and the encoder by their names, and where they run."""
     command.add_argument("--model", metavar="NAME", help=model_help)
     default = f"{DEFAULT_ENCODER}, or the one that belongs to an embedded model"
-    command.add_argument("--encoder", metavar="NAME", help=f"image-text encoder, or fast, balanced, best (default {default})")
+    command.add_argument(
+        "--encoder", metavar="NAME", help=f"image-text encoder, or fast, balanced, best (default {default})"
+    )
     add_device(command)
 
 

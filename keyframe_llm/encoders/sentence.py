@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from keyframe_llm.encoders.base import DEFAULT_IMAGE_SIZE, WAYS_OUT, TorchEncoder, placement
 from keyframe_llm.encoders.huggingface import image_side
 from keyframe_llm.errors import ModelError
-from keyframe_llm.hub import cached_folder, load_local_first, load_weights
+from keyframe_llm.hub import cached_folder, load_local_first, load_weights, one_line
 from keyframe_llm.markers import marker_pattern, markers_of, split_markers
 
 if TYPE_CHECKING:
@@ -74,9 +74,11 @@ class SentenceEncoder(TorchEncoder):
         return self._embedded(self._model.encode_query, [self._as_text(text) for text in texts])
 
     def _embedded(self, encode: Any, inputs: list[Any]) -> torch.Tensor:
-        vectors: torch.Tensor = encode(
-            inputs, batch_size=self._batch_size, convert_to_tensor=True, show_progress_bar=False
-        )
+        options = {"batch_size": self._batch_size, "convert_to_tensor": True, "show_progress_bar": False}
+        try:
+            vectors: torch.Tensor = encode(inputs, **options)
+        except ValueError as error:  # a picture of more tokens than the model reads
+            raise ModelError(f"{self.name!r} cannot embed ({one_line(error)}); {WAYS_OUT}") from error
         return vectors
 
     def _as_text(self, text: str) -> dict[str, str]:
