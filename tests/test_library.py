@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -140,6 +141,12 @@ def test_new_subtitles_of_a_known_video_are_read_without_looking_at_it(
     assert looked_at(library) == seen
     found = library.search("marvellous sunrise")
     assert names(found)[0] == "red.mp4" and "subtitle" in {one.source for one in found[0].moments}
+    shutil.copy(folder / "red.mp4", folder / "a_copy.mp4")  # without its subtitles
+    assert statuses(library, folder)["a_copy.mp4"] == "known"
+    assert "subtitle" in {one.source for one in library.search("marvellous sunrise")[0].moments}
+    (folder / "red.srt").unlink()
+    assert statuses(library, folder)["red.mp4"] == "known"
+    assert "subtitle" not in {one.source for one in library.search("marvellous sunrise")[0].moments}
 
 
 def test_captions_of_a_list_are_searched(library: Library, folder: Path, tmp_path: Path) -> None:
@@ -157,6 +164,11 @@ def test_captions_of_a_list_are_searched(library: Library, folder: Path, tmp_pat
     plain.write_text("videos/green.mp4\n\nvideos/red.mp4\n")
     assert statuses(library, plain) == {"green.mp4": "indexed", "red.mp4": "unchanged"}
     assert names(library.search("zeppelin"))[0] == "red.mp4"  # it stays where none is given
+    assert set(statuses(library, listed).values()) == {"unchanged"}
+    listed.write_text(json.dumps({"video": "videos/red.mp4", "caption": "a balloon lands"}))
+    assert statuses(library, listed) == {"red.mp4": "known"}
+    assert names(library.search("balloon lands"))[0] == "red.mp4"
+    assert all(one.source == "picture" for each in library.search("zeppelin") for one in each.moments)
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"path": "x"}', '{"video": 3}', '{"video": "x", "caption": 1}'])
@@ -413,3 +425,12 @@ def test_the_commands_index_and_search_a_folder(
             status = end.code  # type: ignore[assignment]
         (line,) = capsys.readouterr().err.splitlines()
         assert status == 2 and says in line
+
+
+def test_the_block_of_the_document_runs(capsys: Capture) -> None:
+    document = Path(__file__).parent.parent / "docs" / "library.md"
+    (block,) = re.findall(r"^```python\n(.*?)^```", document.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    exec(compile(block, str(document), "exec"), {})
+    *indexed, first, _, last = capsys.readouterr().out.splitlines()
+    assert [line.split()[3] for line in indexed] == ["indexed"] * 3
+    assert first.startswith("hidden_event.mp4 [(31.0, 'picture')") and last == "one_walk.mp4"

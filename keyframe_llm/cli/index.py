@@ -113,7 +113,7 @@ def _show(args: argparse.Namespace, library: Library, outcomes: list[Outcome]) -
         return
     parts = [f"{counts[name]} {words}" for name, words in _WORDS.items() if counts.get(name)]
     print(f"{library.path}: {', '.join(parts) or 'no video found'}")
-    for outcome in outcomes:
+    for outcome in [] if args.quiet else outcomes:
         for text in outcome.warnings:
             note(f"keyframe-llm: warning: {outcome.path}: {text}")
     for outcome in failures:

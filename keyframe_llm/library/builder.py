@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -57,8 +57,8 @@ class Builder:
         path = str(item.path)
         try:
             state = _state(item.path)
-            if self._catalogue.file_state(path) == state and item.caption is None:
-                return Outcome(path, "unchanged")
+            if self._catalogue.file_state(path) == state:
+                return Outcome(path, self._captioned(path, item.caption))
             return self._add(item, path, state)
         except (VideoError, OSError) as error:
             self._catalogue.forget(path)  # what is there now is not what was indexed
@@ -75,16 +75,30 @@ class Builder:
         if known is None and self._catalogue.begin_attempt(path, state) >= _MOST_ATTEMPTS:
             return Outcome(path, "failed", _READING_ENDED)
         index = None if known is not None else self._looked_at(path)
-        words = self._words(path)
+        subtitles = self._subtitles(path) if index is None else Words(index.words, index.warnings)
         if _state(item.path)[:2] != state[:2]:
             raise VideoError(f"{path!r} changed while it was read; index it again once it is complete")
         with self._catalogue.transaction():
             video = known if index is None else self._stored(digest, index)
             assert video is not None
-            self._catalogue.set_cues(video, words.cues, item.caption)
+            # A copy without subtitles takes away none: those of the other file are the video's, too.
+            if subtitles.cues or self._catalogue.video_at(path) == video:
+                self._catalogue.remove_cues(video, "subtitle")
+                self._catalogue.add_cues(video, subtitles.cues)
+            if item.caption is not None:
+                self._catalogue.set_caption(video, item.caption)
             self._catalogue.set_file(path, video, state)
             self._catalogue.end_attempt(path)
-        return Outcome(path, "known" if index is None else "indexed", warnings=words.warnings)
+        return Outcome(path, "known" if index is None else "indexed", warnings=subtitles.warnings)
+
+    def _captioned(self, path: str, caption: str | None) -> Status:
+        """Give a file that has not changed another caption, where there is one."""
+        video = self._catalogue.video_at(path)
+        if caption is None or video is None or self._catalogue.caption(video) == caption:
+            return "unchanged"
+        with self._catalogue.transaction():
+            self._catalogue.set_caption(video, caption)
+        return "known"
 
     def _looked_at(self, path: str) -> VideoIndex:
         indexer = self._indexer()
@@ -97,10 +111,12 @@ class Builder:
         except Exception as error:  # one video in ten thousand must not end the work of the others
             raise VideoError(f"{path!r} cannot be indexed ({type(error).__name__}: {error})") from error
 
-    def _words(self, path: str) -> Words:
+    def _subtitles(self, path: str) -> Words:
+        """The subtitles of a video that is known: they alone can have changed, beside it."""
         try:
             most = self._options.decode.max_picture_pixels
-            return read_words(path, self._options.words, max_picture_pixels=most)
+            subtitles = replace(self._options.words, listen=None, read_screen=False)
+            return read_words(path, subtitles, max_picture_pixels=most)
         except VideoError as error:
             return Words((), (_one_line(error),))
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.library.database import opened, storage_errors
-from keyframe_llm.words import Cue
+from keyframe_llm.words import Cue, CueSource
 
 __all__ = ["CAPTION", "Catalogue", "FileState", "StoredVideo"]
 
@@ -97,6 +97,11 @@ class Catalogue:
         rows = self._rows("SELECT bytes, modified_ns, beside FROM files WHERE path = ?", (os.fsencode(path),))
         return FileState(*rows[0]) if rows else None
 
+    def video_at(self, path: str) -> int | None:
+        """The video that a file holds."""
+        rows = self._rows("SELECT video FROM files WHERE path = ?", (os.fsencode(path),))
+        return int(rows[0][0]) if rows else None
+
     def video_of(self, digest: str) -> int | None:
         """The video with this content."""
         rows = self._rows("SELECT id FROM videos WHERE digest = ?", (digest,))
@@ -173,20 +178,26 @@ class Catalogue:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def set_cues(self, video: int, cues: Iterable[Cue], caption: str | None) -> None:
-        """Replace the words of a video; a caption, which holds for all of it, stays where none is given."""
-        own = "" if caption is not None else f" AND source <> '{CAPTION}'"
-        self._run(f"DELETE FROM cues WHERE video = ?{own}", (video,))
-        rows = [(video, cue.start, cue.end, cue.text, str(cue.source)) for cue in cues]
-        if caption is not None:
-            ((end,),) = self._rows(
-                "SELECT coalesce(duration_seconds, span_seconds) FROM videos WHERE id = ?", (video,)
-            )
-            rows.append((video, 0.0, end, caption, CAPTION))
-        with storage_errors(self.path):
-            self._connection.executemany(
-                'INSERT INTO cues (video, start, "end", text, source) VALUES (?, ?, ?, ?, ?)', rows
-            )
+    def add_cues(self, video: int, cues: Iterable[Cue]) -> None:
+        """Add words of a video."""
+        self._insert_cues([(video, cue.start, cue.end, cue.text, cue.source) for cue in cues])
+
+    def remove_cues(self, video: int, source: CueSource) -> None:
+        """Remove the words of a video that are from one source."""
+        self._run("DELETE FROM cues WHERE video = ? AND source = ?", (video, source))
+
+    def caption(self, video: int) -> str | None:
+        """The words that were given with a video."""
+        rows = self._rows("SELECT text FROM cues WHERE video = ? AND source = ?", (video, CAPTION))
+        return str(rows[0][0]) if rows else None
+
+    def set_caption(self, video: int, caption: str) -> None:
+        """Replace the words that were given with a video; they hold for all of it."""
+        self._run("DELETE FROM cues WHERE video = ? AND source = ?", (video, CAPTION))
+        ((end,),) = self._rows(
+            "SELECT coalesce(duration_seconds, span_seconds) FROM videos WHERE id = ?", (video,)
+        )
+        self._insert_cues([(video, 0.0, end, caption, CAPTION)])
 
     def outlines(self) -> list[tuple[int, bytes]]:
         """The number and the outline of every video that a file holds."""
@@ -240,6 +251,12 @@ class Catalogue:
             self._run(
                 "UPDATE videos SET gone_at = ? WHERE id = ? AND id NOT IN (SELECT video FROM files)",
                 (time.time(), number),
+            )
+
+    def _insert_cues(self, rows: Sequence[tuple[int, float, float, str, str]]) -> None:
+        with storage_errors(self.path):
+            self._connection.executemany(
+                'INSERT INTO cues (video, start, "end", text, source) VALUES (?, ?, ?, ?, ?)', rows
             )
 
     def _rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
