@@ -76,7 +76,8 @@ class Builder:
             return Outcome(path, "failed", _READING_ENDED)
         index = None if known is not None else self._looked_at(path)
         subtitles = self._subtitles(path) if index is None else Words(index.words, index.warnings)
-        if _state(item.path)[:2] != state[:2]:
+        now = _state(item.path)
+        if (now.bytes, now.modified_ns) != (state.bytes, state.modified_ns):
             raise VideoError(f"{path!r} changed while it was read; index it again once it is complete")
         with self._catalogue.transaction():
             video = known if index is None else self._stored(digest, index)

@@ -147,9 +147,11 @@ class Catalogue:
         rows = self._rows(
             "SELECT bytes, modified_ns, count FROM attempts WHERE path = ?", (os.fsencode(path),)
         )
-        before = int(rows[0][2]) if rows and rows[0][:2] == state[:2] else 0
+        same = bool(rows) and rows[0][:2] == (state.bytes, state.modified_ns)
+        before = int(rows[0][2]) if same else 0
         self._run(
-            "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?)", (os.fsencode(path), *state[:2], before + 1)
+            "INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?)",
+            (os.fsencode(path), state.bytes, state.modified_ns, before + 1),
         )
         return before
 
