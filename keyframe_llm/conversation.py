@@ -27,6 +27,7 @@ def rewrite_messages(
     format: Format | None = None,
     encoder: str | Encoder = DEFAULT_ENCODER,
     max_image_bytes: int = MAX_IMAGE_BYTES,
+    words: bool = False,
     **options: Any,
 ) -> Messages:
     """A copy of a conversation in which every video is its key frames: `[12.3s]`, picture, …
@@ -38,7 +39,8 @@ def rewrite_messages(
     `question`, `video_start`, `video_end` and the fields of `SelectOptions`, which go before `options`.
 
     `format` None keeps each video's own: its pictures become Hugging Face `image` parts for a `video`,
-    `image_url` parts for a `video_url`. Everything else passes through untouched. Raises `VideoError`,
+    `image_url` parts for a `video_url`. `words` adds what is said and written around the key frames, quoted,
+    after them. Everything else passes through untouched. Raises `VideoError`,
     `ModelError`, `OptionsError`.
     """
     if format == "openai-video":
@@ -58,7 +60,7 @@ def rewrite_messages(
                 parts.append(part)
                 continue
             selection = select_for_part(part, question, encoder, options)
-            shown = frame_messages(selection.frames)
+            shown = frame_messages(selection.frames, selection.with_words("") if words else None)
             if part["type"] == "video_url":
                 shown = to_format(shown, "openai", max_image_bytes=max_image_bytes)
             parts += shown[0]["content"]

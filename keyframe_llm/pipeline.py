@@ -31,7 +31,7 @@ from keyframe_llm.cost import (
     prompt_cost,
     tokens_of_pictures,
 )
-from keyframe_llm.data import Frames, Progress
+from keyframe_llm.data import Progress
 from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder, default_encoder
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.index import Indexer, Store, VideoIndex
@@ -209,7 +209,7 @@ class KeyframeLLM:
         """Have the Video-LLM describe the video in one sentence, from frames chosen without a text."""
         video = as_source(video, self.indexer.progress)
         options = self.options.replaced(**overrides)
-        selection = self._selected(video, options)
+        selection = self._selected(video, options, expect_text=True)
         began = time.perf_counter()
         text = self._written_caption(video, options, selection)
         selection = _with_caption_time(selection, time.perf_counter() - began)
@@ -369,7 +369,7 @@ class KeyframeLLM:
         if text is None:
             raise OptionsError("the question is None; ask something about the video")
         selection = self.select(video, caption=caption, question=text, generate_caption=True, **overrides)
-        messages = self._messages(selection.frames, self.prompts.text("question", question=text))
+        messages = self._messages(selection, self.prompts.text("question", question=text))
         return self._warned(selection), messages
 
     def _selected(self, video: VideoInput, options: SelectOptions, **texts: Any) -> Selection:
@@ -383,8 +383,9 @@ class KeyframeLLM:
             tokens = tokens_of_pictures(counter, self.layout)
         return self.indexer.select(video, options, tokens=tokens, **texts)
 
-    def _messages(self, frames: Frames, text: str) -> Messages:
-        return laid_out(frames, text, layout=self.layout, prompts=self.prompts)
+    def _messages(self, selection: Selection, text: str) -> Messages:
+        text = selection.with_words(text, self.prompts)
+        return laid_out(selection.frames, text, layout=self.layout, prompts=self.prompts)
 
     def _written_caption(
         self, video: VideoInput, options: SelectOptions, selection: Selection | None = None
@@ -406,7 +407,8 @@ class KeyframeLLM:
         cache, identity = self.indexer.cache, model_identity(self._model)
         key = None
         if identity is not None and isinstance(options.choose.method, str):
-            stages = (options.decode, propose_options(options), _caption_choice(options), self.layout)
+            made_of = (options.decode, propose_options(options), options.words)
+            stages = (*made_of, _caption_choice(options), self.layout)
             key = cache.key(
                 "caption", existing_source(video), identity, *stages, self.prompts.text("caption")
             )
@@ -414,7 +416,7 @@ class KeyframeLLM:
         if text is None:
             selection = selection or self._selected(video, options, expect_text=True)
             self.indexer.progress("caption", 0.0)
-            messages = self._messages(selection.frames, self.prompts.text("caption"))
+            messages = self._messages(selection, self.prompts.text("caption"))
             text = self.model.generate(messages, max_new_tokens=_CAPTION_TOKENS)
             cache.keep_text(key, text)
         return text

@@ -17,6 +17,7 @@ from keyframe_llm.words import Cue
 if TYPE_CHECKING:
     from keyframe_llm.cost import PromptCost
     from keyframe_llm.messages import Format, Layout
+    from keyframe_llm.prompts import Prompts
 
 __all__ = ["Selection"]
 
@@ -86,10 +87,12 @@ class Selection:
         *,
         max_image_bytes: int | None = None,
         layout: Layout = "images",
+        words: bool = False,
     ) -> list[dict[str, Any]]:
         """Chat messages: `[12.3s]`, picture, `[15.0s]`, picture, …, then the question.
 
-        `layout="sheet"` puts all key frames with their times on one picture instead.
+        `layout="sheet"` puts all key frames with their times on one picture instead. `words` puts what is
+        said and written around the key frames before the question, quoted.
 
         `format`: `hf` for `processor.apply_chat_template`, with PIL images; `openai` for chat completions,
         `openai-responses`, `anthropic`, with JPEG of at most `max_image_bytes` (a million by default) each;
@@ -97,8 +100,18 @@ class Selection:
         """
         from keyframe_llm.messages import MAX_IMAGE_BYTES, laid_out, to_format
 
-        messages = laid_out(self.frames, question or self.question, layout=layout)
+        text = question or self.question
+        if words:
+            text = self.with_words(text or "") or None
+        messages = laid_out(self.frames, text, layout=layout)
         return to_format(messages, format, max_image_bytes=max_image_bytes or MAX_IMAGE_BYTES)
+
+    def with_words(self, text: str, prompts: Prompts | None = None) -> str:
+        """A prompt with what is said and written around the key frames before it, quoted."""
+        from keyframe_llm.messages import with_words
+
+        matched = [match.cue for match in self.word_matches]
+        return with_words(text, self.words, self.seconds, matched=matched, prompts=prompts).strip()
 
     def extra_body(self) -> dict[str, Any]:
         """The true times of `to_messages(format="openai-video")`, which a request to vLLM has to hold.

@@ -1,7 +1,8 @@
 """Every prompt, one text file each; a folder of one's own replaces them file by file.
 
 `caption.txt`, `question.txt`, `classify.txt` and `choose.txt` are what a Video-LLM is asked. A word in braces
-stands for a value. `sheet.txt` says what one picture of all key frames shows. `neutral.txt` and
+stands for a value. `sheet.txt` says what one picture of all key frames shows, `words.txt` what
+the words of a video are. `neutral.txt` and
 `action_templates.txt` hold one text a line: what every text is compared with, and the sentences that a label
 is put into (`{}`).
 """
@@ -17,7 +18,9 @@ from keyframe_llm.errors import OptionsError, user_path
 
 __all__ = ["PromptName", "Prompts", "default_prompts"]
 
-PromptName = Literal["action_templates", "caption", "choose", "classify", "neutral", "question", "sheet"]
+PromptName = Literal[
+    "action_templates", "caption", "choose", "classify", "neutral", "question", "sheet", "words"
+]
 
 _PLACEHOLDERS: dict[str, tuple[str, ...]] = {
     "action_templates": ("{}",),
@@ -27,6 +30,7 @@ _PLACEHOLDERS: dict[str, tuple[str, ...]] = {
     "neutral": (),
     "question": ("{question}",),
     "sheet": ("{times}",),
+    "words": ("{lines}",),
 }
 """What each file must hold."""
 

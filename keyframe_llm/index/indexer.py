@@ -108,7 +108,7 @@ class Indexer:
             index, spent = self._indexed(
                 decoder, source, options, texts, pictures=pictures, embed=bool(texts)
             )
-            if texts:
+            if pictures:
                 index = self._with_words(index, decoder, source, options)
             selection = index.select_with(
                 decoder,

@@ -22,7 +22,7 @@ from keyframe_llm.words.matching import asks_for_words, match_cues
 if TYPE_CHECKING:
     from keyframe_llm.index.video_index import VideoIndex
 
-__all__ = ["MatchedWords", "matched_words"]
+__all__ = ["MatchedWords", "cues_inside", "matched_words"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,13 +65,16 @@ class MatchedWords:
         )
 
 
-def matched_words(
-    cues: Sequence[Cue] | None, texts: Sequence[str], decode: DecodeOptions
-) -> MatchedWords | None:
+def matched_words(cues: Sequence[Cue], texts: Sequence[str], decode: DecodeOptions) -> MatchedWords | None:
     """The cues of the sampled part matched with these texts; None where there is no cue or no text."""
-    start = decode.start_seconds or 0.0
-    end = math.inf if decode.end_seconds is None else decode.end_seconds
-    inside = tuple(cue for cue in cues or () if cue.end > start and cue.start < end)
+    inside = cues_inside(cues, decode)
     if not inside or not texts:
         return None
     return MatchedWords(inside, match_cues(texts, inside), asks_for_words(texts))
+
+
+def cues_inside(cues: Sequence[Cue], decode: DecodeOptions) -> tuple[Cue, ...]:
+    """The cues of the part of the video that is sampled."""
+    start = decode.start_seconds or 0.0
+    end = math.inf if decode.end_seconds is None else decode.end_seconds
+    return tuple(cue for cue in cues if cue.end > start and cue.start < end)

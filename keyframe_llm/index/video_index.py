@@ -16,7 +16,7 @@ from keyframe_llm.data import CaptionSource, Frames, Progress, Proposals, VideoI
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.index.budget import affordable_size, resized
 from keyframe_llm.index.embedder import Embedder
-from keyframe_llm.index.matched_words import matched_words
+from keyframe_llm.index.matched_words import cues_inside, matched_words
 from keyframe_llm.jpeg import decode_jpeg
 from keyframe_llm.options import DecodeOptions, ProposeOptions, SelectOptions
 from keyframe_llm.proposals.propose import candidates_of, propose
@@ -221,7 +221,7 @@ class VideoIndex:
             caption=caption,
             caption_source=caption_source if caption else "none",
             question=question,
-            words=() if words is None else words.cues,
+            words=cues_inside(index.words, options.decode),
             word_matches=() if fusion is None else fusion.matches,
             word_evidence=None if fusion is None else fusion.evidence,
             timings={stage: spent.get(stage, 0.0) for stage in _TIMED},

@@ -185,7 +185,7 @@ def _seeks_hold(reader: FrameReader, rows: Rows) -> bool:
 
 
 def _shifts(found: Rows, rows: Rows) -> list[float]:
-    """By how much the time of a packet differs from that of the packet read there; infinite: there was none."""
+    """By how much the time of a packet differs from that of the packet read there; infinite: none was."""
     shifts = []
     for packet in found:
         if packet["end"] >= 0 and math.isfinite(packet["seconds"]):
