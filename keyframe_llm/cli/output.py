@@ -80,12 +80,12 @@ class ProgressBar:
         self._quiet, self._stage, self._live = quiet, "", sys.stderr.isatty()
 
     def __call__(self, stage: str, share: float) -> None:
-        """Show a stage by its words, and how much of the video is downloaded or decoded, 0–1."""
+        """Show a stage by its words, and how much of the video is downloaded, decoded or heard, 0–1."""
         if self._quiet:
             return
         words = STAGES.get(stage, "")
         if self._live:
-            note(f"{words} {share:4.0%}" if stage in ("download", "decode") else words, end="")
+            note(f"{words} {share:4.0%}" if stage in ("download", "decode", "listen") else words, end="")
         elif words and stage != self._stage:
             note(f"{words} …")
         self._stage = stage

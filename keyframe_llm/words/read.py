@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from keyframe_llm.data import Progress
 from keyframe_llm.errors import OptionsError, shortened
@@ -10,10 +11,11 @@ from keyframe_llm.options import WordOptions
 from keyframe_llm.video.animated_webp import is_animated_webp
 from keyframe_llm.video.frame_list import FrameList
 from keyframe_llm.video.inputs import VideoInput, existing_source
-from keyframe_llm.words.clock import VideoClock, video_clock
 from keyframe_llm.words.cues import Words
 from keyframe_llm.words.languages import known_tag
-from keyframe_llm.words.subtitles import read_subtitles
+
+if TYPE_CHECKING:
+    from keyframe_llm.words.clock import VideoClock
 
 __all__ = ["read_words"]
 
@@ -46,6 +48,8 @@ def read_words(
     found: VideoClock | None = None
 
     def clock() -> VideoClock:
+        from keyframe_llm.words.clock import video_clock  # loads FFmpeg
+
         nonlocal found
         if found is None:
             found = video_clock(place, max_picture_pixels)
@@ -54,6 +58,8 @@ def read_words(
 
     parts: list[Words] = []
     if options.subtitles:
+        from keyframe_llm.words.subtitles import read_subtitles
+
         parts.append(read_subtitles(place, clock, options.language))
     if options.listen is not None:
         from keyframe_llm.words.speech import read_speech

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-from av.container import InputContainer
-from av.stream import Disposition
+from typing import TYPE_CHECKING, Any, Literal
 
 from keyframe_llm.words.languages import distance, known_tag
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 __all__ = ["SUFFIXES", "Track", "embedded_tracks", "files_beside", "preferred", "tracks_beside"]
 
@@ -51,6 +51,8 @@ def embedded_tracks(container: InputContainer) -> list[Track]:
 
 
 def _embedded(stream: Any) -> Track:
+    from av.stream import Disposition
+
     context = stream.codec_context
     codec = None if context is None else context.codec
     kind: Literal["text", "pictures", "unknown"] = "unknown"
