@@ -72,4 +72,5 @@ def _spoken(text: str) -> NDArray[np.float32]:
     if program is None:
         raise OptionsError("what is heard needs espeak-ng on this machine; install it, or leave out --listen")
     made = subprocess.run([program, "-v", "en-us", "--stdout", "--", text], capture_output=True, check=True)
-    return np.frombuffer(made.stdout[44:], np.int16).astype(np.float32) / np.float32(32768)
+    samples = np.frombuffer(made.stdout[44:], np.int16).astype(np.float32)
+    return np.asarray(samples / 32768, np.float32)
