@@ -28,7 +28,7 @@ from keyframe_llm.library.ranking import Window, best_fits
 
 __all__ = ["main"]
 
-_CANDIDATES, _TOPICS, _TEXTS, _SHORTLIST = 128, 400, 20, 128
+_CANDIDATES, _TOPICS, _TEXTS, _SHORTLIST = 128, 400, 20, 64
 
 
 class Placed:
@@ -97,7 +97,7 @@ def measure(path: Path, texts: NDArray[np.float32]) -> None:
     numbers = search.videos.tolist()
     paths = dict.fromkeys(numbers, "")
     allowed = np.ones(len(numbers), bool)
-    spent: dict[str, list[float]] = {"outlines": [], "candidates of 128 videos": []}
+    spent: dict[str, list[float]] = {"outlines": [], "candidates of 64 videos": []}
     listed = []
     for text in texts:
         began = time.perf_counter()
@@ -105,7 +105,7 @@ def measure(path: Path, texts: NDArray[np.float32]) -> None:
         middle = time.perf_counter()
         best_fits(catalogue.videos(listed[-1].tolist(), paths, len(text)), text, Window())
         spent["outlines"].append(middle - began)
-        spent["candidates of 128 videos"].append(time.perf_counter() - middle)
+        spent["candidates of 64 videos"].append(time.perf_counter() - middle)
     best = np.empty((len(texts), len(numbers)))
     for start in range(0, len(numbers), 100):
         some = catalogue.videos(numbers[start : start + 100], paths, texts.shape[1])

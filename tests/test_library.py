@@ -366,13 +366,13 @@ def test_outlines_find_the_videos_that_all_candidates_would() -> None:
         rows = made[int(rng.integers(len(made)))]
         text = unit_rows(rows[int(rng.integers(len(rows)))] + 0.1 * rng.normal(size=64))
         exact = np.argsort([-(each.astype(np.float64) @ text).max() for each in made])[:10]
-        listed = search.best(text, 128, np.ones(len(made), bool))
+        listed = search.best(text, 64, np.ones(len(made), bool))
         hits.append(np.isin(exact, listed).mean())
         assert listed[0] in search.best(text, 1, np.ones(len(made), bool))
     assert np.mean(hits) >= 0.95
     allowed = np.zeros(len(made), bool)
     allowed[[3, 5]] = True
-    assert set(search.best(text, 128, allowed)) == {3, 5}
+    assert set(search.best(text, 64, allowed)) == {3, 5}
 
 
 def test_a_video_of_768_dimensions_takes_less_than_400_kilobytes(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """The outline of a video, the means of a few groups of its candidates, and the search of all outlines.
 
-A library of 10,000 videos holds a million candidates, and 80,000 rows of outlines: few enough to compare each
-of them with a text. The videos that come first are then compared by all their candidates. Means do better
-than frames: of the ten best among 1,000 simulated videos of 3–20 scenes, a short list of 128 has 99.5 % by
-eight means, and 74 % by eight frames that lie far apart (`benchmarks/library_search.py`).
+A library of 10,000 videos holds a million candidates, and 160,000 rows of outlines: few enough to compare
+each of them with a text. The videos that come first are then compared by all their candidates. How many means
+are enough: of the ten best among 2,500 simulated videos of 3–20 scenes, a short list of 64 has 55 %, 86 %,
+99 % and 100 % by 8, 12, 16 and 24 means (`benchmarks/library_search.py`, 192 numbers a vector, 100 topics).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from keyframe_llm.arrays import unit_rows
 
 __all__ = ["OutlineSearch", "outline_of"]
 
-_MOST_ROWS = 8
-_ROUNDS = 5
+_MOST_ROWS = 16
+_ROUNDS = 3
 
 
 def outline_of(embeddings: NDArray[np.float16]) -> NDArray[np.float16]:
-    """(k, D) at most eight unit rows for (K, D) of them: the means of groups that are alike.
+    """(k, D) at most 16 unit rows for (K, D) of them: the means of groups that are alike.
 
     Spherical k-means from rows that lie far apart; the same rows give the same outline.
     """
@@ -46,7 +46,7 @@ def _far_apart(rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
 
 
 class OutlineSearch:
-    """All outlines of a library in memory, as float32: some 25 kB a video of 768 dimensions."""
+    """All outlines of a library in memory, as float32: some 50 kB a video of 768 dimensions."""
 
     def __init__(self, outlines: Sequence[tuple[int, bytes]], size: int) -> None:
         """`outlines` are (video, float16 rows of `size` numbers as bytes)."""
