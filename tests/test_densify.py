@@ -32,11 +32,21 @@ def test_a_still_video_is_spread_over_its_time() -> None:
     assert found.indices.tolist() == [0, 25, 50, 75, 100]
 
 
+def test_frames_of_many_colours_do_not_take_the_images_of_a_long_still_scene() -> None:
+    """100 frames, half a second apart: a still scene of 80, then 20 frames of a colour each."""
+    rows = colours([0] * 80 + list(range(1, 21)))
+    found = with_more_frames(one_cluster(100, 40), rows, 25)
+    # One even step is 4 frames. Quite different colours, √2 apart, come before the middle of a gap of less
+    # than 2√2 steps, and after the middle of a longer one.
+    assert np.diff(found.indices[found.indices < 80]).max() <= 12
+    assert np.count_nonzero(found.indices >= 80) >= 12
+
+
 def test_every_next_frame_is_the_farthest_one_by_brute_force() -> None:
     rng = np.random.default_rng(0)
     rows = rng.random((60, 8))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    space = np.column_stack([rows, 5.0 * np.arange(60) / 59]).astype(np.float32)
+    space = np.column_stack([rows, 12.0 * np.arange(60) / 59]).astype(np.float32)
     kept = [7]
     while len(kept) < 12:
         away = [min(float(((space[i] - space[j]) ** 2).sum()) for j in kept) for i in range(60)]
@@ -54,7 +64,7 @@ def test_representatives_stay_and_every_frame_belongs_to_a_proposal() -> None:
         clustered = Proposals(np.arange(count) * 0.5, labels.astype(np.intp), np.arange(clusters))
         rows = rng.random((count, 4)) if rng.random() < 0.5 else np.ones((count, 4))
         budget = int(rng.integers(1, 100))
-        found = with_more_frames(clustered, rows, budget, gamma_time=0.0)
+        found = with_more_frames(clustered, rows, budget)
         assert len(found) == max(clusters, min(count, budget))
         assert np.isin(clustered.indices, found.indices).all()
         if clusters < budget:
@@ -81,7 +91,6 @@ def test_the_papers_method_is_a_setting_with_single_frames_and_equal_weights() -
     [
         ({"histograms": np.ones((3, 2))}, r"give \(5, d\)"),
         ({"max_images": 0}, "max_images is 0"),
-        ({"gamma_time": -1.0}, "gamma_time -1.0"),
     ],
 )
 def test_wrong_input_is_named(change: dict[str, object], message: str) -> None:

@@ -28,7 +28,7 @@ def propose(histograms: ArrayLike, seconds: ArrayLike, options: ProposeOptions) 
 def candidates_of(proposals: Proposals, histograms: ArrayLike, options: ProposeOptions) -> Proposals:
     """The frames that a text is scored on, as `options.candidates` says; all cover the same N samples."""
     if options.candidates == "diverse":
-        return with_more_frames(proposals, histograms, options.max_images, gamma_time=options.gamma_time)
+        return with_more_frames(proposals, histograms, options.max_images)
     if options.candidates == "even":
         return _even(proposals.sampled_seconds, options.max_images)
     return proposals
