@@ -122,7 +122,7 @@ def measure(path: Path, texts: NDArray[np.float32]) -> None:
         began = time.perf_counter()
         library.search(str(number))
         whole.append(time.perf_counter() - began)
-    print(f"a whole search, with the key frames of 32 videos chosen: median {np.median(whole) * 1000:.0f} ms")
+    print(f"a whole search, with the key frames of 20 videos chosen: median {np.median(whole) * 1000:.0f} ms")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ __all__ = ["Library", "Place", "Step"]
 _PROBE = "a photo of a street with people and cars"
 _LEAST_LIKENESS = 0.999
 _SHORTLIST, _SHORTLIST_SHARE = 64, 6
-_RANKED, _RANKED_SHARE = 32, 2
+_RANKED, _RANKED_SHARE = 20, 2
 
 
 class Step(NamedTuple):
