@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from keyframe_llm.cost import PromptCost
 from keyframe_llm.data import STAGES
+from keyframe_llm.errors import as_one_line
 from keyframe_llm.pipeline import Answer
 from keyframe_llm.selection import Selection
 
@@ -108,6 +109,8 @@ def show(args: argparse.Namespace, selection: Selection, more: dict[str, Any], h
         print_json(result)
         return
     print_keyframes(result["keyframes"])
+    for cue in result.get("words", ()):
+        print(f"{cue['start']:.1f}–{cue['end']:.1f} s, {cue['source']}: {as_one_line(cue['text'])}")
     if headline:
         print(headline)
     if args.out:

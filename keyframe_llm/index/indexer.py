@@ -150,6 +150,7 @@ class Indexer:
             options.words,
             options.decode,
             cache=self.cache,
+            duration_seconds=decoder.info.duration_seconds,
             candidates=candidates,
             progress=self.progress,
         )

@@ -13,6 +13,7 @@ from PIL import Image
 from keyframe_llm.errors import OptionsError, shortened, user_path
 
 if TYPE_CHECKING:
+    from keyframe_llm.scoring.fusion import CueMatch
     from keyframe_llm.selection import Selection
 
 __all__ = ["save_selection", "selection_dict"]
@@ -24,8 +25,9 @@ def selection_dict(selection: Selection) -> dict[str, Any]:
     `proposals` and `keyframes[].seconds` are in seconds. `score` is what chose the frame, 0–1, and
     `score_name` says what it is: `KeyScore`, `similarity`, or with no text the `share of the video` that the
     frame stands for. `semantic`, `temporal` and `drop` are 0–1, None with no text. `image` is None until the
-    selection is saved; `frame_reduction` is the share of frames saved; `timings` are in seconds. `question`
-    is there only if there was one.
+    selection is saved; `words` are the cues that the text fits, with how well (0–1) and the second of the
+    key frame that shows each, and are there only if the video has any; `frame_reduction` is the share of
+    frames saved; `timings` are in seconds. `question` is there only if there was one.
     """
     video, scores = selection.video, selection.scores
     keyframes = [
@@ -40,6 +42,7 @@ def selection_dict(selection: Selection) -> dict[str, Any]:
         for i, second in zip(selection.chosen, selection.seconds, strict=True)
     ]
     question = {} if selection.question is None else {"question": selection.question}
+    words = {"words": [_matched(selection, match) for match in selection.word_matches]}
     return {
         "video": {
             "path": str(video.path),
@@ -57,11 +60,18 @@ def selection_dict(selection: Selection) -> dict[str, Any]:
         "sampled_frames": selection.sampled_frames,
         "proposals": [_number(second) for second in selection.proposals.seconds],
         "keyframes": keyframes,
+        **(words if selection.words else {}),
         "frame_reduction": {name: _number(share) for name, share in selection.frame_reduction().items()},
         "timings": {name: _number(spent) for name, spent in selection.timings.items()},
         "plan": selection.plan,
         "warnings": list(selection.warnings),
     }
+
+
+def _matched(selection: Selection, match: CueMatch) -> dict[str, Any]:
+    second = _number(selection.proposals.seconds[match.candidate])
+    cue = selection.words[match.cue].to_dict()
+    return {**cue, "score": _number(match.score), "keyframe_seconds": second}
 
 
 def save_selection(selection: Selection, folder: str | Path) -> dict[str, Path]:

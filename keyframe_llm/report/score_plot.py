@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from keyframe_llm.report.style import GREY, INK, PAPER, PARTS, PICK, title_lines
+from keyframe_llm.report.style import GREY, INK, PAPER, PARTS, PICK, WORDS, title_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,6 +63,9 @@ def _curves(axes: Axes, selection: Selection) -> None:
                 axes.plot(seconds, values, style, color=colour, lw=1.3, alpha=0.9, label=name, ms=2.5, **dots)
         axes.fill_between(seconds, scores.total, color=INK, alpha=0.06, lw=0)
         axes.plot(seconds, scores.total, "-", color=INK, lw=2.8, label=scores.name, ms=4.5, **dots)
+    if selection.word_evidence is not None:
+        name, colour, style = WORDS
+        axes.plot(seconds, selection.word_evidence, style, color=colour, lw=1.6, label=name, ms=2.5, **dots)
     axes.plot(seconds, np.full(len(seconds), -0.045), "|", color=GREY, ms=9, mew=1.1, label="proposals")
     axes.set_xlim(-0.012 * end, 1.012 * end)
     axes.set_ylim(-0.08, 1.08)
@@ -87,7 +90,7 @@ def _picks(figure: Figure, axes: Axes, selection: Selection, top: float | None) 
     legend = axes.legend(
         loc="upper center",
         bbox_to_anchor=(0.5, -0.065),
-        ncols=6,
+        ncols=7,
         frameon=False,
         fontsize=9.5,
         handlelength=2.4,

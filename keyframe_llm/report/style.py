@@ -11,11 +11,12 @@ from PIL import ImageFont
 if TYPE_CHECKING:
     from keyframe_llm.selection import Selection
 
-__all__ = ["GREY", "INK", "PAPER", "PARTS", "PICK", "drawable", "font", "title_lines"]
+__all__ = ["GREY", "INK", "PAPER", "PARTS", "PICK", "WORDS", "drawable", "font", "title_lines"]
 
 # Okabe and Ito's colours, different to every kind of colour vision; line styles repeat the difference.
 INK, GREY, PAPER, PICK = "#1b1f24", "#6b7280", "#ffffff", "#d55e00"
 PARTS = (("semantic", "#0072b2", "-"), ("temporal", "#009e73", "--"), ("drop", "#cc79a7", "-."))
+WORDS = ("words", "#e69f00", ":")
 _MOST_TITLE_LINES = 3
 
 
