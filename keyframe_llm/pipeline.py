@@ -209,7 +209,7 @@ class KeyframeLLM:
         """Have the Video-LLM describe the video in one sentence, from frames chosen without a text."""
         video = as_source(video, self.indexer.progress)
         options = self.options.replaced(**overrides)
-        selection = self._selected(video, options, expect_text=True)
+        selection = self._selected(video, options, with_words=True)
         began = time.perf_counter()
         text = self._written_caption(video, options, selection)
         selection = _with_caption_time(selection, time.perf_counter() - began)

@@ -91,11 +91,13 @@ class Indexer:
         caption_source: CaptionSource = "given",
         question: str | None = None,
         expect_text: bool = False,
+        with_words: bool = False,
         tokens: PictureTokens | None = None,
     ) -> Selection:
         """Choose at most `options.max_frames` key frames, guided by the texts there are.
 
-        `expect_text` keeps what a later text about this video will need. `tokens` counts pictures for the
+        `expect_text` keeps what a later text about this video will need. `with_words` reads what is said and
+        written also where no text asks for it. `tokens` counts pictures for the
         option `token_budget` (see `VideoIndex.select_with`). Raises `VideoError`, `ModelError`,
         `OptionsError`.
         """
@@ -108,7 +110,7 @@ class Indexer:
             index, spent = self._indexed(
                 decoder, source, options, texts, pictures=pictures, embed=bool(texts)
             )
-            if pictures:
+            if pictures or with_words:
                 index = self._with_words(index, decoder, source, options)
             selection = index.select_with(
                 decoder,

@@ -48,6 +48,13 @@ class SharedVLM(SharedModel[VLM]):
             return tuple(getattr(model, "warnings", ()))
 
     @property
+    def frames_as(self) -> str | None:
+        """How a server's model is sent key frames, `images` or `video`; None for a local one."""
+        with self._acquired() as model:
+            found: str | None = getattr(model, "frames_as", None)
+            return found
+
+    @property
     def concurrent(self) -> bool:
         """Whether the model serves many threads at once; loads the model."""
         with self._acquired() as model:
