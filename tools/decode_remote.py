@@ -61,8 +61,8 @@ class RemoteDecoder:
         self.close()
 
     def _used(self, method: str, *arguments: Any, **named: Any) -> Any:
-        result, *known = self._process.call(self._path, used, method, arguments, named)
-        self._note(*known)
+        result, info, warnings = self._process.call(self._path, used, method, arguments, named)
+        self._note(info, warnings)
         return result
 
     def _note(self, info: VideoInfo, warnings: list[str]) -> None:
