@@ -21,7 +21,6 @@ from keyframe_llm.tools.frames import (
     picture_side,
     sheet_side,
 )
-from keyframe_llm.tools.jobs import Job
 from keyframe_llm.tools.limits import ToolError
 from keyframe_llm.tools.results import (
     ContactSheet,
@@ -49,8 +48,8 @@ _SAVED_QUALITY = 95
 class OpenedVideo:
     """A video that may be read, a `KeyframeLLM` to read it with, and how its results are written."""
 
-    def __init__(self, runtime: ToolRuntime, llm: KeyframeLLM, file: AllowedFile, job: Job) -> None:
-        self._runtime, self.llm, self.file, self._job = runtime, llm, file, job
+    def __init__(self, runtime: ToolRuntime, llm: KeyframeLLM, file: AllowedFile) -> None:
+        self._runtime, self.llm, self.file = runtime, llm, file
         self.path = str(file.path)
 
     def stated(self) -> VideoInfo:

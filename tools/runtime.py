@@ -157,7 +157,7 @@ class ToolRuntime:
         def on_video(job: Job) -> T:
             with self._open(video, job) as file, self._public_errors(file), self._taken_llm() as llm:
                 self.decoders.call(str(file.path), check_header, file.path, self.limits)
-                return work(OpenedVideo(self, llm, file, job))
+                return work(OpenedVideo(self, llm, file))
 
         return self.run_job(on_video)
 
