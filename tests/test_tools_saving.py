@@ -125,10 +125,10 @@ def test_a_name_of_a_video_cannot_choose_the_place(tmp_path: Path, folder: Path)
 
 def test_what_may_be_saved_is_bounded(folder: Path) -> None:
     with Toolbox(roots=[CLIPS], save_folder=folder, limits=Limits(max_saved_bytes=60_000)) as tools:
-        with pytest.raises(ToolError, match="60,000 bytes"):
+        with pytest.raises(ToolError, match=r"only [\d,]+ more may be saved"):
             for _ in range(20):
                 tools.save_frames(CLIP, [1.0])
-        with pytest.raises(ToolError, match="60,000 bytes"):
+        with pytest.raises(ToolError, match=r"only [\d,]+ more may be saved"):
             tools.save_clip(CLIP, start_seconds=0.0, end_seconds=18.0)
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 60_000
 
