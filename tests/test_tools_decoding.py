@@ -17,6 +17,8 @@ from keyframe_llm.tools import Limits, Toolbox, ToolError
 from keyframe_llm.tools.decode_process import DecodePool
 from keyframe_llm.tools.decode_remote import decoder_opener
 from keyframe_llm.tools.jobs import Job, JobPool
+from keyframe_llm.words import read_words
+from support.words import film
 
 BOUND = 400 << 20
 
@@ -73,6 +75,22 @@ def test_frames_are_those_of_the_decoder_itself(pool: DecodePool, videos: Any, t
     assert there.video == here.video and there.plan == here.plan
     np.testing.assert_array_equal(there.frames.images, here.frames.images)
     np.testing.assert_array_equal(there.proposals.sampled_seconds, here.proposals.sampled_seconds)
+
+
+def test_words_are_read_in_the_process_and_are_those_read_here(
+    pool: DecodePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = film(tmp_path / "a.mkv", 8, subtitles=[([(2.0, 4.0, "the deadline")], "eng", True)])
+    here = read_words(path).cues
+    monkeypatch.setattr("keyframe_llm.words.subtitles.read_subtitles", lambda *_: pytest.fail("read here"))
+    there = select_keyframes(
+        path,
+        question="when is the deadline?",
+        cache=False,
+        backend=decoder_opener(pool, None),
+        encoder="cartoon",
+    )
+    assert there.words == here and [cue.text for cue in here] == ["the deadline"]
 
 
 def test_sampling_may_end_early(pool: DecodePool, videos: Any, tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ CLIP = {"video": "three_scenes.mp4"}
 CALLS: dict[str, dict[str, Any]] = {
     "list_videos": {},
     "video_info": {**CLIP, "find_changes": True},
+    "read_transcript": CLIP,
     "contact_sheet": CLIP,
     "view_frames": {**CLIP, "seconds": [1, 5, 10]},
     "describe_video": CLIP,

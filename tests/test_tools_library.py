@@ -213,6 +213,7 @@ def test_tools_say_so_where_their_model_is_not_on_this_machine(tmp_path: Path) -
     assert said == {
         "list_videos": False,
         "video_info": False,
+        "read_transcript": False,
         "contact_sheet": False,
         "view_frames": False,
         "describe_video": True,

@@ -22,6 +22,7 @@ __all__ = [
     "PictureDetail",
     "Query",
     "Question",
+    "SaidText",
     "Seconds",
     "SheetFrames",
     "ShowImages",
@@ -29,6 +30,7 @@ __all__ = [
     "Sorting",
     "Start",
     "Stop",
+    "TranscriptPage",
     "Video",
     "Videos",
     "WantedText",
@@ -62,6 +64,11 @@ Exclude = Annotated[
 ]
 FrameBudget = Annotated[int, Field(ge=1, description="At most this many key frames.")]
 """The upper bound is that of the `Limits` in force."""
+SaidText = Annotated[
+    str | None,
+    Field(min_length=1, max_length=2000, description="Only what fits this, in a few words; best first."),
+]
+TranscriptPage = Annotated[int, Field(ge=1, description="The number of the page; there are 40 cues on each.")]
 ShowImages = Annotated[
     bool, Field(description="Also return the key frames as pictures, a few hundred tokens each.")
 ]

@@ -14,10 +14,12 @@ from typing import Any, BinaryIO
 
 from keyframe_llm.data import Frames, VideoInfo
 from keyframe_llm.errors import KeyframeError
+from keyframe_llm.options import WordOptions
 from keyframe_llm.video import DecodePlan, Decoder, open_video
 from keyframe_llm.video.decoder import Samples
+from keyframe_llm.words import Words, read_words
 
-__all__ = ["close_video", "main", "open_in_child", "sampled", "used"]
+__all__ = ["close_video", "main", "open_in_child", "sampled", "used", "words_in_child"]
 
 _ITEMS_AHEAD = 8  # that are sent before the first one is acknowledged
 _open: list[Decoder] = []
@@ -60,6 +62,18 @@ def sampled(arguments: tuple[Any, ...], named: dict[str, Any]) -> Generator[Any,
     finally:
         samples.close()
     return _known(decoder)
+
+
+def words_in_child(path: str, options: WordOptions) -> Words:
+    """What is subtitled in a file."""
+    return read_words(path, options)
+
+
+def words_of(
+    path: str, options: WordOptions, duration_seconds: float | None, max_pixels: int | None
+) -> Words:
+    """What is subtitled and said in a video."""
+    return read_words(path, options, duration_seconds=duration_seconds, max_picture_pixels=max_pixels)
 
 
 def close_video() -> None:

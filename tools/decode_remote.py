@@ -7,10 +7,12 @@ from types import TracebackType
 from typing import Any
 
 from keyframe_llm.data import Frames, VideoInfo
-from keyframe_llm.tools.decode_child import close_video, open_in_child, sampled, used
+from keyframe_llm.options import WordOptions
+from keyframe_llm.tools.decode_child import close_video, open_in_child, sampled, used, words_in_child
 from keyframe_llm.tools.decode_process import DecodePool
 from keyframe_llm.video import DecodePlan
 from keyframe_llm.video.decoder import Samples
+from keyframe_llm.words import Words
 
 __all__ = ["RemoteDecoder", "decoder_opener"]
 
@@ -19,7 +21,7 @@ class RemoteDecoder:
     """A `Decoder`, whose methods run in another process. Raises `VideoError` also where that one fails."""
 
     def __init__(self, pool: DecodePool, path: str, max_pixels: int | None) -> None:
-        self._pool, self._path = pool, path
+        self._pool, self._path, self._max_pixels = pool, path, max_pixels
         self._process = pool.take()
         self._closed = False
         try:
@@ -42,6 +44,15 @@ class RemoteDecoder:
         """See `Decoder.decode_at`."""
         frames: Frames = self._used("decode_at", list(seconds), short_side=short_side)
         return frames
+
+    def read_words(self, options: WordOptions) -> Words:
+        """What is subtitled in the file; see `keyframe_llm.words.read_words`."""
+        return self._process.call(self._path, words_in_child, self._path, options)
+
+    def read_words(self, options: WordOptions) -> Words:
+        """See `keyframe_llm.words.read_words`."""
+        length = self.info.duration_seconds
+        return self._process.call(self._path, words_of, self._path, options, length, self._max_pixels)
 
     def close(self) -> None:
         """Free the file and the process."""

@@ -30,6 +30,7 @@ _logger = logging.getLogger(__name__)
 _TITLES = {
     "list_videos": "List videos",
     "video_info": "Facts about a video",
+    "read_transcript": "Read what is said",
     "contact_sheet": "Frames of a video in one picture",
     "view_frames": "Look at frames",
     "describe_video": "Describe a video",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from keyframe_llm.data import Frames, VideoInfo
 from keyframe_llm.jpeg import encode_jpeg
+from keyframe_llm.options import WordOptions
 from keyframe_llm.pipeline import KeyframeLLM
 from keyframe_llm.scoring.queries import query_kind
 from keyframe_llm.selection import Selection
@@ -36,6 +37,7 @@ from keyframe_llm.tools.results import (
 from keyframe_llm.tools.sandbox import AllowedFile
 from keyframe_llm.tools.saving import cut_clip
 from keyframe_llm.tools.times import format_time
+from keyframe_llm.words import Words
 
 if TYPE_CHECKING:
     from keyframe_llm.tools.runtime import ToolRuntime
@@ -56,6 +58,11 @@ class OpenedVideo:
         """What the header of the file states, read as the library reads it. Raises `VideoError`."""
         with self._runtime.open_decoder(self.path) as decoder:
             return decoder.info
+
+    def words(self) -> Words:
+        """What is subtitled in the file. Raises `VideoError`."""
+        with self._runtime.open_decoder(self.path) as decoder:
+            return decoder.read_words(WordOptions())
 
     def select(self, query: str | None, **options: Any) -> Selection:
         """The key frames for a query, which is a caption or a question; without one, of the whole video."""
