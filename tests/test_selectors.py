@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from keyframe_llm import OptionsError, SelectOptions, VideoIndex
 from keyframe_llm.evaluation.dense import EmbeddedText, dense_index
 from keyframe_llm.evaluation.selectors import KEYSCORE_WEIGHTS, ROWS, STOCHASTIC, TEXT_FREE, choose, proposed
+from keyframe_llm.index.embedder import Embedder
 from keyframe_llm.proposals.sample import sharpness
 from keyframe_llm.proposals.stacfp import stacfp
-from keyframe_llm.scoring.selectors import propose_options, query_agnostic
+from keyframe_llm.scoring.selectors import propose_options, query_agnostic, selector_names, uses_text
 
 # What ships may leave out frames that do not stand out.
 SHIPPED = {name for name in ROWS if name.startswith("keyframe-llm")}
@@ -342,3 +343,24 @@ def test_footage_that_does_not_match_is_refused() -> None:
 
 def test_k_means_ends_on_equal_rows() -> None:
     assert set(query_agnostic._clusters(np.ones((6, 3)), 2, starts=np.array([0, 3]))) == {0}
+
+
+class CountingEncoder:
+    """Counts the texts it embeds."""
+
+    def __init__(self) -> None:
+        self.texts = 0
+
+    def embed_images(self, images: Any) -> Any:
+        return np.ones((len(images), 4))
+
+    def embed_texts(self, texts: Any) -> Any:
+        self.texts += len(texts)
+        return np.ones((len(texts), 4))
+
+
+@pytest.mark.parametrize("method", [name for name in selector_names() if uses_text(name)])
+def test_neutral_texts_are_embedded_only_for_the_method_that_compares_with_them(method: str) -> None:
+    encoder = CountingEncoder()
+    query = Embedder(encoder).query(["a dog", "a cat"], SelectOptions(method=method), question=False)
+    assert (encoder.texts > 2, query.baseline is not None) == (method == "moments",) * 2

@@ -26,7 +26,7 @@ from keyframe_llm.prompts import Prompts, default_prompts
 from keyframe_llm.proposals.sample import most_samples
 from keyframe_llm.scoring.baseline import text_baseline
 from keyframe_llm.scoring.queries import Query
-from keyframe_llm.scoring.selectors import propose_options, splits_texts
+from keyframe_llm.scoring.selectors import propose_options, uses_baseline
 
 __all__ = ["Embedder"]
 
@@ -81,7 +81,7 @@ class Embedder:
 
     def query(self, texts: Sequence[str], options: SelectOptions, *, question: bool) -> Query:
         """The embeddings of some texts, and what the options' method compares them with."""
-        baseline = self.baseline() if splits_texts(options.choose.method) else None
+        baseline = self.baseline() if uses_baseline(options.choose.method) else None
         task = options.choose.task or ("question" if question else "retrieval")
         return Query(self._texts(tuple(texts)), baseline, task)
 
@@ -110,7 +110,7 @@ class Embedder:
             steps.append(lambda: self.encoder)
         if texts:
             steps.append(lambda: self._prefetch_texts(tuple(texts)))
-            steps += [self.baseline] if splits_texts(options.choose.method) else []
+            steps += [self.baseline] if uses_baseline(options.choose.method) else []
         every = pictures and bool(texts) and _embeds_every_sample(info, options)
         return Prefetch(steps, self.images if every else None)
 

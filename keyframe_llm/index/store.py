@@ -31,7 +31,7 @@ Value = NDArray[Any] | str
 
 MAX_BYTES = 1_000_000_000
 FOLDER_VARIABLE = "KEYFRAME_LLM_CACHE"
-_FORMAT = 2  # raised when what is stored under a key means something else
+_FORMAT = 3  # raised when what is stored under a key means something else
 _SUFFIX, _UNFINISHED = ".npz", ".part"
 _ABANDONED_SECONDS = 3600.0
 _BLOCK = 1 << 20

@@ -39,6 +39,7 @@ __all__ = [
     "propose_options",
     "selector_names",
     "splits_texts",
+    "uses_baseline",
     "uses_text",
 ]
 
@@ -130,6 +131,11 @@ def uses_text(method: str | Callable[..., Any]) -> bool:
 def splits_texts(method: str | Callable[..., Any]) -> bool:
     """Whether the parts of a text score by themselves."""
     return isinstance(method, str) and (method == "moments" or method in _BY_PARTS)
+
+
+def uses_baseline(method: str | Callable[..., Any]) -> bool:
+    """Whether a text is compared with the text baseline; where it is not, none is computed."""
+    return method == "moments"
 
 
 def needs_sharpness(method: str | Callable[..., Any]) -> bool:
