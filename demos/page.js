@@ -50,9 +50,26 @@
       question().focus();
     }
   });
+  // Follow the answer, unless the reader has scrolled up.
+  const log = () => document.querySelector('#kf-chat [role=log]');
+  let following = true;
+  document.addEventListener('scroll', (event) => {
+    if (event.target !== log()) return;
+    following = log().scrollHeight - log().scrollTop - log().clientHeight < 40;
+  }, true);
+  const asked = () => {
+    following = true;
+    const chat = document.querySelector('#kf-chat');
+    if (matchMedia('(max-width:760px)').matches) chat.scrollIntoView({ block: 'start' });
+  };
+  document.addEventListener('keydown', (event) => {
+    if (event.key === 'Enter' && !event.shiftKey && event.target === question()) asked();
+  });
+  document.addEventListener('click', (event) => { if (event.target.closest('.submit-button')) asked(); });
   const names = [['.submit-button', 'Send'], ['.stop-button', 'Stop (Esc)']];
   let writable = false;
   new MutationObserver(() => {
+    if (following && log()) log().scrollTop = log().scrollHeight;
     for (const [selector, name] of names) {
       const button = document.querySelector('#kf-question ' + selector);
       if (button && !button.title) { button.title = name; button.setAttribute('aria-label', name); }
@@ -61,7 +78,7 @@
     writable = Boolean(question());
     // With a mouse or keyboard the question comes next; on a phone the keyboard would cover the video.
     if (writable && !before && document.activeElement === document.body && matchMedia('(pointer: fine)').matches) write();
-  }).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ['disabled'] });
+  }).observe(document.body, { childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ['disabled'] });
   setInterval(() => {  // what the tab keeps of the conversation, should the server end
     const kept = document.querySelector('#kf-kept [data-kept]');
     if (kept) sessionStorage.setItem('kf-conversation', kept.dataset.kept);

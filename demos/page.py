@@ -143,6 +143,7 @@ def _chat() -> tuple[Any, Any]:
         layout="bubble",
         buttons=["copy"],
         feedback_options=None,
+        autoscroll=False,  # page.js follows the answer, and leaves alone who has scrolled up
         placeholder=NO_CONVERSATION,
         elem_id="kf-chat",
     )

@@ -6,6 +6,7 @@ import hashlib
 import json
 from html import escape
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +22,8 @@ from keyframe_llm.selection import Selection
 
 __all__ = ["classified", "kept", "keyframes", "messages", "notice", "player", "session_address", "status"]
 
+_HEADING = 60
+"""Characters of the question in the heading of its key frames."""
 _THUMBNAIL = (416, 416)
 """Pixels; twice the size on the page, for dense screens."""
 
@@ -120,7 +123,8 @@ def keyframes(session: Session) -> str:
     """Draw the key frames and curves: of the question in view, or of the video as a whole."""
     turn, found = session.in_view, session.overview
     if turn is not None and turn.selection is not None:
-        about, found, uniform, drawn = f"for “{turn.question}”", turn.selection, turn.uniform, turn.drawn
+        about = f"for “{shorten(turn.question, _HEADING, placeholder=' …')}”"
+        found, uniform, drawn = turn.selection, turn.uniform, turn.drawn
     elif found is not None:
         about = "by the caption" if found.caption else "without a text"
         uniform, drawn = session.overview_uniform, session.overview_drawn
