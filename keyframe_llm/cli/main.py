@@ -14,14 +14,41 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from keyframe_llm import __version__
-from keyframe_llm.cli import ask, cache, caption, chat, classify, demo, index, mcp, search, select, transcript
+from keyframe_llm.cli import (
+    ask,
+    batch,
+    cache,
+    caption,
+    chat,
+    classify,
+    demo,
+    index,
+    mcp,
+    search,
+    select,
+    transcript,
+)
 from keyframe_llm.cli import eval as evaluate
 from keyframe_llm.cli.output import discard, note, ready_streams
 from keyframe_llm.errors import KeyframeError
 
 __all__ = ["exit_status", "main", "parser"]
 
-_COMMANDS = (select, caption, ask, classify, index, search, transcript, demo, cache, mcp, chat, evaluate)
+_COMMANDS = (
+    select,
+    caption,
+    ask,
+    classify,
+    index,
+    search,
+    batch,
+    transcript,
+    demo,
+    cache,
+    mcp,
+    chat,
+    evaluate,
+)
 _LETTERS = 1000
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 

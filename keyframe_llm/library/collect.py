@@ -28,21 +28,24 @@ class Item(NamedTuple):
     """As a whole path, links not followed."""
     caption: str | None = None
     """Words that are known of it, which are searched as its other words are."""
+    question: str | None = None
+    """What a batch asks of it."""
 
 
-def collect(sources: Sequence[str | Path]) -> Iterator[Item]:
+def collect(sources: Sequence[str | Path], *, by_question: bool = False) -> Iterator[Item]:
     """The videos of some sources, each once, in the order of their names below a folder.
 
     A source is a folder, which is gone through with all folders below it (hidden ones and links to folders
     are left out), a video file, a text file with one path a line (`.txt`), or JSON Lines of `{"video": path,
-    "caption": text}` (`.jsonl`). Paths in a list start from the list's own folder. Raises `OptionsError` on
-    a source that is missing or a line that is none of these.
+    "caption": text}` (`.jsonl`), where `"question": text` may stand beside them. `by_question` gives a video
+    once for each of its questions. Paths in a list start from the list's own folder. Raises `OptionsError`
+    on a source that is missing or a line that is none of these.
     """
-    seen: set[str] = set()
+    seen: set[object] = set()
     for source in sources:
         for item in _of_source(whole_path(user_path("the source", source))):
-            if (name := str(item.path)) not in seen:
-                seen.add(name)
+            if (known := item if by_question else item.path) not in seen:
+                seen.add(known)
                 yield item
 
 
@@ -73,26 +76,30 @@ def _listed(path: Path, kind: str) -> Iterator[Item]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        name, caption = _entry(line, path, number) if kind == "json" else (line.strip(), None)
-        yield Item(whole_path(path.parent / user_path(f"line {number}", name)), caption)
+        name, *texts = _entry(line, path, number) if kind == "json" else (line.strip(),)
+        yield Item(whole_path(path.parent / user_path(f"line {number}", name)), *texts)
 
 
-def _entry(line: str, path: Path, number: int) -> tuple[str, str | None]:
+def _entry(line: str, path: Path, number: int) -> tuple[str, str | None, str | None]:
     try:
         entry = json.loads(line)
     except ValueError:
         entry = None
-    name, caption = (
-        (entry.get(key) for key in ("video", "caption")) if isinstance(entry, dict) else (None, None)
-    )
-    if not isinstance(name, str) or not name or not (caption is None or isinstance(caption, str)):
+    values = entry if isinstance(entry, dict) else {}
+    name, caption, question = (values.get(key) for key in ("video", "caption", "question"))
+    texts = (caption, question)
+    if not isinstance(name, str) or not name or not all(isinstance(text, str | None) for text in texts):
         raise OptionsError(
             f'line {number} of {str(path)!r} is {shortened(line)}; give {{"video": path, "caption": text}}'
         )
     try:
-        return name, checked_text("caption", (caption or "").strip() or None)
+        return name, _text("caption", caption), _text("question", question)
     except OptionsError as error:
         raise OptionsError(f"line {number} of {str(path)!r}: {error}") from error
+
+
+def _text(name: str, value: str | None) -> str | None:
+    return checked_text(name, (value or "").strip() or None)
 
 
 def whole_path(path: Path) -> Path:

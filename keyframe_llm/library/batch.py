@@ -1,0 +1,188 @@
+"""One video of a batch → one row: its key frames, the score of every candidate, caption, answer, label."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from keyframe_llm.classification import By, Classification, unique_labels
+from keyframe_llm.errors import KeyframeError, ModelError, OptionsError
+from keyframe_llm.options import SelectOptions
+from keyframe_llm.pipeline import KeyframeLLM
+from keyframe_llm.scoring.queries import checked_text
+from keyframe_llm.selection import Selection
+
+if TYPE_CHECKING:
+    from keyframe_llm.library.collect import Item
+
+__all__ = ["BatchOptions", "Row", "Task", "failed_row", "task_of", "video_row"]
+
+Row = dict[str, Any]
+"""One row of the table, by the names of its columns (see `results.schema`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOptions:
+    """What is done with every video. Raises `OptionsError` where two options contradict each other."""
+
+    model: str | None = None
+    """The Video-LLM that writes captions that are missing and answers; None: none is used."""
+    encoder: str | None = None
+    device: str | None = None
+    question: str | None = None
+    """Asked of every video that has no question of its own."""
+    labels: tuple[str, ...] = ()
+    """The actions to tell apart; empty: videos are not classified."""
+    by: By = "model"
+    """Who classifies (see `KeyframeLLM.classify`)."""
+    jpeg: bool = False
+    """Keep the key frames as pictures."""
+    select: SelectOptions = field(default_factory=SelectOptions)
+
+    def __post_init__(self) -> None:
+        checked_text("question", self.question)
+        if self.labels:
+            unique_labels(self.labels)
+            if self.by != "encoder" and self.model is None:
+                raise OptionsError(f"by is {self.by!r} without a model; give a model, or classify by encoder")
+            if self.question is not None:
+                raise OptionsError("labels and a question are given; give one of them")
+
+
+class Task(NamedTuple):
+    """One video with the texts that belong to it."""
+
+    key: str
+    """Names the row: made of the path, size and time of the file, and its texts."""
+    path: str
+    caption: str | None
+    question: str | None
+
+
+def task_of(item: Item, options: BatchOptions) -> Task:
+    """What is to be done for one video."""
+    path, question = str(item.path), item.question or options.question
+    try:
+        found = Path(path).stat()
+        state = f"{found.st_size} {found.st_mtime_ns}"
+    except OSError:
+        state = ""
+    known = repr((path, state, item.caption, question)).encode("utf-8", "surrogatepass")
+    return Task(hashlib.sha256(known).hexdigest()[:32], path, item.caption, question)
+
+
+def video_row(task: Task, options: BatchOptions) -> Row:
+    """The row of a video; a video that cannot be read makes a row with its error.
+
+    Raises `ModelError`: no other video would fare better.
+    """
+    try:
+        return _row(task, options)
+    except ModelError:
+        raise
+    except KeyframeError as error:
+        return failed_row(task, str(error))
+    except MemoryError:
+        return failed_row(task, f"{task.path} takes more memory than a worker may have; use a smaller copy")
+    except Exception as error:
+        return failed_row(task, f"a fault of the program: {type(error).__name__}: {error}")
+
+
+def failed_row(task: Task, error: str) -> Row:
+    """The row of a video that failed, with its one line."""
+    line = str(KeyframeError(error)).removeprefix(f"{task.path}: ")
+    return {
+        "key": task.key,
+        "video": _unicode(task.path),
+        "error": line,
+        "question": task.question,
+        "keyframes": [],
+        "candidates": [],
+        "warnings": [],
+        "labels": [],
+    }
+
+
+@lru_cache(maxsize=1)
+def _llm(options: BatchOptions) -> KeyframeLLM:
+    """The models, loaded once a process."""
+    named = {"model": options.model, "encoder": options.encoder, "device": options.device}
+    given: dict[str, Any] = {name: value for name, value in named.items() if value}
+    return KeyframeLLM(**given, options=options.select, cache=False)
+
+
+def _row(task: Task, options: BatchOptions) -> Row:
+    llm, write = _llm(options), options.model is not None
+    if options.labels:
+        result = llm.classify(
+            task.path, options.labels, by=options.by, caption=task.caption, generate_caption=write
+        )
+        return {**_selected(task, result.selection, options), **_judged(result)}
+    if task.question is not None and write:
+        answer = llm.ask(task.path, task.question, caption=task.caption)
+        return {**_selected(task, answer.selection, options), "answer": answer.text}
+    selection = llm.select(task.path, caption=task.caption, question=task.question, generate_caption=write)
+    return _selected(task, selection, options)
+
+
+def _judged(result: Classification) -> Row:
+    shares = [{"label": label, "probability": share} for label, share in result.probabilities.items()]
+    return {"label": result.label, "labels": shares}
+
+
+def _selected(task: Task, selection: Selection, options: BatchOptions) -> Row:
+    facts = selection.to_dict()
+    video = facts["video"]
+    names = ("duration_seconds", "average_fps", "width", "height", "codec")
+    return {
+        "key": task.key,
+        "video": _unicode(task.path),
+        "error": None,
+        **{name: video[name] for name in names},
+        "caption": selection.caption,
+        "caption_source": selection.caption_source,
+        "question": selection.question,
+        "method": selection.method,
+        "score_name": selection.scores.name,
+        "keyframes": _keyframes(selection, facts, options.jpeg),
+        "candidates": _candidates(selection),
+        "labels": [],
+        "warnings": list(selection.warnings),
+    }
+
+
+def _keyframes(selection: Selection, facts: Row, jpeg: bool) -> list[Row]:
+    from keyframe_llm.jpeg import encode_jpeg
+
+    names = ("seconds", "score", "semantic", "temporal", "drop")
+    rows = [{name: entry[name] for name in names} for entry in facts["keyframes"]]
+    if jpeg:
+        for row, image in zip(rows, selection.frames.images, strict=True):
+            row["jpeg"] = encode_jpeg(image)
+    return rows
+
+
+def _candidates(selection: Selection) -> list[Row]:
+    scores, chosen = selection.scores, set(selection.chosen.tolist())
+    columns = (scores.total, scores.semantic, scores.temporal, scores.drop)
+    return [
+        {
+            "seconds": float(second),
+            **dict(zip(("score", "semantic", "temporal", "drop"), map(_number, parts), strict=True)),
+            "chosen": i in chosen,
+        }
+        for i, (second, *parts) in enumerate(zip(selection.proposals.seconds, *columns, strict=True))
+    ]
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _unicode(path: str) -> str:
+    """A path as Parquet can hold it: bytes that are no Unicode are escaped."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
