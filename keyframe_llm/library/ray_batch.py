@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,8 +24,8 @@ class _Actor:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """Do the tasks of a batch; an error that ends the run is handed back, never raised."""
-        errors = [self._done(task) for task in batch["task"]]
-        return {"key": [task.key for task in batch["task"]], "stop": errors}
+        tasks = [pickle.loads(task) for task in batch["task"]]
+        return {"key": [task.key for task in tasks], "stop": [self._done(task) for task in tasks]}
 
     def _done(self, task: Task) -> str:
         try:
@@ -68,7 +69,9 @@ def _computed(
     gpus = int(found.get("GPU", 0)) if options.device != "cpu" else 0
     actors = gpus or max(1, int(found.get("CPU", 1)) // limits.threads)
     blocks = min(len(tasks), _MOST_BLOCKS)
-    data = ray.data.from_items([{"task": task} for task in tasks], override_num_blocks=blocks)
+    # As bytes: Ray makes arrays of tuples.
+    items = [{"task": pickle.dumps(task)} for task in tasks]
+    data = ray.data.from_items(items, override_num_blocks=blocks)
     rows = data.map_batches(
         _Actor,
         batch_size=1,
