@@ -203,7 +203,11 @@ def test_arguments_come_as_models_write_them(toolbox: Toolbox) -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "says"),
     [
-        ("juggle", {}, "the tools are list_videos, video_info, read_transcript, contact_sheet, view_frames, describe_video"),
+        (
+            "juggle",
+            {},
+            "the tools are list_videos, video_info, read_transcript, contact_sheet, view_frames, describe_video",
+        ),
         ("ask_video", {"video": "one_walk.mp4"}, "question: is missing"),
         ("ask_video", {"video": "one_walk.mp4", "question": "x", "fps": 3}, "fps: there is no such argument"),
         ("ask_video", {"video": "one_walk.mp4", "question": "x", "max_frames": 0}, "max_frames is 0"),

@@ -64,12 +64,7 @@ def sampled(arguments: tuple[Any, ...], named: dict[str, Any]) -> Generator[Any,
     return _known(decoder)
 
 
-def words_in_child(path: str, options: WordOptions) -> Words:
-    """What is subtitled in a file."""
-    return read_words(path, options)
-
-
-def words_of(
+def words_in_child(
     path: str, options: WordOptions, duration_seconds: float | None, max_pixels: int | None
 ) -> Words:
     """What is subtitled and said in a video."""

@@ -46,13 +46,9 @@ class RemoteDecoder:
         return frames
 
     def read_words(self, options: WordOptions) -> Words:
-        """What is subtitled in the file; see `keyframe_llm.words.read_words`."""
-        return self._process.call(self._path, words_in_child, self._path, options)
-
-    def read_words(self, options: WordOptions) -> Words:
         """See `keyframe_llm.words.read_words`."""
         length = self.info.duration_seconds
-        return self._process.call(self._path, words_of, self._path, options, length, self._max_pixels)
+        return self._process.call(self._path, words_in_child, self._path, options, length, self._max_pixels)
 
     def close(self) -> None:
         """Free the file and the process."""
