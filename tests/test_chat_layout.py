@@ -18,10 +18,11 @@ from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit
 
 LONG = "What is at https://example.org/" + "alongaddresswithnoplacetobreak" * 8 + "?"
 THREE_FRAMES = """() => {
-  const boxes = [...document.querySelectorAll('#kf-chat .kf-frame')].map((frame) => frame.getBoundingClientRect());
+  const frames = [...document.querySelectorAll('#kf-chat .kf-frame')];
+  const boxes = frames.map((frame) => frame.getBoundingClientRect());
   return boxes.length == 3 && boxes.map((box) => [box.x, box.y, box.width]);
 }"""
-"""Left, top and width of the frames of an answer, at one moment: the page draws them anew while it streams."""
+"""Left, top and width of an answer's frames, at one moment: the page draws them anew while it streams."""
 LOG = "document.querySelector('#kf-chat [role=log]')"
 
 

@@ -206,7 +206,7 @@ def test_arguments_come_as_models_write_them(toolbox: Toolbox) -> None:
         (
             "juggle",
             {},
-            "the tools are list_videos, video_info, read_transcript, contact_sheet, view_frames, describe_video",
+            "the tools are list_videos, video_info, read_transcript, contact_sheet, view_frames",
         ),
         ("ask_video", {"video": "one_walk.mp4"}, "question: is missing"),
         ("ask_video", {"video": "one_walk.mp4", "question": "x", "fps": 3}, "fps: there is no such argument"),
