@@ -37,7 +37,7 @@ def main(memory_bytes: int, limit_seconds: int) -> None:
         task = tasks.get()
         if hasattr(signal, "alarm"):  # should the other side be gone and a library hold this process
             signal.alarm(limit_seconds + _GRACE_SECONDS)
-        reply: tuple[str, Any]
+        reply: tuple[str, object]
         try:
             reply = ("row", video_row(task, options))
         except ModelError as error:
