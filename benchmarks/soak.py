@@ -3,8 +3,8 @@
     python benchmarks/soak.py FOLDER... --minutes 60
 
 It prints what the process holds after each tenth of the time and at the end: resident memory in MiB, open
-file descriptors, threads, and entries in its folder of temporary files. They should stay about the same. Memory
-that the allocator keeps for later is given back before it is measured, where the C library can do so.
+file descriptors, threads, and entries in its folder of temporary files. They should stay about the same.
+Memory that the allocator keeps for later is given back before it is measured, where the C library can do so.
 """
 
 from __future__ import annotations
