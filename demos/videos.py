@@ -41,7 +41,11 @@ EXAMPLES = {
     "one_walk.mp4": Example(
         "One walk",
         3.0,
-        ("What does the man in green do?", "Where is the man in green?", "Which way does the man go?"),
+        (
+            "What does the man in green do?",
+            "Where is the man in green?",
+            "Which way does the man in green go?",
+        ),
     ),
 }
 """File name → how it is shown."""
