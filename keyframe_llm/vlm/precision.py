@@ -21,7 +21,7 @@ def in_computed_type(model: Any, name: str) -> tuple[str, ...]:
     and half to a third of it on one with AVX512_BF16.
     """
     import torch
-    from accelerate.utils import get_max_memory  # type: ignore[import-untyped]
+    from accelerate.utils import get_max_memory  # type: ignore[import-untyped]  # no types come with it
 
     places = {parameter.device.type for parameter in model.parameters()}
     if places != {"cpu"} or model.dtype in native_types() or getattr(model, "is_quantized", False):

@@ -117,7 +117,7 @@ def _folder(name: str) -> Path:
             raise ModelError(f"the folder {name!r} holds no {missing[0]}, so no Whisper model; {_ELSE}")
         return folder
     import faster_whisper
-    from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
+    from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]  # re-exported
 
     known = ", ".join(("tiny", "base", "small", "medium", "large-v3", "turbo"))
     if "/" not in name and name not in faster_whisper.available_models():
