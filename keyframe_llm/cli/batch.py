@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, get_args
 
 from keyframe_llm.classification import By, parse_labels
 from keyframe_llm.cli import flags
 from keyframe_llm.cli.llm import select_options
-from keyframe_llm.cli.output import clear_progress, note, print_json
+from keyframe_llm.cli.output import RunProgress, clear_progress, print_json
 from keyframe_llm.errors import check_whole
 
 if TYPE_CHECKING:
     from keyframe_llm.library.batch import BatchOptions
 
 __all__ = ["add", "run"]
-
-_LINE_SECONDS = 5.0
 
 
 def add(commands: Any) -> None:
@@ -88,10 +85,10 @@ def run(args: argparse.Namespace) -> None:
         tasks = [task_of(item, options) for item in collect(args.sources, by_question=True)]
         known = results.written()
         left = [task for task in tasks if task.key not in known]
-        progress = _Progress(args.quiet or args.json, len(left))
+        progress = RunProgress(args.quiet or args.json)
         with closing(_rows(args, left, options, results)) as rows:
             for number, _ in enumerate(rows, 1):
-                progress(number)
+                progress(number, len(left))
                 if number % 1000 == 0:
                     results.join()
         results.join(least=1)
@@ -111,22 +108,6 @@ def _rows(args: argparse.Namespace, tasks: list[Any], options: BatchOptions, res
         return run_on_ray(tasks, options, results, Limits(seconds, memory, cores), address=args.ray)
     workers = default_workers() if args.workers is None else check_whole("workers", args.workers, 1, 1024)
     return run_locally(tasks, options, results, Limits(seconds, memory), workers)
-
-
-class _Progress:
-    """How far a run is, how fast, and how long it will take, on stderr."""
-
-    def __init__(self, quiet: bool, total: int) -> None:
-        self._quiet, self._total, self._began, self._said = quiet, total, time.monotonic(), 0.0
-
-    def __call__(self, number: int) -> None:
-        now = time.monotonic()
-        if self._quiet or (now - self._said < _LINE_SECONDS and number < self._total):
-            return
-        self._said = now
-        rate = number / max(now - self._began, 1e-3)
-        left = (self._total - number) / rate
-        note(f"{number} of {self._total} videos, {rate * 3600:,.0f} an hour, {left / 60:.1f} min left")
 
 
 def _show(args: argparse.Namespace, done: int, known: int, failures: list[tuple[str, str]]) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from keyframe_llm.cli import flags
-from keyframe_llm.cli.output import clear_progress, note, print_json
-from keyframe_llm.library import Library, Outcome, Step
+from keyframe_llm.cli.output import RunProgress, clear_progress, note, print_json
+from keyframe_llm.library import Library, Outcome
 from keyframe_llm.library.builder import Status
 from keyframe_llm.library.database import LIBRARY_VARIABLE
 from keyframe_llm.options import DecodeOptions, ProposeOptions, WordOptions, option_fields
@@ -25,7 +24,6 @@ _WORDS: Mapping[Status, str] = {
     "gone": "gone",
     "failed": "failed",
 }
-_LINE_SECONDS = 5.0
 
 
 def add(commands: Any) -> None:
@@ -66,38 +64,13 @@ def run(args: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(args).items() if name in option_fields()}
     library = Library(args.library, encoder=args.encoder, device=args.device, **given)
     outcomes: list[Outcome] = []
-    progress = _Progress(args.quiet or args.json)
+    progress = RunProgress(args.quiet or args.json)
     for step in library.index(args.sources):
         outcomes.append(step.outcome)
-        progress(step)
+        if step.outcome.status != "unchanged":  # what was known already is no measure of speed
+            progress(step.number, step.total)
     clear_progress()
     _show(args, library, outcomes)
-
-
-class _Progress:
-    """How far a run is, how fast, and how long it will take, on stderr."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet, self._began, self._said, self._looked = quiet, time.monotonic(), 0.0, 0
-
-    def __call__(self, step: Step) -> None:
-        """Say where the run is, at most every few seconds. What was known already is no measure of speed."""
-        if step.outcome.status == "unchanged":
-            return
-        self._looked += 1
-        now = time.monotonic()
-        if self._quiet or (now - self._said < _LINE_SECONDS and step.number < step.total):
-            return
-        self._said = now
-        rate = self._looked / max(now - self._began, 1e-3)
-        left = (step.total - step.number) / rate
-        note(f"{step.number} of {step.total} videos, {rate * 3600:,.0f} an hour, {_span(left)} left")
-
-
-def _span(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _show(args: argparse.Namespace, library: Library, outcomes: list[Outcome]) -> None:

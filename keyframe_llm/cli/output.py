@@ -8,6 +8,7 @@ import io
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,7 @@ from keyframe_llm.selection import Selection
 
 __all__ = [
     "ProgressBar",
+    "RunProgress",
     "answer_dict",
     "clear_progress",
     "cost_line",
@@ -32,6 +34,7 @@ __all__ = [
     "show",
 ]
 
+_LINE_SECONDS = 5.0
 _ERASE_LINE = "\r\033[K"
 
 
@@ -90,6 +93,30 @@ class ProgressBar:
         elif words and stage != self._stage:
             note(f"{words} …")
         self._stage = stage
+
+
+class RunProgress:
+    """How far a run over many videos is, how fast, and how long it will take, on stderr."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet, self._began, self._said, self._done = quiet, time.monotonic(), 0.0, 0
+
+    def __call__(self, number: int, total: int) -> None:
+        """Count a video that was worked on, the `number`-th of all; say so at most every few seconds."""
+        self._done += 1
+        now = time.monotonic()
+        if self._quiet or (now - self._said < _LINE_SECONDS and number < total):
+            return
+        self._said = now
+        rate = self._done / max(now - self._began, 1e-3)
+        left = _span((total - number) / rate)
+        note(f"{number} of {total} videos, {rate * 3600:,.0f} an hour, {left} left")
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 # Results -----------------------------------------------------------------------------------------------
