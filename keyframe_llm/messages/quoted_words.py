@@ -12,7 +12,7 @@ from keyframe_llm.errors import as_one_line
 from keyframe_llm.prompts import Prompts, default_prompts
 from keyframe_llm.words import Cue
 
-__all__ = ["quoted_words", "with_words"]
+__all__ = ["quoted_words", "told_cues", "with_words"]
 
 NEAR_SECONDS = 5.0
 """Words are told where they begin or end this close to a key frame."""
@@ -47,6 +47,20 @@ def quoted_words(
     most 1,600 letters). Each cue is one JSON string of at most 300 letters, so that nothing in it ends the
     quotation. None where nothing is near.
     """
+    kept = _told(cues, seconds, matched)
+    if not kept:
+        return None
+    lines = "\n".join(kept[i] for i in sorted(kept))
+    return (prompts or default_prompts()).text("words", lines=lines)
+
+
+def told_cues(cues: Sequence[Cue], seconds: ArrayLike, *, matched: Iterable[int] = ()) -> list[int]:
+    """The indices of the cues that `quoted_words` puts into the prompt, ascending."""
+    return sorted(_told(cues, seconds, matched))
+
+
+def _told(cues: Sequence[Cue], seconds: ArrayLike, matched: Iterable[int]) -> dict[int, str]:
+    """The lines that are told, by the index of their cue."""
     times, first = np.asarray(seconds, np.float64), set(matched)
     away = {i: _away(cue, times) for i, cue in enumerate(cues)} if len(times) else {}
     near = [i for i in away if away[i] <= NEAR_SECONDS or i in first]
@@ -57,10 +71,7 @@ def quoted_words(
         if len(line) <= room:
             kept[i] = line
             room -= len(line)
-    if not kept:
-        return None
-    lines = "\n".join(kept[i] for i in sorted(kept))
-    return (prompts or default_prompts()).text("words", lines=lines)
+    return kept
 
 
 def _away(cue: Cue, times: np.ndarray) -> float:
