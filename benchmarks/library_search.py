@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from keyframe_llm.arrays import unit_rows
 from keyframe_llm.library import Library
 from keyframe_llm.library.catalogue import Catalogue, FileState
+from keyframe_llm.library.moments import Window
 from keyframe_llm.library.outline import OutlineSearch, outline_of
-from keyframe_llm.library.ranking import Window, best_fits
+from keyframe_llm.library.ranking import best_fits
 
 __all__ = ["main"]
 

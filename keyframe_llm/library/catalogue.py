@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.library.cue_index import CueIndex
 from keyframe_llm.library.database import opened, storage_errors
 from keyframe_llm.words import Cue, CueSource
 
@@ -58,6 +59,7 @@ class Catalogue:
     def __init__(self, path: Path, *, create: bool) -> None:
         self.path = path
         self._connection = opened(path, create=create)
+        self.cues = CueIndex(self._rows)
 
     def close(self) -> None:
         """Close the file."""
@@ -228,24 +230,6 @@ class Catalogue:
         """Every file with the number of its video and its time of modification in seconds since the epoch."""
         rows = self._rows("SELECT path, video, modified_ns FROM files ORDER BY path")
         return [(os.fsdecode(path), int(video), int(ns) / 1e9) for path, video, ns in rows]
-
-    def matching_cues(self, match: str, most: int) -> list[tuple[int, float, float, str, str]]:
-        """(video, start, end, text, source) of the cues that an FTS5 expression finds, the best first."""
-        return self._rows(
-            'SELECT cues.video, cues.start, cues."end", cues.text, cues.source FROM cue_words '
-            "JOIN cues ON cues.id = cue_words.rowid WHERE cue_words MATCH ? "
-            "ORDER BY bm25(cue_words), cues.id LIMIT ?",
-            (match, most),
-        )
-
-    def holding_cues(self, texts: Sequence[str], most: int) -> list[tuple[int, float, float, str, str]]:
-        """As `matching_cues`, for cues that hold every one of these texts, in scripts without spaces."""
-        held = " AND ".join("instr(text, ?) > 0" for _ in texts)
-        return self._rows(
-            f'SELECT video, start, "end", text, source FROM cues WHERE {held} '
-            "ORDER BY length(text), id LIMIT ?",
-            (*texts, most),
-        )
 
     def _mark_gone(self, numbers: Iterable[int]) -> None:
         """Note of these videos which are in no file any more."""

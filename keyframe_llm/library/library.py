@@ -22,9 +22,10 @@ from keyframe_llm.library.builder import Builder, Outcome
 from keyframe_llm.library.catalogue import Catalogue
 from keyframe_llm.library.collect import Item, collect, whole_path
 from keyframe_llm.library.database import library_path, sole_writer
-from keyframe_llm.library.moments import FoundVideo
+from keyframe_llm.library.moments import FoundVideo, Window
 from keyframe_llm.library.outline import OutlineSearch
-from keyframe_llm.library.ranking import Window, by_pictures, by_words, joined
+from keyframe_llm.library.ranking import by_pictures, joined
+from keyframe_llm.library.word_search import by_words
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.scoring.queries import caption_parts, checked_text, query_kind, question_parts
 
@@ -184,7 +185,7 @@ class Library:
         best = outlines.best(unit_rows(whole), count, allowed).tolist()
         videos = catalogue.videos(best, paths, len(whole))
         pictures = by_pictures(videos, query, whole, self.options, window, max(_RANKED, _RANKED_SHARE * k))
-        words = by_words(catalogue, text, paths, window)
+        words = by_words(catalogue.cues, text, paths, window)
         bare = {video: FoundVideo(paths[video], 0.0, (), catalogue.duration(video)) for video in words}
         return joined(pictures, words, bare)[:k]
 

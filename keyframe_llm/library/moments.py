@@ -12,7 +12,7 @@ from keyframe_llm.data import Proposals, VideoInfo
 from keyframe_llm.index import VideoIndex
 from keyframe_llm.library.catalogue import StoredVideo
 
-__all__ = ["FoundMoment", "FoundVideo", "index_of", "span_around"]
+__all__ = ["FoundMoment", "FoundVideo", "Window", "index_of", "span_around"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,18 @@ class FoundVideo:
             "duration_seconds": self.duration_seconds,
             "moments": moments,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The seconds of a video in which moments are looked for."""
+
+    start: float = 0.0
+    end: float = float("inf")
+
+    def holds(self, seconds: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(K,) which of these times lie in it."""
+        return np.asarray((seconds >= self.start) & (seconds <= self.end))
 
 
 def index_of(stored: StoredVideo, inside: NDArray[np.bool_]) -> VideoIndex:

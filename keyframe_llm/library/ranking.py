@@ -1,4 +1,4 @@
-"""Ranking the videos of a library for a text: by their key frames, and by their words.
+"""Ranking the videos of a library for a text: by their key frames, and that order joined with the words'.
 
 As in the paper's retrieval, a video is its few key frames: those chosen for this text among its candidates,
 and the cosine of the text with their mean ranks it. So a search returns what `evaluation` measures. Where
@@ -8,39 +8,24 @@ Büttcher 2009).
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.arrays import unit_rows
-from keyframe_llm.library.catalogue import Catalogue, StoredVideo
-from keyframe_llm.library.moments import FoundMoment, FoundVideo, index_of, span_around
+from keyframe_llm.library.catalogue import StoredVideo
+from keyframe_llm.library.moments import FoundMoment, FoundVideo, Window, index_of, span_around
+from keyframe_llm.library.word_search import FoundWords
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.scoring.queries import Query
 from keyframe_llm.scoring.selectors import choose_frames
 
-__all__ = ["Window", "best_fits", "by_pictures", "by_words", "joined"]
+__all__ = ["best_fits", "by_pictures", "joined"]
 
 _RANK_CONSTANT = 60
-_MOST_CUES, _MOST_WORDS, _CUES_A_VIDEO = 500, 32, 5
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
-_SHORT = 3  # letters: a shorter word, such as "a" or "on", says too little to demand it
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The seconds of a video in which moments are looked for."""
-
-    start: float = 0.0
-    end: float = float("inf")
-
-    def holds(self, seconds: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """(K,) which of these times lie in it."""
-        return np.asarray((seconds >= self.start) & (seconds <= self.end))
 
 
 def by_pictures(
@@ -99,49 +84,28 @@ def _found(
     return FoundVideo(video.path, score, tuple(moments), video.duration_seconds)
 
 
-def by_words(
-    catalogue: Catalogue, text: str, paths: Mapping[int, str], window: Window
-) -> dict[int, tuple[FoundMoment, ...]]:
-    """The videos with words that hold all those of the text, the best first, and their moments."""
-    words = re.findall(r"\w+", text.lower())[:_MOST_WORDS]
-    unspaced = [run for word in words for run in _UNSPACED.findall(word)]
-    spaced = [word for word in words if not _UNSPACED.search(word)]
-    spaced = [word for word in spaced if len(word) >= _SHORT] or spaced
-    if unspaced:
-        cues = catalogue.holding_cues([*unspaced, *spaced], _MOST_CUES)
-    elif spaced:
-        cues = catalogue.matching_cues(" ".join(f'"{word}"' for word in spaced), _MOST_CUES)
-    else:
-        cues = []
-    found: dict[int, list[FoundMoment]] = defaultdict(list)
-    for video, start, end, words_found, source in cues:
-        if video not in paths or start > window.end or end < window.start:
-            continue
-        moment = FoundMoment(start, end, (start + end) / 2, source, 1 / (len(found) + 1), words_found)
-        if len(found[video]) < _CUES_A_VIDEO:
-            found[video].append(moment)
-    return {video: tuple(moments) for video, moments in found.items()}
-
-
 def joined(
     pictures: Sequence[FoundVideo],
-    words: Mapping[int, tuple[FoundMoment, ...]],
+    words: Mapping[int, FoundWords],
     bare: Mapping[int, FoundVideo],
 ) -> list[FoundVideo]:
     """Both orders as one; without words found, that of the pictures as it is.
 
-    `bare` holds the videos whose words were found, without moments.
+    A video's words count by the share of the text that they hold. `bare` holds the videos whose words were
+    found, without moments.
     """
     if not words:
         return list(pictures)
-    said = {bare[video].path: moments for video, moments in words.items()}
+    said = {bare[video].path: found for video, found in words.items()}
     videos = {each.path: each for each in [*bare.values(), *pictures]}
     ranks: dict[str, float] = defaultdict(float)
-    for order in ([each.path for each in pictures], list(said)):
-        for place, path in enumerate(order, 1):
-            ranks[path] += 1 / (_RANK_CONSTANT + place)
+    for place, each in enumerate(pictures, 1):
+        ranks[each.path] += 1 / (_RANK_CONSTANT + place)
+    for place, (path, each_said) in enumerate(said.items(), 1):
+        ranks[path] += each_said.share / (_RANK_CONSTANT + place)
     found = []
     for path in sorted(ranks, key=lambda each: -ranks[each]):
-        moments = sorted([*videos[path].moments, *said.get(path, ())], key=lambda moment: moment.seconds)
+        passages = said[path].moments if path in said else ()
+        moments = sorted([*videos[path].moments, *passages], key=lambda moment: moment.seconds)
         found.append(replace(videos[path], score=ranks[path], moments=tuple(moments)))
     return found

@@ -21,7 +21,7 @@ from keyframe_llm.arrays import unit_rows
 from keyframe_llm.prompts import default_prompts
 from keyframe_llm.words.cues import Cue
 
-__all__ = ["TextEncoder", "asks_for_words", "match_cues"]
+__all__ = ["TextEncoder", "asks_for_words", "content_words", "match_cues"]
 
 Floats = NDArray[np.float64]
 
@@ -134,7 +134,7 @@ def _lexicon(cues: tuple[Cue, ...]) -> _Lexicon:
 
 def _share(lexicon: _Lexicon, query: str) -> Floats:
     """(n,) the share of the query's letter groups that each cue holds, rare groups weighing more."""
-    groups = set(lexicon.groups(_content(query)))
+    groups = set(lexicon.groups(" ".join(content_words(query))))
     columns = np.array([lexicon.numbers.get(group, -1) for group in groups], np.intp)
     whole, known = lexicon.weights[columns].sum(), columns[columns >= 0]
     if not len(known):
@@ -185,12 +185,15 @@ def _ramp(values: ArrayLike, low: float, high: float) -> Floats:
     return np.asarray(np.clip((np.asarray(values, np.float64) - low) / (high - low), 0.0, 1.0))
 
 
-def _content(query: str) -> str:
-    """The query without words that any question has, and without those that ask for words."""
+def content_words(query: str) -> list[str]:
+    """The words of a query but those that any question has, and those that ask for words.
+
+    In lower case; of scripts without spaces, overlapping pairs of letters. None where it has no others.
+    """
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
     words = _prepared(_ASKING.sub(" ", _ASKS.sub(" ", query))).split()
-    return " ".join(word for word in words if word not in ENGLISH_STOP_WORDS | _HELPING)
+    return [word for word in words if word not in ENGLISH_STOP_WORDS | _HELPING]
 
 
 def _prepared(text: str) -> str:
