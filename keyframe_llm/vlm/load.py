@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from keyframe_llm.cartoon import is_embedded
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.vlm.protocol import VLM, CompletedVLM
 
@@ -37,7 +38,12 @@ def load_vlm(model: str | Any, *, device: str | None = None, **options: Any) -> 
         return OpenAIVLM(model, **options)
     from keyframe_llm.vlm.transformers import TransformersVLM
 
-    return TransformersVLM(local_name(model), device=device, **options)
+    local = TransformersVLM(local_name(model), device=device, **options)
+    if not is_embedded(model):
+        return local
+    from keyframe_llm.vlm.drawn_world import DrawnWorldVLM
+
+    return DrawnWorldVLM(local)
 
 
 def served_name(model: str) -> str | None:
