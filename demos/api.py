@@ -5,7 +5,6 @@ They are independent of the conversation on the page: no session, and nothing is
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import shutil
@@ -16,18 +15,18 @@ from typing import Any
 import gradio as gr
 
 from keyframe_llm import KeyframeLLM
+from keyframe_llm.demos.downloads import selection_details, selection_text
 from keyframe_llm.demos.handlers import plain_error
 from keyframe_llm.demos.models import judge
 from keyframe_llm.demos.session import check_length
-from keyframe_llm.demos.sessions import Sessions
+from keyframe_llm.demos.sessions import RESULTS, Sessions
 from keyframe_llm.errors import KeyframeError, VideoError
-from keyframe_llm.report.files import save_selection, selection_dict
+from keyframe_llm.report.files import save_selection
 from keyframe_llm.selection import Selection
 
 __all__ = ["Endpoints", "uploads_only"]
 
 _KEPT_SECONDS = 3600.0
-_RESULTS = "results-"
 
 
 class Endpoints:
@@ -112,23 +111,17 @@ class Endpoints:
         return self._saved(selection, more)
 
     def _saved(self, selection: Selection, more: dict[str, Any]) -> tuple[list[str], Any]:
-        folder = self.sessions.folder / (_RESULTS + secrets.token_urlsafe(16))
+        folder = self.sessions.folder / (RESULTS + secrets.token_urlsafe(16))
         written = save_selection(selection, folder)
-        details = {**selection_dict(selection), **more}
-        video = Path(selection.video.path)
-        details["warnings"] = [text.replace(str(video), video.name) for text in selection.warnings]
-        # Clients take whatever has a `path` for a file to fetch.
-        details["video"]["name"] = Path(details["video"].pop("path")).name
         pictures = [path for path in written.values() if path.suffix == ".jpg"]
-        for keyframe, picture in zip(details["keyframes"], pictures, strict=True):
-            keyframe["image"] = picture.name
-        written["json"].write_text(_json(details), encoding="utf-8")
+        details = {**selection_details(selection, [path.name for path in pictures]), **more}
+        written["json"].write_text(selection_text(details), encoding="utf-8")
         others = [path for path in written.values() if path not in pictures]
         return [str(path) for path in (*pictures, *others)], details
 
     def _sweep(self) -> None:
         """Remove the results nobody has fetched for an hour."""
-        for folder in self.sessions.folder.glob(_RESULTS + "*"):
+        for folder in self.sessions.folder.glob(RESULTS + "*"):
             if time.time() - folder.stat().st_mtime > _KEPT_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -145,7 +138,3 @@ def uploads_only(component: Any) -> Any:
 
     component.async_move_resource_to_block_cache = refuse_addresses
     return component
-
-
-def _json(details: dict[str, Any]) -> str:
-    return json.dumps(details, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

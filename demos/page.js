@@ -50,6 +50,57 @@
       question().focus();
     }
   });
+  // Take away: an answer, a file, a link to a moment.
+  const say = (text) => {
+    const toast = document.querySelector('.kf-toast') || document.body.appendChild(document.createElement('div'));
+    toast.className = 'kf-toast';
+    toast.setAttribute('role', 'status');
+    toast.textContent = text;
+    clearTimeout(toast.timer);
+    toast.timer = setTimeout(() => { toast.textContent = ''; }, 2500);
+  };
+  const copy = async (text) => {
+    try { await navigator.clipboard.writeText(text); } catch {  // a page that came over http from another machine
+      const area = document.body.appendChild(document.createElement('textarea'));
+      area.value = text;
+      area.select();
+      document.execCommand('copy');
+      area.remove();
+    }
+    say('Copied');
+  };
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-save], [data-copy], [data-moment]');
+    if (!button) return;
+    event.preventDefault();
+    if (button.dataset.save !== undefined) return window.kfSave(button.dataset.save);
+    if (button.dataset.copy !== undefined) return copy(button.dataset.copy);
+    const here = new URL(location.href);
+    here.hash = '#t=' + player().currentTime.toFixed(3) + '&video=' + encodeURIComponent(player().dataset.name);
+    copy(here.href);
+  });
+  // A link to a moment: this tab shows it where it has the video, else another tab of this browser.
+  const tabs = new BroadcastChannel('kf-moments');
+  const shows = (name) => player() && (!name || player().dataset.name === name);
+  const linked = () => {
+    const found = new URLSearchParams(location.hash.slice(1));
+    return found.has('t') && { second: +found.get('t'), name: found.get('video') };
+  };
+  let wanted = linked();
+  const show = () => {
+    if (!wanted || !shows(wanted.name) || player().readyState < 1) return;
+    jump(wanted.second);
+    wanted = false;
+  };
+  addEventListener('hashchange', () => { wanted = linked(); show(); });
+  document.addEventListener('loadedmetadata', show, true);
+  tabs.onmessage = ({ data }) => {
+    if (data.shown && wanted) { wanted = false; say('Shown in the tab that has ' + data.name); }
+    if (data.second === undefined || !shows(data.name)) return;
+    jump(data.second);
+    tabs.postMessage({ shown: true, name: data.name });
+  };
+  setTimeout(() => { if (wanted && wanted.name && !shows(wanted.name)) tabs.postMessage(wanted); }, 1500);
   // Follow the answer, unless the reader has scrolled up.
   const log = () => document.querySelector('#kf-chat [role=log]');
   let following = true;

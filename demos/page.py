@@ -14,6 +14,8 @@ from PIL import Image
 from keyframe_llm.cartoon import is_embedded
 from keyframe_llm.cartoon.world.language import ACTION_LABELS
 from keyframe_llm.demos.api import Endpoints, uploads_only
+from keyframe_llm.demos.buttons import SAVE_CONVERSATION
+from keyframe_llm.demos.downloads import Downloads
 from keyframe_llm.demos.handlers import NO_CONVERSATION, Handlers
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.sessions import GRACE_SECONDS, Sessions
@@ -86,6 +88,7 @@ def build(models: Models, folder: Path, grace_seconds: float = GRACE_SECONDS) ->
         chat.undo(handlers.undone, None, conversation, **private)
         chat.clear(handlers.cleared, None, conversation, **private)
         classify.click(handlers.classified, [labels, *settings], [result, notice], **private)
+        Downloads(sessions).add()
         Endpoints(sessions).add()
         tab = [gr.Textbox(visible=False), gr.Textbox(visible=False)]
         whole = [*opened, *video_side, kept_by_browser, *settings]
@@ -157,6 +160,7 @@ def _chat() -> tuple[Any, Any]:
         max_length=2000,
         elem_id="kf-question",
     )
+    gr.HTML(SAVE_CONVERSATION, elem_id="kf-save")
     return chat, box
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from keyframe_llm.data import STAGES
 from keyframe_llm.demos import views
+from keyframe_llm.demos.buttons import LINK_TO_MOMENT, copy_answer, save_selection
 from keyframe_llm.demos.session import Session, Turn
 from keyframe_llm.demos.times import linked_times
 from keyframe_llm.jpeg import encode_jpeg
@@ -52,7 +53,7 @@ def _turn(turn: Turn, session: Session) -> list[dict[str, Any]]:
 def _frames(turn: Turn, selection: Selection, session: Session) -> dict[str, Any]:
     kind = "frames" if turn.uniform is None else "both"
     if kind not in turn.drawn:
-        turn.drawn[kind] = _html(views.rows(selection, session_address(session), turn.uniform))
+        turn.drawn[kind] = _html(views.rows(selection, session_address(session), turn.uniform, turn.name))
     message: dict[str, Any] = turn.drawn[kind]
     return message
 
@@ -94,7 +95,8 @@ def _facts(turn: Turn, selection: Selection) -> dict[str, Any]:
         facts.append(f"chosen in {chosen:.1f} s, {ended} in {turn.answer_seconds:.1f} s")
         if turn.saved_seconds >= 0.1:
             facts.append(f"{turn.saved_seconds:.1f} s saved: the video was not read again")
-        turn.drawn["facts"] = _html(f'<p class="kf-facts">{escape(" · ".join(facts))}</p>')
+        tools = f'<p class="kf-tools">{copy_answer(turn.answer)}{save_selection(turn.name)}</p>'
+        turn.drawn["facts"] = _html(f'<p class="kf-facts">{escape(" · ".join(facts))}</p>{tools}')
     message: dict[str, Any] = turn.drawn["facts"]
     return message
 
@@ -124,14 +126,14 @@ def keyframes(session: Session) -> str:
     turn, found = session.in_view, session.overview
     if turn is not None and turn.selection is not None:
         about = f"for “{shorten(turn.question, _HEADING, placeholder=' …')}”"
-        found, uniform, drawn = turn.selection, turn.uniform, turn.drawn
+        found, uniform, drawn, owner = turn.selection, turn.uniform, turn.drawn, turn.name
     elif found is not None:
         about = "by the caption" if found.caption else "without a text"
-        uniform, drawn = session.overview_uniform, session.overview_drawn
+        uniform, drawn, owner = session.overview_uniform, session.overview_drawn, "video"
     else:
         return ""
     if "keyframes" not in drawn:
-        drawn["keyframes"] = views.keyframes(found, about, session_address(session), uniform)
+        drawn["keyframes"] = views.keyframes(found, about, session_address(session), uniform, owner)
     return str(drawn["keyframes"])
 
 
@@ -142,7 +144,7 @@ def classified(session: Session) -> str:
         return str(views.stages(session.stage, session.share, last="classify"))
     if found is None:
         return ""
-    frames = views.rows(found.selection, session_address(session))
+    frames = views.rows(found.selection, session_address(session), owner="labels")
     judged = views.bars(found.probabilities)
     if not found.probabilities:
         judged = f'<p class="kf-answer">The model answers: <b>{escape(found.label)}</b></p>'
@@ -163,8 +165,9 @@ def player(video: Path) -> str:
     """Play the video of this session; its address cannot be guessed by others."""
     return (
         f'<video controls playsinline preload="auto" aria-label="Video {escape(video.name)}" '
+        f'data-name="{escape(video.name)}" '
         f'src="gradio_api/file={quote(str(video))}"></video>'
-        f"<p>{escape(video.name)}</p>"
+        f"<p>{escape(video.name)}{LINK_TO_MOMENT}</p>"
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,8 @@ class Turn:
     trouble: str = ""
     drawn: dict[str, Any] = field(default_factory=dict)
     """HTML that is drawn once."""
+    name: str = field(default_factory=lambda: token_hex(6))
+    """What the page calls it by; other turns have other names."""
 
 
 class Session(Worker):
@@ -199,6 +202,14 @@ class Session(Worker):
             self._video(), labels, by=judge(llm.model), caption=caption, **settings.options()
         )
         self._warn(self.classified.selection.warnings)
+
+    def selection_named(self, name: str) -> Selection | None:
+        """The frames of the turn of that name, of the `video` or of its `labels`; None where they are gone."""
+        if name == "labels":
+            return self.classified.selection if self.classified is not None else None
+        if name == "video":
+            return self.overview
+        return next((turn.selection for turn in self.turns if turn.name == name), None)
 
     def _show(self, selection: Selection, settings: Settings) -> None:
         """Have these frames stand for the whole video."""

@@ -15,7 +15,10 @@ from threading import Lock, Timer
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.session import Session
 
-__all__ = ["GRACE_SECONDS", "Sessions"]
+__all__ = ["GRACE_SECONDS", "RESULTS", "Sessions"]
+
+RESULTS = "results-"
+"""What the folders begin with that hold results of the API, or of a session that has no video any more."""
 
 GRACE_SECONDS = 1800.0
 """How long a session is kept after its page was closed or lost."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.data import STAGES, Frames
+from keyframe_llm.demos.buttons import save_frame, save_selection
 from keyframe_llm.demos.curves import score_text, timeline
 from keyframe_llm.demos.times import clock
 from keyframe_llm.selection import Selection
@@ -45,19 +46,29 @@ def sentence(text: str) -> str:
 
 
 def strip(
-    frames: Frames, address: Address, labels: Sequence[tuple[str, str]] = (), *, kind: str = "picks"
+    frames: Frames,
+    address: Address,
+    labels: Sequence[tuple[str, str]] = (),
+    *,
+    kind: str = "picks",
+    owner: str = "",
 ) -> str:
-    """Draw frames in a row, each a button that jumps to its second; `labels` as of `frame_labels`."""
+    """Draw frames in a row, each a button that jumps to its second; `labels` as of `frame_labels`.
+
+    Those of an `owner` (see `Session.selection_named`) have a button that saves the picture in full size.
+    """
     height, width = frames.images.shape[1:3]
     cells = []
     for i, (second, image) in enumerate(zip(frames.seconds, frames.images, strict=True)):
         short, long = labels[i] if labels else ("", "")
         score = f"<b>{escape(short)}</b>" if short else ""
         label = f"Jump to {second:.2f} seconds" + (f"; {escape(long)}" if long else "")
+        save = save_frame(owner, i, second) if owner else ""
         cells.append(
-            f'<button type="button" class="kf-frame" data-second="{second:.3f}" title="{label}" '
-            f'aria-label="{label}"><img alt="" width="{width}" height="{height}" src="{address(image)}">'
-            f"<span><i>{clock(second)}</i>{score}</span></button>"
+            f'<div class="kf-cell"><button type="button" class="kf-frame" data-second="{second:.3f}" '
+            f'title="{label}" aria-label="{label}">'
+            f'<img alt="" width="{width}" height="{height}" src="{address(image)}">'
+            f"<span><i>{clock(second)}</i>{score}</span></button>{save}</div>"
         )
     return f'<div class="kf-strip kf-{kind}">{"".join(cells)}</div>'
 
@@ -74,9 +85,9 @@ def frame_labels(selection: Selection) -> list[tuple[str, str]]:
     return labels
 
 
-def rows(selection: Selection, address: Address, uniform: Frames | None = None) -> str:
+def rows(selection: Selection, address: Address, uniform: Frames | None = None, owner: str = "") -> str:
     """Draw the key frames, and the uniform ones beside them where there are some."""
-    picks = strip(selection.frames, address, frame_labels(selection))
+    picks = strip(selection.frames, address, frame_labels(selection), owner=owner)
     if uniform is None:
         return picks
     return (
@@ -85,10 +96,13 @@ def rows(selection: Selection, address: Address, uniform: Frames | None = None) 
     )
 
 
-def keyframes(selection: Selection, guided_by: str, address: Address, uniform: Frames | None = None) -> str:
+def keyframes(
+    selection: Selection, guided_by: str, address: Address, uniform: Frames | None = None, owner: str = ""
+) -> str:
     """Draw the frames as `rows` does, and the curves that chose them."""
-    drawn = rows(selection, address, uniform)
-    heading = f"<h3>Key frames <small>{escape(guided_by)}</small></h3>"
+    drawn = rows(selection, address, uniform, owner)
+    tools = f'<p class="kf-tools">{save_selection(owner)}</p>' if owner else ""
+    heading = f"<h3>Key frames <small>{escape(guided_by)}</small></h3>{tools}"
     return f'<section class="kf-keyframes">{heading}{drawn}{timeline(selection)}</section>'
 
 
