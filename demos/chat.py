@@ -11,10 +11,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from keyframe_llm.errors import ModelError, OptionsError
+from keyframe_llm.options import WordOptions
 
 if TYPE_CHECKING:
     from keyframe_llm.demos.models import Models
@@ -31,13 +33,14 @@ def run(args: argparse.Namespace) -> None:
     from keyframe_llm.demos.models import Models
     from keyframe_llm.prompts import Prompts
 
+    auth = [_account(text) for text in args.auth or []]
     models = Models(
         args.model or ["cartoon"],
         args.encoder or (),
         device=args.device,
         prompts=Prompts(args.prompts) if args.prompts else None,
+        words=_words(args),
     )
-    auth = [_account(text) for text in args.auth or []]
     if args.share and not auth:
         print("keyframe-llm: warning: whoever has the link can use the page; add --auth", file=sys.stderr)
     signal.signal(signal.SIGTERM, _end)
@@ -115,6 +118,23 @@ def _launched(page: Any, host: str, port: int | None, auth: list[tuple[str, str]
     except OSError as error:
         raise OptionsError(f"cannot serve on {host}, port {port} ({error}); give another --port") from error
     return [address for address in (local, public) if address]
+
+
+def _words(args: argparse.Namespace) -> WordOptions:
+    """The words of videos as the flags ask; raises `ModelError` now where no recogniser can be had later."""
+    given = {each.name: vars(args)[each.name] for each in fields(WordOptions) if each.name in vars(args)}
+    words = WordOptions(**given)
+    if words.listen is not None:
+        from keyframe_llm.words.speech import load_recogniser
+
+        load_recogniser(words.listen, words.language)
+    if words.read_screen:
+        import numpy as np
+
+        from keyframe_llm.words.ocr import RapidReader
+
+        RapidReader().read(np.zeros((64, 64, 3), np.uint8))
+    return words
 
 
 def _account(text: str) -> tuple[str, str]:

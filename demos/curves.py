@@ -32,10 +32,14 @@ def timeline(selection: Selection) -> str:
     lines = "".join(
         f'<path class="kf-{name}" d="{_path(seconds, getattr(scores, name), end)}"/>' for name in parts
     )
+    evidence = selection.word_evidence
+    if evidence is not None and evidence.any():
+        parts.append("words")
+        lines += f'<path class="kf-words" d="{_path(seconds, evidence, end)}"/>'
     total = _stems(selection, end) if scores.are_shares else _curve(seconds, scores.total, end)
     ticks = "".join(f"M{1000 * second / end:.1f} 106v8" for second in seconds)
     picks = "".join(_pick(seconds[i], scores, int(i), end) for i in selection.chosen)
-    named = {n: n for n in _PARTS if n in parts}
+    named = {n: n for n in (*_PARTS, "words") if n in parts}
     named |= {"total": scores.name, "proposals": f"{len(seconds)} proposals"}
     legend = "".join(
         f'<label class="kf-{name}"><input type="checkbox" checked data-curve="{name}"><s></s>{text}</label>'

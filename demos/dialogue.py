@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from keyframe_llm.data import Frames
-from keyframe_llm.messages import Messages, frame_messages
+from keyframe_llm.messages import Messages, frame_messages, with_words
 from keyframe_llm.prompts import Prompts, default_prompts
+from keyframe_llm.words import Cue
 
 __all__ = ["QuestionAnswer", "conversation", "query_text"]
 
@@ -28,16 +29,26 @@ class QuestionAnswer(Protocol):
 
 
 def conversation(
-    frames: Frames, earlier: Sequence[QuestionAnswer], question: str, prompts: Prompts | None = None
+    frames: Frames,
+    earlier: Sequence[QuestionAnswer],
+    question: str,
+    prompts: Prompts | None = None,
+    *,
+    words: Sequence[Cue] = (),
+    matched: Iterable[int] = (),
 ) -> Messages:
-    """The frames chosen for this question, the last turns, and the question.
+    """The frames chosen for this question, the words around them, the last turns, and the question.
 
     The first message holds the frames, as in the conversations that Video-LLMs are trained on. Only frames
     chosen for the present question are sent: earlier answers say in words what earlier frames showed.
+    `matched` are indices of the `words` that the question fits.
     """
+    prompts = prompts or default_prompts()
     turns = earlier[-_REMEMBERED_TURNS:]
     opening = turns[0].question if turns else question
-    messages = frame_messages(frames, (prompts or default_prompts()).text("question", question=opening))
+    text = prompts.text("question", question=opening)
+    text = with_words(text, words, frames.seconds, matched=matched, prompts=prompts)
+    messages = frame_messages(frames, text)
     questions = [*(turn.question for turn in turns), question]
     for turn, following in zip(turns, questions[1:], strict=True):
         messages.append({"role": "assistant", "content": [{"type": "text", "text": turn.answer}]})

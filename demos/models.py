@@ -12,6 +12,7 @@ from keyframe_llm.demos.worker import checkpoint
 from keyframe_llm.encoders import Encoder, default_encoder
 from keyframe_llm.encoders.shared import SharedEncoder
 from keyframe_llm.errors import OptionsError
+from keyframe_llm.options import SelectOptions, WordOptions
 from keyframe_llm.prompts import Prompts
 from keyframe_llm.vlm import VLM
 from keyframe_llm.vlm.shared import SharedVLM
@@ -35,13 +36,17 @@ class Models:
         *,
         device: str | None = None,
         prompts: Prompts | None = None,
+        words: WordOptions | None = None,
     ) -> None:
-        """Without `encoders` every model is used with its `default_encoder`. `device` is where models run."""
+        """Without `encoders` every model is used with its `default_encoder`. `device` is where models run.
+
+        `words` are those of every video that are read and heard.
+        """
         vlms = [SharedVLM(model, device=device, checkpoint=checkpoint) for model in models]
         sources = list(encoders) or list(dict.fromkeys(default_encoder(vlm) for vlm in vlms))
         shared = [SharedEncoder(source, device=device, checkpoint=checkpoint) for source in sources]
         self._models, self._encoders = {vlm.name: vlm for vlm in vlms}, {each.name: each for each in shared}
-        self.prompts = prompts
+        self.prompts, self.words = prompts, words or WordOptions()
 
     @property
     def model_names(self) -> list[str]:
@@ -68,6 +73,7 @@ class Models:
         return KeyframeLLM(
             self.model(model or self.model_names[0]),
             self.encoder(encoder or self.encoder_names[0]),
+            options=SelectOptions(words=self.words),
             progress=progress,
             cache=False,
             prompts=self.prompts,

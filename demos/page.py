@@ -13,6 +13,7 @@ from PIL import Image
 
 from keyframe_llm.cartoon import is_embedded
 from keyframe_llm.cartoon.world.language import ACTION_LABELS
+from keyframe_llm.demos import transcript
 from keyframe_llm.demos.api import Endpoints, uploads_only
 from keyframe_llm.demos.buttons import SAVE_CONVERSATION
 from keyframe_llm.demos.downloads import Downloads
@@ -59,6 +60,8 @@ def build(models: Models, folder: Path, grace_seconds: float = GRACE_SECONDS) ->
             with gr.Column(scale=6, min_width=330, elem_id="kf-right"), gr.Tabs():
                 with gr.Tab("Chat"):
                     chat, box = _chat()
+                with gr.Tab("Transcript"):
+                    gr.HTML(transcript.shell(), elem_id="kf-transcript")
                 with gr.Tab("Classify"):
                     labels, classify, result = _classify()
                 with gr.Tab("Settings"):

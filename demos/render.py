@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.data import STAGES
-from keyframe_llm.demos import views
+from keyframe_llm.demos import transcript, views
 from keyframe_llm.demos.buttons import LINK_TO_MOMENT, copy_answer, save_selection
 from keyframe_llm.demos.session import Session, Turn
 from keyframe_llm.demos.times import linked_times
@@ -53,7 +53,8 @@ def _turn(turn: Turn, session: Session) -> list[dict[str, Any]]:
 def _frames(turn: Turn, selection: Selection, session: Session) -> dict[str, Any]:
     kind = "frames" if turn.uniform is None else "both"
     if kind not in turn.drawn:
-        turn.drawn[kind] = _html(views.rows(selection, session_address(session), turn.uniform, turn.name))
+        drawn = views.rows(selection, session_address(session), turn.uniform, turn.name)
+        turn.drawn[kind] = _html(drawn + transcript.fitting_lines(selection))
     message: dict[str, Any] = turn.drawn[kind]
     return message
 
@@ -134,7 +135,10 @@ def keyframes(session: Session) -> str:
         return ""
     if "keyframes" not in drawn:
         drawn["keyframes"] = views.keyframes(found, about, session_address(session), uniform, owner)
-    return str(drawn["keyframes"])
+    if "words" not in drawn:
+        drawn["words"] = transcript.source(session.video, session.words, session.models.words)
+        drawn["words"] += transcript.told(found, session.words) if turn is not None else ""
+    return str(drawn["keyframes"]) + str(drawn["words"])
 
 
 def classified(session: Session) -> str:

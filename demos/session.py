@@ -24,6 +24,7 @@ from keyframe_llm.errors import KeyframeError, ModelError, OptionsError, VideoEr
 from keyframe_llm.messages import Messages
 from keyframe_llm.selection import Selection
 from keyframe_llm.video import open_video
+from keyframe_llm.words import Cue
 
 __all__ = ["LONGEST_SECONDS", "Session", "Settings", "Turn", "check_length"]
 
@@ -35,6 +36,8 @@ _LONGEST_ANSWER = 512
 """Tokens."""
 _log = logging.getLogger(__name__)
 _INDEXING = ("decode", "propose", "embed")
+_WITHOUT_LISTENING: dict[str, Any] = {"listen": None, "read_screen": False}
+"""The first frames are shown before what takes long."""
 _WEIGHTED = ("moments", "paper")
 """The methods that add up KeyScore, and so take its weights."""
 
@@ -105,6 +108,8 @@ class Session(Worker):
         self.overview: Selection | None = None
         self.overview_uniform: Frames | None = None
         self.overview_drawn: dict[str, str] = {}
+        self.words: tuple[Cue, ...] = ()
+        """What is subtitled, said and written in the video, in time order."""
         self.classified: Classification | None = None
         self.turns: list[Turn] = []
         self.in_view: Turn | None = None
@@ -134,13 +139,15 @@ class Session(Worker):
         most: dict[str, Any] = {"max_frames": int(settings.frames)}
         settings.options()
         try:
-            found = llm.select(video, expect_text=True, **most)
+            found = llm.select(video, expect_text=True, **most, **_WITHOUT_LISTENING)
         except ModelError as error:  # frames need no model: show them, and say what is missing
-            self._show(llm.select(video, **most), settings)
+            self._show(llm.indexer.select(video, llm.options.replaced(**most), with_words=True), settings)
             self.trouble = str(error)
             return
         self._spend(found.timings)
         self._show(found, settings)
+        if self.models.words.listen is not None or self.models.words.read_screen:
+            self._show(llm.select(video, expect_text=True, **most), settings)
         written = llm.caption(video, **most)
         self._warn(written.selection.warnings)
         self._spend({"caption": written.selection.timings["caption"]})
@@ -214,6 +221,7 @@ class Session(Worker):
     def _show(self, selection: Selection, settings: Settings) -> None:
         """Have these frames stand for the whole video."""
         self.overview, self.in_view, self.overview_drawn = selection, None, {}
+        self.words = selection.words
         self.overview_uniform = self._uniform_like(selection) if settings.compare else None
         self._warn(selection.warnings)
         self.changed()
@@ -236,7 +244,7 @@ class Session(Worker):
     def _answer(self, turn: Turn, earlier: Sequence[Turn], llm: KeyframeLLM) -> None:
         assert turn.selection is not None
         self.progress("answer", 0.0)
-        messages = conversation(turn.selection.frames, earlier, turn.question, llm.prompts)
+        messages = self._messages(turn.selection.frames, turn, earlier, llm)
         if not getattr(llm.model, "concurrent", False):  # a server would be asked twice more
             turn.tokens = llm.model.count_tokens(messages)
         began = time.perf_counter()
@@ -248,9 +256,16 @@ class Session(Worker):
 
     def _answer_uniform(self, turn: Turn, earlier: Sequence[Turn], llm: KeyframeLLM, uniform: Frames) -> None:
         self.changed()
-        for piece in self._pieces(llm, conversation(uniform, earlier, turn.question, llm.prompts)):
+        for piece in self._pieces(llm, self._messages(uniform, turn, earlier, llm)):
             turn.uniform_answer += piece
         turn.uniform_answer = turn.uniform_answer.strip() + (" … (stopped)" if self.stopping else "")
+
+    def _messages(self, frames: Frames, turn: Turn, earlier: Sequence[Turn], llm: KeyframeLLM) -> Messages:
+        """The conversation with these frames: those chosen for the question, or uniform ones."""
+        found = turn.selection
+        assert found is not None
+        matched = [match.cue for match in found.word_matches] if frames is found.frames else []
+        return conversation(frames, earlier, turn.question, llm.prompts, words=found.words, matched=matched)
 
     def _pieces(self, llm: KeyframeLLM, messages: Messages) -> Iterator[str]:
         """The answer piece by piece, until it ends or is stopped."""

@@ -12,16 +12,18 @@ __all__ = ["policy", "script", "style", "theme"]
 
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+_SHEETS = ("page", "transcript")
+_SCRIPTS = ("page", "transcript")
 
 
 def style() -> str:
-    """The style sheet."""
-    return _text("page.css")
+    """The style sheets, joined."""
+    return "".join(_text(f"{name}.css") for name in _SHEETS)
 
 
 def script() -> str:
-    """The script: jump to a second, follow the player, read off the curve."""
-    return _text("page.js")
+    """The scripts, joined: each file is a function, called once."""
+    return "() => {" + "".join(f"({_text(f'{name}.js').strip()})();" for name in _SCRIPTS) + "}"
 
 
 def policy() -> str:

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from keyframe_llm.cli import flags
+from keyframe_llm.options import WordOptions
 
 __all__ = ["add", "run"]
 
@@ -30,6 +31,7 @@ def add(commands: Any) -> None:
         "--auth", action="append", metavar="NAME:PASSWORD", help="who may come in; repeatable"
     )
     command.add_argument("--share", action="store_true", help="make a public link through Gradio's servers")
+    flags.add_fields(command.add_argument_group("words options"), WordOptions)
 
 
 def run(args: argparse.Namespace) -> None:
