@@ -13,6 +13,7 @@ from typing import Any
 
 import gradio as gr
 
+from keyframe_llm.cartoon import is_embedded
 from keyframe_llm.demos import render, views
 from keyframe_llm.demos.session import Session, Settings
 from keyframe_llm.demos.sessions import Sessions
@@ -30,6 +31,8 @@ _MOST_KEPT = 200
 _NO_VIDEO = "First drop a video, or take an example"
 NO_CONVERSATION = "First a video, then your questions about it"
 GENERAL_QUESTIONS = ("What happens in the video?", "Who is in it?", "Where is this?")
+_EMBEDDED_QUESTIONS = ("What happens in the video?", "Where is the man?", "What does the woman do?")
+"""What the embedded model was taught to be asked about any drawn video."""
 
 
 class Handlers:
@@ -83,7 +86,8 @@ class Handlers:
         """Put an uploaded video into the player and start anew."""
         if not upload:
             return [gr.skip()] * 6
-        return self._opened(Path(upload), GENERAL_QUESTIONS, request)
+        embedded = is_embedded(self.sessions.models.model_names[0])
+        return self._opened(Path(upload), _EMBEDDED_QUESTIONS if embedded else GENERAL_QUESTIONS, request)
 
     def example(self, name: str, request: gr.Request) -> list[Any]:
         """Put a bundled video into the player and start anew."""

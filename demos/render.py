@@ -46,6 +46,7 @@ def _turn(turn: Turn, session: Session) -> list[dict[str, Any]]:
         parts.append(_frames(turn, turn.selection, session))
     parts += [{"role": "assistant", "content": text} for text in _texts(turn, session)]
     if turn.state in ("done", "stopped") and turn.selection is not None:
+        parts += [_html(f'<p class="kf-warning">{views.sentence(escape(text))}</p>') for text in turn.warnings]
         parts.append(_facts(turn, turn.selection))
     return parts
 

@@ -83,6 +83,8 @@ class Turn:
     state: str = "working"
     """`working`, `done`, `stopped`, `failed`, or `kept`: of an earlier session, kept by the browser."""
     trouble: str = ""
+    warnings: tuple[str, ...] = ()
+    """Why its words mean nothing, where an embedded model answers about other footage than its own."""
     drawn: dict[str, Any] = field(default_factory=dict)
     """HTML that is drawn once."""
     name: str = field(default_factory=lambda: token_hex(6))
@@ -233,6 +235,7 @@ class Session(Worker):
         turn.selection = self._llm(settings).select(
             self._video(), question=query_text(turn.question, earlier), **settings.options()
         )
+        turn.warnings = world_warnings(str(self._video()), settings.model, settings.encoder)
         self._warn([*turn.selection.warnings, *world_warnings(str(self._video()), settings.model)])
         paid = sum(turn.selection.timings[stage] for stage in _INDEXING)
         turn.saved_seconds = max(0.0, self.indexing_seconds - paid)
