@@ -46,7 +46,8 @@ def _turn(turn: Turn, session: Session) -> list[dict[str, Any]]:
         parts.append(_frames(turn, turn.selection, session))
     parts += [{"role": "assistant", "content": text} for text in _texts(turn, session)]
     if turn.state in ("done", "stopped") and turn.selection is not None:
-        parts += [_html(f'<p class="kf-warning">{views.sentence(escape(text))}</p>') for text in turn.warnings]
+        warned = [views.sentence(escape(text)) for text in turn.warnings]
+        parts += [_html(f'<p class="kf-warning">{text}</p>') for text in warned]
         parts.append(_facts(turn, turn.selection))
     return parts
 
