@@ -21,10 +21,11 @@ def filled(path: Path, talks: Sequence[Sequence[Cue]]) -> Catalogue:
     """A library of videos numbered from 1 in which these cues are said."""
     catalogue = Catalogue(path, create=True)
     rows = np.eye(1, 4).astype(np.float16)
-    for i, cues in enumerate(talks):
-        number = catalogue.add_video(str(i), 60.0, 60.0, np.zeros(1), rows, rows)
-        catalogue.set_file(f"/v/{i}.mp4", number, FileState(0, 0))
-        catalogue.add_cues(number, cues)
+    with catalogue.transaction():
+        for i, cues in enumerate(talks):
+            number = catalogue.add_video(str(i), 60.0, 60.0, np.zeros(1), rows, rows)
+            catalogue.set_file(f"/v/{i}.mp4", number, FileState(0, 0))
+            catalogue.add_cues(number, cues)
     return catalogue
 
 

@@ -48,7 +48,10 @@ class FoundWords(NamedTuple):
 class _Word(NamedTuple):
     query: WordQuery
     weight: float
-    count: int
+    known: bool
+    """Whether any cue holds it."""
+    frequent: bool
+    """Whether so many do that it ranks cues and does not find them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,8 @@ class _Passage:
 def by_words(index: CueIndex, text: str, videos: Iterable[int], window: Window) -> dict[int, FoundWords]:
     """The videos among these with words that fit the text, the best first."""
     words = _weighed(index, _words(text)[:_MOST_WORDS])
-    few = [word for word in words if word.count <= max(_FEW, _FREQUENT_SHARE * index.count())]
-    wanted = [word.query for word in few or words if word.count]
+    rare = [word for word in words if not word.frequent]
+    wanted = [word.query for word in rare or words if word.known]
     hits = index.with_any(wanted, list(videos), (window.start, window.end), _MOST_CUES)
     ranks = {number: rank for rank, number in enumerate(hits)}
     cues = index.around(hits, _LONGEST_PASSAGE - 1)
@@ -101,7 +104,8 @@ def _weighed(index: CueIndex, words: Sequence[str]) -> list[_Word]:
     for word in dict.fromkeys(words):
         query = _query(word)
         count = index.holding_count(query)
-        weighed.append(_Word(query, float(np.log(1 + (total - count + 0.5) / (count + 0.5))), count))
+        weight = float(np.log(1 + (total - count + 0.5) / (count + 0.5)))
+        weighed.append(_Word(query, weight, count > 0, count > max(_FEW, _FREQUENT_SHARE * total)))
     return weighed
 
 
