@@ -50,7 +50,10 @@ def _add_workers(command: argparse.ArgumentParser) -> None:
         "--time-limit", type=int, default=3600, metavar="S", help="seconds for one video (default 3600)"
     )
     command.add_argument(
-        "--memory", type=int, default=0, metavar="MIB", help="most memory of one process (default: no limit)"
+        "--memory",
+        type=int,
+        metavar="MIB",
+        help="most memory of one process (default: its share of what is free; with CUDA, and at 0, no limit)",
     )
     command.add_argument(
         "--ray",
@@ -97,17 +100,19 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _rows(args: argparse.Namespace, tasks: list[Any], options: BatchOptions, results: Any) -> Any:
-    from keyframe_llm.library.workers import Limits, default_workers, run_locally
+    from keyframe_llm.library.local_batch import run_locally
 
     seconds = check_whole("time_limit", args.time_limit, 1, 10_000_000)
-    memory = check_whole("memory", args.memory, 0) << 20
+    memory = None if args.memory is None else check_whole("memory", args.memory, 0) << 20
     if args.ray is not None:
         from keyframe_llm.library.ray_batch import run_on_ray
 
         cores = check_whole("cores", args.cores, 1)
-        return run_on_ray(tasks, options, results, Limits(seconds, memory, cores), address=args.ray)
-    workers = default_workers() if args.workers is None else check_whole("workers", args.workers, 1, 1024)
-    return run_locally(tasks, options, results, Limits(seconds, memory), workers)
+        return run_on_ray(
+            tasks, options, results, address=args.ray, seconds=seconds, cores=cores, memory_bytes=memory
+        )
+    workers = None if args.workers is None else check_whole("workers", args.workers, 1, 1024)
+    return run_locally(tasks, options, results, seconds=seconds, memory_bytes=memory, workers=workers)
 
 
 def _show(args: argparse.Namespace, done: int, known: int, failures: list[tuple[str, str]]) -> None:

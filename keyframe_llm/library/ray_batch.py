@@ -8,6 +8,7 @@ from typing import Any
 
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.library.batch import BatchOptions, Row, Task
+from keyframe_llm.library.capacity import free_bytes, share, usable_cores
 from keyframe_llm.library.results import Results
 from keyframe_llm.library.workers import Limits, Worker
 
@@ -19,7 +20,11 @@ _MOST_BLOCKS = 1000
 class _Actor:
     """Holds one worker process with its models. A row is written where it is made."""
 
-    def __init__(self, options: BatchOptions, limits: Limits, results: Results) -> None:
+    def __init__(self, options: BatchOptions, limits: Limits, results: Results, bounded: bool) -> None:
+        """`bounded` gives the worker its cores' share of the memory that is free on its machine."""
+        if bounded:
+            actors = max(1, usable_cores() // limits.threads)
+            limits = limits._replace(memory_bytes=share(free_bytes(), actors))
         self._worker, self._results = Worker(options, limits), results
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
@@ -37,13 +42,21 @@ class _Actor:
 
 
 def run_on_ray(
-    tasks: Sequence[Task], options: BatchOptions, results: Results, limits: Limits, *, address: str
+    tasks: Sequence[Task],
+    options: BatchOptions,
+    results: Results,
+    *,
+    address: str,
+    seconds: int,
+    cores: int,
+    memory_bytes: int | None = None,
 ) -> Iterator[Row]:
     """Do all tasks; gives a row's key when it is written.
 
     Every machine must reach the folder of the results, and the videos, by the same paths. `address` is that
-    of a cluster, or `auto`: the cluster at hand, else a new one on this machine. Raises `OptionsError` where
-    Ray is missing, or with the error that ends the run.
+    of a cluster, or `auto`: the cluster at hand, else a new one on this machine. Each worker has so many
+    `cores`; without `memory_bytes`, and on a machine without GPUs, their share of what is free there. Raises
+    `OptionsError` where Ray is missing, or with the error that ends the run.
     """
     if not tasks:
         return
@@ -51,7 +64,8 @@ def run_on_ray(
     if not ray.is_initialized():
         ray.init(address=None if address == "auto" else address, log_to_driver=False, logging_level="ERROR")
     try:
-        yield from _computed(ray, tasks, options, results, limits)
+        limits = Limits(seconds, memory_bytes or 0, cores)
+        yield from _computed(ray, tasks, options, results, limits, bounded=memory_bytes is None)
     finally:
         ray.shutdown()
     if lost := {task.key for task in tasks} - results.written():
@@ -61,7 +75,13 @@ def run_on_ray(
 
 
 def _computed(
-    ray: Any, tasks: Sequence[Task], options: BatchOptions, results: Results, limits: Limits
+    ray: Any,
+    tasks: Sequence[Task],
+    options: BatchOptions,
+    results: Results,
+    limits: Limits,
+    *,
+    bounded: bool,
 ) -> Iterator[Row]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -76,7 +96,12 @@ def _computed(
         _Actor,
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=min(actors, len(tasks)), max_tasks_in_flight_per_actor=1),
-        fn_constructor_kwargs={"options": options, "limits": limits, "results": results},
+        fn_constructor_kwargs={
+            "options": options,
+            "limits": limits,
+            "results": results,
+            "bounded": bounded and not gpus,  # a CUDA driver reserves many times what it uses
+        },
         num_cpus=limits.threads,
         num_gpus=1 if gpus else None,
         max_restarts=-1,

@@ -1,4 +1,4 @@
-"""Works through the videos of a batch on this machine: as many processes as its cores and memory hold."""
+"""One process that works on the videos of a batch, seen from the program that gives them out."""
 
 from __future__ import annotations
 
@@ -7,23 +7,20 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 from keyframe_llm.library.batch import BatchOptions, Row, Task, failed_row
-from keyframe_llm.library.results import Results
-from keyframe_llm.video.cores import available_cores
+from keyframe_llm.video.cores import CORES_VARIABLE
 
-__all__ = ["Limits", "Worker", "default_workers", "run_locally"]
+__all__ = ["Limits", "Worker"]
 
-_WORKER_BYTES = 2 << 30  # an encoder with its library, and the frames of a video
 _PROGRAM = (
     "import sys; memory, limit, *sys.path = sys.argv[1:]\n"
     "from keyframe_llm.library.batch_child import main; main(int(memory), int(limit))"
 )
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", CORES_VARIABLE)
 
 
 class Limits(NamedTuple):
@@ -34,14 +31,18 @@ class Limits(NamedTuple):
     memory_bytes: int = 0
     """0: no limit."""
     threads: int = 1
-    """Of the libraries that compute."""
+    """Of decoders, and of the libraries that compute."""
+    cuda_device: str | None = None
+    """As `CUDA_VISIBLE_DEVICES` names it; None: any."""
 
 
 class Worker:
     """One process, started at the first video and reused; a video that ends it costs one row."""
 
     def __init__(self, options: BatchOptions, limits: Limits) -> None:
-        self._options, self._limits = options, limits
+        self.limits = limits
+        """May be changed at any time; the process is then started again before the next video."""
+        self._options, self._started_with = options, limits
         self._process: subprocess.Popen[bytes] | None = None
         self._replies: SimpleQueue[tuple[str, Any]] = SimpleQueue()
         self._closed = False
@@ -63,11 +64,20 @@ class Worker:
                 raise value
             if kind == "late":
                 return failed_row(
-                    task, f"it took longer than {self._limits.seconds} s; use a shorter part, or more time"
+                    task, f"it took longer than {self.limits.seconds} s; use a shorter part, or more time"
                 )
         return failed_row(
             task, f"it ended the process that read it, twice (status {value}); it is damaged, or too large"
         )
+
+    def resident_bytes(self) -> int:
+        """The memory that the process takes; 0 where there is none."""
+        import psutil
+
+        process = self._process
+        with suppress(psutil.Error):
+            return int(psutil.Process(process.pid).memory_info().rss) if process is not None else 0
+        return 0
 
     def close(self) -> None:
         """End the process, whatever it does, for good."""
@@ -84,11 +94,11 @@ class Worker:
                     process.stdin.close()
 
     def _reply(self, task: Task) -> tuple[str, Any]:
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None or self._process.poll() is not None or self._started_with != self.limits:
             self._start()
         self._send(task)
         try:
-            reply = self._replies.get(timeout=self._limits.seconds)
+            reply = self._replies.get(timeout=self._started_with.seconds)
         except Empty:
             reply = ("late", None)
         if reply[0] in ("late", "ended"):
@@ -98,13 +108,22 @@ class Worker:
     def _start(self) -> None:
         self._end()
         self._replies = SimpleQueue()
-        memory, seconds, threads = self._limits.memory_bytes, self._limits.seconds, self._limits.threads
-        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        self._started_with = limits = self.limits
+        environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(limits.threads))}
+        if limits.cuda_device is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = limits.cuda_device
         self._process = process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, str(memory), str(seconds), *filter(None, sys.path)],
+            [
+                sys.executable,
+                "-c",
+                _PROGRAM,
+                str(limits.memory_bytes),
+                str(limits.seconds),
+                *filter(None, sys.path),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **dict.fromkeys(names, str(threads))},
+            env=environment,
             start_new_session=True,  # an interrupt is for the program, which then ends this process
         )
         self._send(self._options)
@@ -128,66 +147,3 @@ def _read_replies(process: subprocess.Popen[bytes], replies: SimpleQueue[tuple[s
             except (EOFError, pickle.UnpicklingError):
                 replies.put(("ended", process.wait()))
                 return
-
-
-def default_workers() -> int:
-    """How many workers the cores and the free memory of this machine hold, at least 1."""
-    return max(1, min(available_cores(), (free_bytes() or sys.maxsize) // _WORKER_BYTES))
-
-
-def free_bytes() -> int | None:
-    """The memory that is free for programs; None where the system does not say."""
-    with suppress(OSError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return None
-
-
-def run_locally(
-    tasks: Sequence[Task], options: BatchOptions, results: Results, limits: Limits, workers: int
-) -> Iterator[Row]:
-    """Do all tasks, write each row, and give its columns `key`, `video` and `error` as it is written.
-
-    A worker takes a video only when it is free. Raises `ModelError`, and `OptionsError` on a full disk.
-    """
-    waiting, done = iter(tasks), SimpleQueue[Row | BaseException | None]()
-    lock, stopped = threading.Lock(), threading.Event()
-    crew = [Worker(options, limits) for _ in range(min(workers, len(tasks)))]
-
-    def work(worker: Worker) -> None:
-        try:
-            while not stopped.is_set():
-                with lock:
-                    task = next(waiting, None)
-                if task is None:
-                    break
-                row = worker.row(task)
-                if stopped.is_set():
-                    break  # the row may only say that the worker was ended
-                results.write(row)
-                done.put({name: row[name] for name in ("key", "video", "error")})
-            done.put(None)
-        except BaseException as error:
-            done.put(error)
-
-    threads = [threading.Thread(target=work, args=(worker,), daemon=True) for worker in crew]
-    try:
-        for thread in threads:
-            thread.start()
-        busy = len(threads)
-        while busy:
-            reply = done.get()
-            if isinstance(reply, BaseException):
-                raise reply
-            if reply is None:
-                busy -= 1
-            else:
-                yield reply
-    finally:
-        stopped.set()
-        for worker in crew:
-            worker.close()
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join(timeout=10)
