@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from keyframe_llm import KeyframeLLM, Selection, index_video, select_keyframes
+from keyframe_llm.cartoon.world.asking import not_understood
 from keyframe_llm.cli import main
 from keyframe_llm.demos.videos import DEMO_QUESTION, demo_video
 
@@ -89,6 +90,18 @@ def test_a_question_has_the_same_answer_everywhere(
     assert (found["answer"], frames(found)) == (wanted.text, frames(wanted.selection))
     answer, _, details = page.ask(upload(), DEMO_QUESTION)
     assert (answer, frames(details)) == (wanted.text, frames(wanted.selection))
+
+
+def test_what_the_embedded_model_was_not_taught_it_says_everywhere(
+    llm: KeyframeLLM, capsys: pytest.CaptureFixture[str], page: Any, tmp_path: Path
+) -> None:
+    walk = demo_video("one_walk.mp4")
+    wanted = not_understood("xyzzy?")
+    assert llm.ask(walk, "xyzzy?").text == wanted
+    assert "".join(llm.stream(walk, "xyzzy?")[1]) == wanted
+    assert printed(capsys, "ask", str(walk), "xyzzy?", "--model", "cartoon")["answer"] == wanted
+    assert by_tool("ask_video", video=walk.name, question="xyzzy?")["answer"] == wanted
+    assert page.ask(str(shutil.copy2(walk, tmp_path / walk.name)), "xyzzy?")[0] == wanted
 
 
 def test_a_caption_chooses_the_same_frames_everywhere(
