@@ -210,7 +210,9 @@ class ProposeOptions:
 class WordOptions:
     """Which words of a video are read and heard. Raises `OptionsError` out of range.
 
-    `listen` may also be an object with `transcribe(samples, rate)` (see `words.speech.Recogniser`).
+    `listen` may also be an object with `transcribe(samples, rate)` (see `words.speech.Recogniser`),
+    `read_screen` one with `read(picture)` (see `words.ocr.TextReader`), and `text_encoder` one with
+    `embed_texts(texts)` (see `words.matching.TextEncoder`).
     """
 
     subtitles: bool = _option(True, "Read subtitles, inside the file and in files beside it.")
@@ -226,18 +228,34 @@ class WordOptions:
         "`http://host:port/v1#name` of a server that transcribes.",
         metavar="NAME",
     )
-    read_screen: bool = _option(False, "Read what is written in the picture.")
+    read_screen: bool | object = _option(False, "Read what is written in the picture.")
+    text_encoder: str | object | None = _option(
+        None,
+        "Compare a text with the words by their meaning as well: a text model of sentence-transformers, by "
+        "its hub id or folder.",
+        metavar="NAME",
+    )
 
     def __post_init__(self) -> None:
         _checked(self)
-        if self.listen is not None and not isinstance(self.listen, str):
-            if not callable(getattr(self.listen, "transcribe", None)):
-                raise OptionsError(
-                    f"listen is {shortened(self.listen)}; give the name of a recogniser, or an object with "
-                    "transcribe(samples, rate)"
-                )
-        elif self.listen == "":
-            raise OptionsError("listen is ''; give the name of a recogniser, or leave it out")
+        _named_or_with(self, "listen", "the name of a recogniser", "transcribe", "samples, rate")
+        _named_or_with(self, "text_encoder", "the name of a text model", "embed_texts", "texts")
+        if not isinstance(self.read_screen, bool) and not callable(getattr(self.read_screen, "read", None)):
+            raise OptionsError(
+                f"read_screen is {shortened(self.read_screen)}; give True, False, or an object with "
+                "read(picture)"
+            )
+
+
+def _named_or_with(stage: Any, name: str, wanted: str, method: str, parameters: str) -> None:
+    """Check a field that names a model, or is an object with one method."""
+    value = getattr(stage, name)
+    if value == "":
+        raise OptionsError(f"{name} is ''; give {wanted}, or leave it out")
+    if value is not None and not isinstance(value, str) and not callable(getattr(value, method, None)):
+        raise OptionsError(
+            f"{name} is {shortened(value)}; give {wanted}, or an object with {method}({parameters})"
+        )
 
 
 @_documented

@@ -151,7 +151,7 @@ def _settings(each: Field[Any], hint: Any) -> dict[str, Any]:
     """How argparse reads the value of a field. A function, which some fields may be, has no name to give."""
     kind = hint if hint in (int, float, bool, str) or get_origin(hint) in (Literal, tuple) else None
     if kind is None:
-        kind = next(one for one in get_args(hint) if one is str or get_origin(one) is Literal)
+        kind = next(one for one in get_args(hint) if one in (bool, str) or get_origin(one) is Literal)
     metavar = each.metadata.get("metavar")
     if kind is bool:
         return {"action": argparse.BooleanOptionalAction if each.default is True else "store_true"}

@@ -51,20 +51,23 @@ def run(args: argparse.Namespace) -> None:
         note(f"keyframe-llm: warning: {warning}")
     if not words.cues and not words.warnings:
         note(f"keyframe-llm: {args.video} has no subtitles; --listen NAME recognises what is said")
-    cues, scores = _fitting(words.cues, args.query, top)
+    cues, scores = _fitting(words.cues, args.query, top, given.get("text_encoder"))
     if args.format == "json":
         print_json({"video": args.video, "query": args.query, "cues": _entries(cues, scores)})
     elif cues or args.format == "vtt":
         print(write_cues(cues, args.format))
 
 
-def _fitting(cues: Sequence[Cue], query: str | None, top: int) -> tuple[Sequence[Cue], Sequence[float]]:
+def _fitting(
+    cues: Sequence[Cue], query: str | None, top: int, text_encoder: str | None
+) -> tuple[Sequence[Cue], Sequence[float]]:
     """The cues that fit the query best, in time order, with their scores; without one all of them."""
     if query is None:
         return cues, []
+    from keyframe_llm.encoders.meaning import load_meaning_encoder
     from keyframe_llm.words.matching import match_cues
 
-    scores = match_cues(query, cues)
+    scores = match_cues(query, cues, load_meaning_encoder(text_encoder))
     best = sorted(sorted(range(len(cues)), key=lambda i: -scores[i])[:top])
     chosen = [i for i in best if scores[i] > 0]
     if cues and not chosen:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from keyframe_llm.data import Progress
 from keyframe_llm.index.feature_cache import FeatureCache
@@ -15,6 +16,10 @@ from keyframe_llm.options import DecodeOptions, WordOptions
 from keyframe_llm.video import open_video
 from keyframe_llm.video.inputs import VideoInput, VideoSource, existing_source
 from keyframe_llm.words import Cue, Words, read_words
+from keyframe_llm.words.read import merged
+
+if TYPE_CHECKING:
+    from keyframe_llm.words.ocr import TextReader
 
 __all__ = ["cached_words"]
 
@@ -32,7 +37,7 @@ def cached_words(
     """What is subtitled, said, and written in the pictures of a video, as `words` asks, in time order.
 
     Subtitles are read anew, which costs less than looking for what was kept; speech and screen text are kept
-    in the `cache`, speech only for a recogniser that has a name or an `identity`. `candidates` are seconds at
+    in the `cache`, where the recogniser or reader has a name or an `identity`. `candidates` are seconds at
     which screen text is read first; cues that begin after `duration_seconds` are left out. Raises
     `VideoError`, `ModelError` and `OptionsError`, as `read_words` and `read_screen` do.
     """
@@ -47,22 +52,29 @@ def cached_words(
         only = replace(words, subtitles=False)
         parts.append(_kept(cache, key, name, lambda: read(source, only, progress=progress)))
     if words.read_screen:
-        key = cache.key("screen", source, decode, tuple(float(second) for second in candidates))
-        parts.append(_kept(cache, key, name, lambda: _on_screen(source, decode, candidates, progress)))
+        own = None if words.read_screen is True else cast("TextReader", words.read_screen)
+        at = tuple(float(second) for second in candidates)
+        identity = "" if own is None else model_identity(own)
+        key = None if identity is None else cache.key("screen", source, identity, decode, at)
+        parts.append(_kept(cache, key, name, lambda: _on_screen(source, own, decode, at, progress)))
     end = math.inf if duration_seconds is None else duration_seconds
-    shown = [cue for part in parts for cue in part.cues if cue.start < end]
-    cues = sorted(shown, key=lambda cue: (cue.start, cue.end))
-    return Words(tuple(cues), tuple(line for part in parts for line in part.warnings))
+    told = merged(parts)
+    return Words(tuple(cue for cue in told.cues if cue.start < end), told.warnings)
 
 
 def _on_screen(
-    source: VideoSource, decode: DecodeOptions, candidates: Sequence[float], progress: Progress | None
+    source: VideoSource,
+    reader: TextReader | None,
+    decode: DecodeOptions,
+    candidates: Sequence[float],
+    progress: Progress | None,
 ) -> Words:
     from keyframe_llm.words.screen import read_screen
 
     with open_video(source, decode.backend, decode.max_picture_pixels, decode.hardware) as decoder:
         return read_screen(
             decoder,
+            reader,
             candidates=candidates,
             start_seconds=decode.start_seconds or 0.0,
             end_seconds=decode.end_seconds,

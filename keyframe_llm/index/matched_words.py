@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.encoders.meaning import load_meaning_encoder
 from keyframe_llm.index.added_frames import with_frames
-from keyframe_llm.options import ChooseOptions, DecodeOptions
+from keyframe_llm.options import ChooseOptions, DecodeOptions, SelectOptions
 from keyframe_llm.proposals.spacing import unseen
 from keyframe_llm.scoring.fusion import Fusion, fuse, missing_seconds
 from keyframe_llm.scoring.selectors import Choice
@@ -65,12 +66,16 @@ class MatchedWords:
         )
 
 
-def matched_words(cues: Sequence[Cue], texts: Sequence[str], decode: DecodeOptions) -> MatchedWords | None:
-    """The cues of the sampled part matched with these texts; None where there is no cue or no text."""
-    inside = cues_inside(cues, decode)
+def matched_words(cues: Sequence[Cue], texts: Sequence[str], options: SelectOptions) -> MatchedWords | None:
+    """The cues of the sampled part matched with these texts; None where there is no cue or no text.
+
+    Raises `ModelError` where the text encoder that the options name cannot be had.
+    """
+    inside = cues_inside(cues, options.decode)
     if not inside or not texts:
         return None
-    return MatchedWords(inside, match_cues(texts, inside), asks_for_words(texts))
+    scores = match_cues(texts, inside, load_meaning_encoder(options.words.text_encoder))
+    return MatchedWords(inside, scores, asks_for_words(texts))
 
 
 def cues_inside(cues: Sequence[Cue], decode: DecodeOptions) -> tuple[Cue, ...]:

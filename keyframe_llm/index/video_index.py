@@ -188,7 +188,7 @@ class VideoIndex:
         caption, question = checked_text("caption", caption), checked_text("question", question)
         texts = texts_of(caption, question, options)
         index, gap = self._with_unseen(decoder, texts, options, spent, tell)
-        words = matched_words(index.words, texts, options.decode)
+        words = matched_words(index.words, texts, options)
         apart = gap_of(options.choose, index.span_seconds) if gap is None else gap
         if words is not None:
             index = _timed(spent, "embed", words.with_missing_frames, index, decoder, options.choose, apart)

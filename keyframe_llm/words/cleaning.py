@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from keyframe_llm.words.cues import Cue, CueSource
 
-__all__ = ["Cleaned", "Markup", "RawCue", "clean", "plain_lines"]
+__all__ = ["Cleaned", "Markup", "RawCue", "clean", "plain_lines", "without_repeated_speech"]
 
 Markup = Literal["ass", "webvtt", "tags", "none"]
 """ASS; WebVTT as FFmpeg decodes it; the tags of SRT and what is like it; text without any."""
@@ -24,6 +24,8 @@ _UNSTATED_SECONDS = 5.0  # at most, for a cue that states no end
 _TOGETHER_SECONDS = 0.25  # captions that follow within this time are one caption that rolls or grows
 _ROLLING_SHARE = 0.5  # of the cues that are still shown when the next begins: then the captions roll
 _FEWEST_ROLLING = 4
+_SAME_SECONDS = 2.0  # subtitles stand this much before or after what is said
+_SAME_SHARE = 0.6  # of what was heard, in the subtitles of that time: a recogniser mishears some of it
 
 _DRAWING = re.compile(r"\{[^}]*\\p[1-9][^}]*\}.*?(?=\{[^}]*\\p0[^}]*\}|\Z)", re.DOTALL)
 _ESCAPED_BRACE, _KEPT_BRACE = "\\{{}", "\x01"
@@ -185,3 +187,38 @@ def _unrolled(captions: list[_Caption]) -> list[_Caption]:
         return captions
     cut = [replace(a, end=min(a.end, b.start)) if b.start > a.start else a for a, b in pairs]
     return [*cut, captions[-1]]
+
+
+def without_repeated_speech(cues: Sequence[Cue]) -> list[Cue]:
+    """The cues, in time order, without speech that the subtitles shown meanwhile hold as well.
+
+    Subtitles in another language than the one heard hold other words, so both stay.
+    """
+    subtitles = [cue for cue in cues if cue.source == "subtitle"]
+    letters = [_letter_groups(cue.text) for cue in subtitles]
+    kept, first = [], 0
+    longest = max((cue.end - cue.start for cue in subtitles), default=0.0)
+    for cue in cues:
+        if cue.source == "speech":
+            while first < len(subtitles) and subtitles[first].start < cue.start - longest - _SAME_SECONDS:
+                first += 1
+            if _is_shown(cue, subtitles, letters, first):
+                continue
+        kept.append(cue)
+    return kept
+
+
+def _is_shown(cue: Cue, subtitles: Sequence[Cue], letters: Sequence[set[str]], first: int) -> bool:
+    heard, shown = _letter_groups(cue.text), set[str]()
+    for i in range(first, len(subtitles)):
+        if subtitles[i].start > cue.end + _SAME_SECONDS:
+            break
+        if subtitles[i].end >= cue.start - _SAME_SECONDS:
+            shown |= letters[i]
+    return bool(heard) and len(heard & shown) >= _SAME_SHARE * len(heard)
+
+
+def _letter_groups(text: str) -> set[str]:
+    """Groups of three letters, without case and blanks, so that scripts without spaces are compared, too."""
+    plain = "".join(sign for sign in unicodedata.normalize("NFKC", text).casefold() if sign.isalnum())
+    return {plain[i : i + 3] for i in range(max(1, len(plain) - 2))} - {""}

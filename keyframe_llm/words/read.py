@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,14 @@ from keyframe_llm.options import WordOptions
 from keyframe_llm.video.animated_webp import is_animated_webp
 from keyframe_llm.video.frame_list import FrameList
 from keyframe_llm.video.inputs import VideoInput, existing_source
+from keyframe_llm.words.cleaning import without_repeated_speech
 from keyframe_llm.words.cues import Words
 from keyframe_llm.words.languages import known_tag
 
 if TYPE_CHECKING:
     from keyframe_llm.words.clock import VideoClock
 
-__all__ = ["read_words"]
+__all__ = ["merged", "read_words"]
 
 
 def read_words(
@@ -65,5 +67,11 @@ def read_words(
         from keyframe_llm.words.speech import read_speech
 
         parts.append(read_speech(place, clock(), options.listen, options.language, progress=progress))
-    cues = sorted((cue for part in parts for cue in part.cues), key=lambda cue: (cue.start, cue.end))
+    return merged(parts)
+
+
+def merged(parts: Sequence[Words]) -> Words:
+    """Words of several sources in time order. What was heard is left out where the subtitles say it, too."""
+    every = sorted((cue for part in parts for cue in part.cues), key=lambda cue: (cue.start, cue.end))
+    cues = without_repeated_speech(every)
     return Words(tuple(cues), tuple(line for part in parts for line in part.warnings))
