@@ -37,6 +37,7 @@ def add(commands: Any) -> None:
     command.add_argument("--jpeg", action="store_true", help="keep the key frames as JPEG")
     flags.add_models(command, "Video-LLM that writes missing captions and answers (default: none is used)")
     _add_workers(command)
+    command.add_argument("--retry", action="store_true", help="do again what failed before")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument("--quiet", action="store_true", help="no progress on stderr")
     flags.add_selection(command)
@@ -69,7 +70,7 @@ def _add_workers(command: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Do what is not yet written, join it, and say at the end what failed."""
-    from keyframe_llm.library.batch import BatchOptions, task_of
+    from keyframe_llm.library.batch import BatchOptions, outdated, task_of
     from keyframe_llm.library.collect import collect
     from keyframe_llm.library.results import Results
 
@@ -86,6 +87,9 @@ def run(args: argparse.Namespace) -> None:
     results = Results(args.out)
     with results.opened(options):
         tasks = [task_of(item, options) for item in collect(args.sources, by_question=True)]
+        failed = {row["key"] for row in results.failures()} if args.retry else set()
+        again = outdated(results.written(), tasks) | failed & {task.key for task in tasks}
+        results.drop(again)
         known = results.written()
         left = [task for task in tasks if task.key not in known]
         progress = RunProgress(args.quiet or args.json)
@@ -115,12 +119,12 @@ def _rows(args: argparse.Namespace, tasks: list[Any], options: BatchOptions, res
     return run_locally(tasks, options, results, seconds=seconds, memory_bytes=memory, workers=workers)
 
 
-def _show(args: argparse.Namespace, done: int, known: int, failures: list[tuple[str, str]]) -> None:
+def _show(args: argparse.Namespace, done: int, known: int, failures: list[Any]) -> None:
     clear_progress()
     if args.json:
-        listed = [{"video": video, "error": error} for video, error in failures]
+        listed = [{"video": row["video"], "error": row["error"]} for row in failures]
         print_json({"out": str(args.out), "done": done, "known": known, "failures": listed})
         return
     print(f"{args.out}: {done} done, {known} done before, {len(failures)} failed")
-    for video, error in failures:
-        print(f"failed  {video}: {error}")
+    for row in failures:
+        print(f"failed  {row['video']}: {row['error']}")

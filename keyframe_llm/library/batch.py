@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +20,9 @@ from keyframe_llm.selection import Selection
 if TYPE_CHECKING:
     from keyframe_llm.library.collect import Item
 
-__all__ = ["BatchOptions", "Row", "Task", "failed_row", "task_of", "video_row"]
+__all__ = ["BatchOptions", "Row", "Task", "failed_row", "outdated", "task_of", "video_row"]
+
+_DIGEST_LETTERS = 24
 
 Row = dict[str, Any]
 """One row of the table, by the names of its columns (see `results.schema`)."""
@@ -57,7 +60,7 @@ class Task(NamedTuple):
     """One video with the texts that belong to it."""
 
     key: str
-    """Names the row: made of the path, size and time of the file, and its texts."""
+    """Names the row: of the path and the texts, and after it of the size and time of the file."""
     path: str
     caption: str | None
     question: str | None
@@ -71,8 +74,19 @@ def task_of(item: Item, options: BatchOptions) -> Task:
         state = f"{found.st_size} {found.st_mtime_ns}"
     except OSError:
         state = ""
-    known = repr((path, state, item.caption, question)).encode("utf-8", "surrogatepass")
-    return Task(hashlib.sha256(known).hexdigest()[:32], path, item.caption, question)
+    key = _digest((path, item.caption, question)) + _digest(state)
+    return Task(key, path, item.caption, question)
+
+
+def outdated(keys: Iterable[str], tasks: Iterable[Task]) -> set[str]:
+    """Those keys whose video has changed since: a task has the same path and texts under another key."""
+    now = {task.key[:_DIGEST_LETTERS]: task.key for task in tasks}
+    return {key for key in keys if now.get(key[:_DIGEST_LETTERS], key) != key}
+
+
+def _digest(value: object) -> str:
+    known = repr(value).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(known).hexdigest()[:_DIGEST_LETTERS]
 
 
 def video_row(task: Task, options: BatchOptions) -> Row:

@@ -116,8 +116,11 @@ def opened(path: Path, *, create: bool) -> sqlite3.Connection:
 
 
 @contextmanager
-def sole_writer(path: Path) -> Iterator[None]:
-    """Hold the right to write until the block or the process ends; a second one gets an `OptionsError`."""
+def sole_writer(path: Path, name: str = "") -> Iterator[None]:
+    """Hold the right to write until the block or the process ends; a second one gets an `OptionsError`.
+
+    `name` is what is written to, where that is not the library at `path`.
+    """
     lock = path.with_name(path.name + _LOCK_SUFFIX)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,9 +129,11 @@ def sole_writer(path: Path) -> Iterator[None]:
         try:
             connection.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
+            rest = f"is being written to ({error}); wait until that ends, or name another"
+            if name:
+                raise OptionsError(f"{name} {rest}") from error
             raise OptionsError(
-                f"the library {str(path)!r} is being written to ({error}); wait until that ends, or name "
-                "another file. It can be searched meanwhile"
+                f"the library {str(path)!r} {rest} file. It can be searched meanwhile"
             ) from error
         yield
     finally:

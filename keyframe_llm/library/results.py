@@ -59,7 +59,7 @@ class Results:
         _pyarrow()
         with self._writable():
             self._rows.mkdir(parents=True, exist_ok=True)
-        with sole_writer(self.folder / "_batch"):
+        with sole_writer(self.folder / "_batch", f"the folder {str(self.folder)!r}"):
             self._check_options(options)
             for left in self._rows.glob("*.tmp*"):
                 left.unlink()
@@ -70,6 +70,24 @@ class Results:
     def written(self) -> set[str]:
         """The keys of all rows."""
         return {path.stem for path in self._rows.glob("*.parquet")} | self._joined()
+
+    def drop(self, keys: set[str]) -> None:
+        """Remove rows: they are out of date, or to be made again."""
+        from pyarrow import compute, parquet
+
+        with self._writable():
+            for key in keys:
+                (self._rows / f"{key}.parquet").unlink(missing_ok=True)
+        wanted = _pyarrow().array(sorted(keys), "string")
+        for path in self._parts() if keys else []:
+            if not any(row["key"] in keys for row in _read(path, ["key"])):
+                continue
+            table = parquet.ParquetFile(path).read()
+            kept = table.filter(compute.invert(compute.is_in(table["key"], wanted)))
+            if kept.num_rows:
+                self._write(path, kept)
+            else:
+                path.unlink()
 
     def holds(self, key: str) -> bool:
         """Whether the row is there, in a file of its own."""
@@ -97,10 +115,11 @@ class Results:
             if path.stem in joined:
                 path.unlink()
 
-    def failures(self) -> list[tuple[str, str]]:
-        """Every video that failed, with its line, by all runs; after `join(least=1)`."""
-        rows = (row for path in self._parts() for row in _read(path, ["video", "error"]))
-        return sorted((row["video"], row["error"]) for row in rows if row["error"] is not None)
+    def failures(self) -> list[Row]:
+        """The columns `key`, `video` and `error` of every video that failed, by all runs, in order."""
+        files = [*self._parts(), *self._rows.glob("*.parquet")]
+        rows = (row for path in files for row in _read(path, ["key", "video", "error"]))
+        return sorted((row for row in rows if row["error"] is not None), key=lambda row: str(row["video"]))
 
     def _parts(self) -> list[Path]:
         return sorted(self.folder.glob("part-*.parquet"))
