@@ -1,10 +1,10 @@
 """Every prompt, one text file each; a folder of one's own replaces them file by file.
 
 `caption.txt`, `question.txt`, `classify.txt` and `choose.txt` are what a Video-LLM is asked. A word in braces
-stands for a value. `sheet.txt` says what one picture of all key frames shows, `words.txt` what
-the words of a video are. `neutral.txt` and
-`action_templates.txt` hold one text a line: what every text is compared with, and the sentences that a label
-is put into (`{}`).
+stands for a value. `sheet.txt` says what one picture of all key frames shows, `words.txt` what the words of a
+video are. `several.txt` asks about several videos, and `several_video.txt` stands before the frames of each.
+`neutral.txt` and `action_templates.txt` hold one text a line: what every text is compared with, and the
+sentences that a label is put into (`{}`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,16 @@ from keyframe_llm.errors import OptionsError, user_path
 __all__ = ["PromptName", "Prompts", "default_prompts"]
 
 PromptName = Literal[
-    "action_templates", "caption", "choose", "classify", "neutral", "question", "sheet", "words"
+    "action_templates",
+    "caption",
+    "choose",
+    "classify",
+    "neutral",
+    "question",
+    "several",
+    "several_video",
+    "sheet",
+    "words",
 ]
 
 _PLACEHOLDERS: dict[str, tuple[str, ...]] = {
@@ -29,6 +38,8 @@ _PLACEHOLDERS: dict[str, tuple[str, ...]] = {
     "classify": (),
     "neutral": (),
     "question": ("{question}",),
+    "several": ("{question}",),
+    "several_video": ("{number}", "{video}"),
     "sheet": ("{times}",),
     "words": ("{lines}",),
 }

@@ -1,4 +1,4 @@
-"""`keyframe-llm ask`: the answer to a question about a video."""
+"""`keyframe-llm ask`: the answer to a question about a video, or from a library of videos."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any, get_args
 
-from keyframe_llm.cli import flags
+from keyframe_llm.cli import ask_library, flags
 from keyframe_llm.cli.llm import new_llm
 from keyframe_llm.cli.output import answer_dict, cost_line, show
 from keyframe_llm.errors import OptionsError
@@ -38,6 +38,7 @@ def add(commands: Any) -> None:
         metavar="X",
         help="price of a million prompt tokens, for --dry-run; any currency",
     )
+    ask_library.add_library(command)
     flags.add_output(command)
     flags.add_selection(command)
 
@@ -46,6 +47,11 @@ def run(args: argparse.Namespace) -> None:
     """Answer from the key frames: for people piece by piece, as JSON all at once."""
     if args.price is not None and not args.dry_run:
         raise OptionsError(f"price is {args.price:g} without --dry-run; add --dry-run to see what it costs")
+    if args.library is not None:
+        ask_library.run(args)
+        return
+    if args.videos is not None or args.within is not None:
+        raise OptionsError("--videos and --in are for a library; give --library FILE, or leave them out")
     llm = new_llm(args)
     if args.dry_run:
         selection, cost = llm.cost(

@@ -109,6 +109,16 @@ class Catalogue:
         rows = self._rows("SELECT id FROM videos WHERE digest = ?", (digest,))
         return int(rows[0][0]) if rows else None
 
+    def files_of(self, video: int) -> list[str]:
+        """The files that hold a video."""
+        rows = self._rows("SELECT path FROM files WHERE video = ? ORDER BY path", (video,))
+        return [os.fsdecode(row[0]) for row in rows]
+
+    def digest_of(self, video: int) -> str:
+        """The digest of a video's content."""
+        ((digest,),) = self._rows("SELECT digest FROM videos WHERE id = ?", (video,))
+        return str(digest)
+
     def set_file(self, path: str, video: int, state: FileState) -> None:
         """Say that a file holds a video, in whatever state it was before."""
         before = self._rows("SELECT video FROM files WHERE path = ?", (os.fsencode(path),))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from threading import RLock
@@ -15,26 +14,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.arrays import unit_rows
+from keyframe_llm.cartoon import world_warnings
 from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder
-from keyframe_llm.errors import OptionsError, check_number, check_whole
+from keyframe_llm.errors import OptionsError, VideoError, check_number, check_whole
 from keyframe_llm.index import Indexer
+from keyframe_llm.library.answer import Evidence, LibraryAnswer, ShownVideo, best_seconds
 from keyframe_llm.library.builder import Builder, Outcome
 from keyframe_llm.library.catalogue import Catalogue
 from keyframe_llm.library.collect import Item, collect, whole_path
+from keyframe_llm.library.cue_index import StoredCue
 from keyframe_llm.library.database import library_path, sole_writer
+from keyframe_llm.library.held import Held, Place
 from keyframe_llm.library.moments import FoundVideo, Window
-from keyframe_llm.library.outline import OutlineSearch
 from keyframe_llm.library.ranking import by_pictures, joined
+from keyframe_llm.library.showing import current_file, frames_at
 from keyframe_llm.library.word_search import by_words
 from keyframe_llm.options import SelectOptions
+from keyframe_llm.pipeline import DEFAULT_MODEL, KeyframeLLM
 from keyframe_llm.scoring.queries import caption_parts, checked_text, query_kind, question_parts
+from keyframe_llm.vlm import VLM
 
-__all__ = ["Library", "Place", "Step"]
+__all__ = ["Library", "Step"]
 
 _PROBE = "a photo of a street with people and cars"
 _LEAST_LIKENESS = 0.999
 _SHORTLIST, _SHORTLIST_SHARE = 64, 6
 _RANKED, _RANKED_SHARE = 20, 2
+_SPARE = 10
+"""Videos found beyond those that are shown, to take the place of those that are gone."""
 
 
 class Step(NamedTuple):
@@ -45,24 +52,6 @@ class Step(NamedTuple):
     total: int
     """How many videos the run has."""
     outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Which files a search looks at."""
-
-    folder: Path | None = None
-    """Those below this folder."""
-    after: float | None = None
-    """Those modified at this time or later, in seconds since the epoch."""
-    before: float | None = None
-    """Those modified before this time."""
-
-    def holds(self, path: str, modified: float) -> bool:
-        """Whether a file is one of them."""
-        below = self.folder is None or path.startswith(str(self.folder).rstrip(os.sep) + os.sep)
-        late = self.after is None or modified >= self.after
-        return below and late and (self.before is None or modified < self.before)
 
 
 class Library:
@@ -91,7 +80,7 @@ class Library:
         self._indexer: Indexer | None = None
         self._probe = np.zeros(0, np.float32)
         self._reader: Catalogue | None = None
-        self._held: _Held | None = None
+        self._held: Held | None = None
         self._lock = RLock()
 
     def close(self) -> None:
@@ -166,6 +155,86 @@ class Library:
         with self._lock:
             return self._found(wanted, k, Place(folder, after, before), Window(start, end))
 
+    # Asking -------------------------------------------------------------------------------------------
+
+    def evidence(self, question: str, *, max_videos: int = 3, max_frames: int = 6, **where: Any) -> Evidence:
+        """The best moments of at most `max_videos` videos for a question, as frames with their true times.
+
+        At most `max_frames` frames in all, each at most 720 pixels on its shorter side. `where` are further
+        arguments of `search`. A video that is gone, or is no longer what was indexed, is a line in
+        `problems`, and the next one takes its place. Raises `ModelError`, `OptionsError`.
+        """
+        max_videos = check_whole("max_videos", max_videos, 1)
+        max_frames = check_whole("max_frames", max_frames, 1)
+        found, problems = self._current(self.search(question, k=max_videos + _SPARE, **where), max_videos)
+        shown: list[ShownVideo] = []
+        for (video, cues), seconds in zip(
+            found, best_seconds([each for each, _ in found], max_frames), strict=True
+        ):
+            if not seconds:
+                continue
+            try:
+                frames = frames_at(video.path, seconds, self.options.decode)
+                self._still(video.path)
+            except VideoError as error:
+                problems.append(str(error))
+                continue
+            said = tuple((each.start, each.end) for each in video.moments if each.text)
+            shown.append(ShownVideo(video.path, video.duration_seconds, frames, tuple(cues), said))
+        return Evidence(question.strip(), tuple(shown), tuple(problems))
+
+    def ask(
+        self,
+        question: str,
+        model: str | VLM | KeyframeLLM = DEFAULT_MODEL,
+        *,
+        max_new_tokens: int = 256,
+        **where: Any,
+    ) -> LibraryAnswer:
+        """Answer a question from the best moments of several videos, by a Video-LLM.
+
+        `model` is a name, an object, or a `KeyframeLLM` with prompts of its own; the library's own encoder
+        searches. `where` are arguments of `evidence`. Raises `ModelError`, `OptionsError`.
+        """
+        llm = model if isinstance(model, KeyframeLLM) else KeyframeLLM(model, device=self._device)
+        evidence = self.evidence(question, **where)
+        messages = evidence.messages(llm.prompts)
+        text = llm.model.generate(messages, max_new_tokens=max_new_tokens)
+        tokens = llm.model.count_tokens(messages) or (None, None)
+        warnings = (*self.warnings_of(evidence, llm.model_name), *getattr(llm.model, "warnings", ()))
+        return LibraryAnswer(text, evidence, llm.model_name, *tokens, warnings)
+
+    def warnings_of(self, evidence: Evidence, model: str) -> tuple[str, ...]:
+        """What the caller should know of the models that a question is answered with."""
+        with self._lock:
+            encoder = (self._catalogue().fact("encoder") or b"").decode()
+        each = [world_warnings(video.path, model, encoder) for video in evidence.videos]
+        return tuple(dict.fromkeys(warning for warnings in each for warning in warnings))
+
+    def _current(
+        self, found: Sequence[FoundVideo], most: int
+    ) -> tuple[list[tuple[FoundVideo, list[StoredCue]]], list[str]]:
+        """The first of the videos found that are still what was indexed, with all their words; the others."""
+        current: list[tuple[FoundVideo, list[StoredCue]]] = []
+        problems: list[str] = []
+        for video in found:
+            if len(current) == most:
+                break
+            try:
+                path = self._still(video.path)
+            except VideoError as error:
+                problems.append(str(error))
+                continue
+            with self._lock:
+                number = self._catalogue().video_at(path)
+                cues = [] if number is None else self._catalogue().cues.of_video(number)
+            current.append((replace(video, path=path), cues))
+        return current, problems
+
+    def _still(self, path: str) -> str:
+        with self._lock:
+            return current_file(self._catalogue(), path)
+
     def _found(self, text: str, k: int, place: Place, window: Window) -> list[FoundVideo]:
         catalogue = self._catalogue()
         held = self._in_memory(catalogue)
@@ -194,11 +263,11 @@ class Library:
             self._reader = Catalogue(self.path, create=False)
         return self._reader
 
-    def _in_memory(self, catalogue: Catalogue) -> _Held:
+    def _in_memory(self, catalogue: Catalogue) -> Held:
         """What every search needs, read again once another process or thread has written."""
         version = catalogue.version
         if self._held is None or self._held.version != version:
-            self._held = _Held(version, catalogue.located(), catalogue.outlines())
+            self._held = Held(version, catalogue.located(), catalogue.outlines())
         return self._held
 
     # The encoder --------------------------------------------------------------------------------------
@@ -224,31 +293,6 @@ class Library:
                     f"not with {self._indexer.embedder.name!r}; give that one, or name another library"
                 )
             return self._indexer
-
-
-class _Held:
-    """The files and outlines of a library, as they were at one version of it."""
-
-    def __init__(
-        self, version: int, files: list[tuple[str, int, float]], outlines: list[tuple[int, bytes]]
-    ) -> None:
-        self.version = version
-        self._files, self._outlines = files, outlines
-        self._search: OutlineSearch | None = None
-
-    def paths(self, place: Place) -> dict[int, str]:
-        """The first file of every video that a search may look at, by the video's number."""
-        found: dict[int, str] = {}
-        for path, video, modified in self._files:
-            if video not in found and place.holds(path, modified):
-                found[video] = path
-        return found
-
-    def outlines(self, size: int) -> OutlineSearch:
-        """The outlines, of so many numbers a row."""
-        if self._search is None:
-            self._search, self._outlines = OutlineSearch(self._outlines, size), []
-        return self._search
 
 
 def _probe(indexer: Indexer) -> NDArray[np.float32]:
