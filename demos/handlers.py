@@ -18,6 +18,7 @@ from keyframe_llm.demos import render, views
 from keyframe_llm.demos.session import Session, Settings
 from keyframe_llm.demos.sessions import Sessions
 from keyframe_llm.demos.videos import EXAMPLES
+from keyframe_llm.demos.span import checked_part, part_name
 from keyframe_llm.errors import KeyframeError, OptionsError
 
 __all__ = ["GENERAL_QUESTIONS", "NO_CONVERSATION", "Handlers", "plain_error"]
@@ -138,6 +139,21 @@ class Handlers:
         yield from _work(session, job, lambda: self._video_side(session))
 
     def asked(self, request: gr.Request, question: str, *settings: Any) -> Iterator[Any]:
+    def parted(self, event: gr.EventData, request: gr.Request, *settings: Any) -> Iterator[Any]:
+        """Have everything be about the part of the video that was dragged or typed, or about the whole."""
+        session, chosen = self._session(request, settings), Settings(*settings)
+        start, end = event._data.get("start"), event._data.get("end")
+
+        def job() -> None:
+            found = session.overview
+            if found is None:
+                raise OptionsError("there are no frames yet; wait until the video has been read")
+            length = found.video.duration_seconds or float(found.proposals.sampled_seconds[-1])
+            part = None if start is None else checked_part(start, end, length)
+            session.ask_about(part, chosen)
+
+        yield from _work(session, job, lambda: self._video_side(session))
+
         """Answer, word by word; the frames come first."""
         if not question.strip():
             gr.Info("Write a question first.", title="Nothing was asked")
@@ -218,7 +234,9 @@ def _chat(questions: Sequence[str], messages: list[dict[str, Any]]) -> Any:
 def _hint(session: Session) -> str:
     if session.stage:
         return "One moment, reading the video …"
-    return "Ask about the video" if session.overview is not None else _NO_VIDEO
+    if session.overview is None:
+        return _NO_VIDEO
+    return f"Ask about {part_name(session.part)}" if session.part else "Ask about the video"
 
 
 def _kept_turns(kept: str) -> list[tuple[str, str]]:

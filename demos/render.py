@@ -17,6 +17,7 @@ from keyframe_llm.data import STAGES
 from keyframe_llm.demos import transcript, views
 from keyframe_llm.demos.buttons import LINK_TO_MOMENT, copy_answer, save_selection
 from keyframe_llm.demos.session import Session, Turn
+from keyframe_llm.demos.span import control, part_name
 from keyframe_llm.demos.times import linked_times
 from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.selection import Selection
@@ -90,7 +91,8 @@ def _facts(turn: Turn, selection: Selection) -> dict[str, Any]:
     if "facts" not in turn.drawn:
         count, visual = len(selection.frames), turn.tokens[1] if turn.tokens else 0
         plural = "frame" if count == 1 else "frames"
-        facts = [f"rests on {count} {plural} of {selection.sampled_frames} sampled"]
+        of = f" from {part_name(turn.part)}" if turn.part else ""
+        facts = [f"rests on {count} {plural} of {selection.sampled_frames} sampled{of}"]
         if visual:
             facts.append(f"{visual:,} image tokens, not the {visual * 8 // count:,} of 8 uniform frames")
         chosen = selection.timings["total"] - selection.timings["caption"]
@@ -135,12 +137,16 @@ def keyframes(session: Session) -> str:
         uniform, drawn, owner = session.overview_uniform, session.overview_drawn, "video"
     else:
         return ""
+    part = turn.part if turn is not None else session.part
+    about += f", {part_name(part)}" if part else ""
     if "keyframes" not in drawn:
         drawn["keyframes"] = views.keyframes(found, about, session_address(session), uniform, owner)
     if "words" not in drawn:
         drawn["words"] = transcript.source(session.video, session.words, session.models.words)
         drawn["words"] += transcript.told(found, session.words) if turn is not None else ""
-    return str(drawn["keyframes"]) + str(drawn["words"])
+    parts = [str(drawn["keyframes"]), str(drawn["words"])]
+    parts.insert(0 if session.part else 1, control(session.part))
+    return "".join(parts)
 
 
 def classified(session: Session) -> str:

@@ -19,6 +19,7 @@ from keyframe_llm.classification import Classification
 from keyframe_llm.data import Frames
 from keyframe_llm.demos.dialogue import conversation, query_text
 from keyframe_llm.demos.models import Models, judge
+from keyframe_llm.demos.span import Part, part_options
 from keyframe_llm.demos.worker import Stopped, Worker
 from keyframe_llm.errors import KeyframeError, ModelError, OptionsError, VideoError
 from keyframe_llm.messages import Messages
@@ -72,6 +73,8 @@ class Turn:
 
     question: str
     answer: str = ""
+    part: Part | None = None
+    """The part of the video that it is about; None: the whole."""
     selection: Selection | None = None
     uniform: Frames | None = None
     uniform_answer: str = ""
@@ -110,6 +113,8 @@ class Session(Worker):
         self.overview: Selection | None = None
         self.overview_uniform: Frames | None = None
         self.overview_drawn: dict[str, str] = {}
+        self.part: Part | None = None
+        """What questions, frames and labels are about; None: the whole video."""
         self.words: tuple[Cue, ...] = ()
         """What is subtitled, said and written in the video, in time order."""
         self.classified: Classification | None = None
@@ -121,7 +126,7 @@ class Session(Worker):
         self.warnings: tuple[str, ...] = ()
         """The library's warnings about this video, one line each."""
         self._llms: dict[tuple[str, str], KeyframeLLM] = {}
-        self._uniform: Frames | None = None
+        self._uniform: tuple[tuple[int, float, float], Frames] | None = None
 
     def open(self, video: Path, questions: tuple[str, ...] = ()) -> None:
         """Start anew with another video; what was known of the last one is forgotten."""
@@ -158,14 +163,25 @@ class Session(Worker):
     def select_by_caption(self, caption: str, settings: Settings) -> Selection:
         """Choose the frames of the overview by a caption, the model's or a person's."""
         self.caption = _checked_text("caption", caption)
-        found = self._llm(settings).select(self._video(), caption=self.caption, **settings.options())
+        found = self._llm(settings).select(self._video(), caption=self.caption, **self._options(settings))
         self._show(found, settings)
         return found
+
+    def ask_about(self, part: Part | None, settings: Settings) -> None:
+        """Have questions, frames and labels be about a part of the video from now on, or about the whole."""
+        before, self.part = self.part, part
+        try:
+            text = {"caption": self.caption} if self.caption else {"expect_text": True}
+            found = self._llm(settings).select(self._video(), **text, **self._options(settings))
+        except BaseException:
+            self.part = before
+            raise
+        self._show(found, settings)
 
     def ask(self, question: str, settings: Settings) -> None:
         """Answer a question from frames chosen for it, knowing the conversation so far."""
         llm = self._llm(settings)
-        turn = Turn(_checked_text("question", question))
+        turn = Turn(_checked_text("question", question), part=self.part)
         earlier = [past for past in self.turns if past.answer and past.state in ("done", "stopped")]
         self.turns.append(turn)
         self.changed()
@@ -208,7 +224,7 @@ class Session(Worker):
         self.classified, caption = None, self.caption or None
         llm = self._llm(settings)
         self.classified = llm.classify(
-            self._video(), labels, by=judge(llm.model), caption=caption, **settings.options()
+            self._video(), labels, by=judge(llm.model), caption=caption, **self._options(settings)
         )
         self._warn(self.classified.selection.warnings)
 
@@ -223,7 +239,8 @@ class Session(Worker):
     def _show(self, selection: Selection, settings: Settings) -> None:
         """Have these frames stand for the whole video."""
         self.overview, self.in_view, self.overview_drawn = selection, None, {}
-        self.words = selection.words
+        if self.part is None:
+            self.words = selection.words
         self.overview_uniform = self._uniform_like(selection) if settings.compare else None
         self._warn(selection.warnings)
         self.changed()
@@ -233,7 +250,7 @@ class Session(Worker):
 
     def _choose(self, turn: Turn, earlier: Sequence[Turn], settings: Settings) -> None:
         turn.selection = self._llm(settings).select(
-            self._video(), question=query_text(turn.question, earlier), **settings.options()
+            self._video(), question=query_text(turn.question, earlier), **self._options(settings)
         )
         turn.warnings = world_warnings(str(self._video()), settings.model, settings.encoder)
         self._warn([*turn.selection.warnings, *world_warnings(str(self._video()), settings.model)])
@@ -282,13 +299,18 @@ class Session(Worker):
                     self.changed()
 
     def _uniform_like(self, selection: Selection) -> Frames:
-        """As many frames, in the middles of equal parts of the video."""
+        """As many frames, in the middles of equal parts of what is asked about."""
         count = len(selection.frames)
-        if self._uniform is None or len(self._uniform) != count:
-            end = selection.video.duration_seconds or float(selection.proposals.sampled_seconds[-1])
+        whole = (0.0, selection.video.duration_seconds or float(selection.proposals.sampled_seconds[-1]))
+        start, end = self.part or whole
+        if self._uniform is None or self._uniform[0] != (count, start, end):
             with open_video(selection.video.path) as decoder:
-                self._uniform = decoder.decode_at(((np.arange(count) + 0.5) / count * end).tolist())
-        return self._uniform
+                times = start + (np.arange(count) + 0.5) / count * (end - start)
+                self._uniform = (count, start, end), decoder.decode_at(times.tolist())
+        return self._uniform[1]
+
+    def _options(self, settings: Settings) -> dict[str, Any]:
+        return {**settings.options(), **part_options(self.part)}
 
     def _spend(self, timings: Mapping[str, float]) -> None:
         for stage, seconds in timings.items():

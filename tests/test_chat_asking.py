@@ -1,0 +1,109 @@
+"""Ways to ask on the chat page: about a part of the video, without a browser and in a real one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from test_chat import SETTINGS, Colours, Listener
+from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit` are fixtures
+    address,
+    answered,
+    ask,
+    browser,
+    pytestmark,
+    ready,
+    visit,
+    wait_until_said,
+)
+
+from keyframe_llm import OptionsError
+from keyframe_llm.demos.models import Models
+from keyframe_llm.demos.session import Session, Settings
+from keyframe_llm.demos.span import checked_part
+from keyframe_llm.demos.videos import demo_video
+
+# A part of the video -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [((3, 9.5), (3.0, 9.5)), (("0:10", "1:05.5"), (10.0, 60.0)), (("2 s", "00:00:07"), (2.0, 7.0))],
+)
+def test_a_part_is_given_in_seconds_or_as_a_player_shows_them_and_ends_with_the_video(
+    given: Any, part: Any
+) -> None:
+    assert checked_part(*given, 60.0) == part
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ((9, 3), "shorter than 0.5 s"),
+        ((70, 80), "from 1:10.0 to 1:00.0"),
+        (("x", "3"), "start of the part is 'x'"),
+        ((float("nan"), 3), "start of the part is nan"),
+        (({"a": 1}, 3), "start of the part is"),
+    ],
+)
+def test_a_part_that_is_none_is_a_mistake_that_names_its_times(given: Any, says: str) -> None:
+    with pytest.raises(OptionsError, match=says):
+        checked_part(*given, 60.0)
+
+
+def test_questions_frames_and_labels_are_about_the_part() -> None:
+    session = Session(Models([Listener()], [Colours()]))
+    session.open(demo_video("three_scenes.mp4"))
+    session.watch(SETTINGS)
+    session.ask_about((12.0, 17.0), SETTINGS)
+    session.ask("Who is there?", Settings("Listener", "Colours", compare=True))
+    session.classify(["walk", "run"], SETTINGS)
+    turn, before = session.turns[0], session.overview
+    shown = [before.seconds, turn.selection.seconds, turn.uniform.seconds]
+    shown.append(session.classified.selection.seconds)
+    assert all(12.0 <= second <= 17.0 for seconds in shown for second in seconds)
+    list(session.work(lambda: session.ask_about((70.0, 80.0), SETTINGS)))  # where there is no frame
+    assert session.part == (12.0, 17.0) and session.overview is before and session.trouble
+    session.ask_about(None, SETTINGS)
+    assert any(second < 12.0 for second in session.overview.seconds)
+    session.ask("Who is there?", SETTINGS)
+    assert (turn.part, session.turns[1].part) == ((12.0, 17.0), None)
+
+
+def test_a_part_is_dragged_over_the_curves_or_typed_and_cleared_with_a_click(visit: Any) -> None:  # noqa: F811
+    page = visit()
+    page.locator("#kf-examples button").nth(1).click()
+    ready(page)
+    box = page.locator(".kf-plot").bounding_box()
+    left, top = box["x"], box["y"] + 60
+    page.mouse.move(left + 0.5 * box["width"], top)
+    page.mouse.down()
+    page.mouse.move(left + 0.6 * box["width"], top, steps=3)
+    page.mouse.move(left + 0.75 * box["width"], top, steps=3)
+    page.mouse.up()
+    page.wait_for_selector(".kf-part[data-start]")
+    ready(page)
+    part = page.locator(".kf-part").evaluate("part => [+part.dataset.start, +part.dataset.end]")
+    assert part == pytest.approx([9.0, 13.5], abs=0.2)
+    assert page.evaluate("document.querySelector('#kf-player video').currentTime") == 0  # a drag is no click
+    assert "Ask about" in page.get_attribute("#kf-question textarea", "placeholder")
+    ask(page, "Is it bright?", 1)
+    seconds = page.locator("#kf-chat .kf-frame").evaluate_all("all => all.map(one => +one.dataset.second)")
+    assert all(part[0] <= second <= part[1] for second in seconds)
+    page.reload()
+    wait_until_said(page, "Is it bright?")
+    shade, plot = (page.locator(where).bounding_box() for where in (".kf-range", ".kf-plot"))
+    assert (shade["x"] - plot["x"]) / plot["width"] == pytest.approx(0.5, abs=0.02)
+    ready(page)
+    page.locator(".kf-whole").click()
+    page.wait_for_selector("details.kf-part")
+    ready(page)
+    assert page.locator(".kf-range").count() == 0
+    page.locator(".kf-part summary").click()
+    page.fill(".kf-part input[name=from]", "0:05")
+    page.fill(".kf-part input[name=to]", "a while")
+    page.locator(".kf-apply").click()
+    page.wait_for_selector(".kf-trouble:has-text('a while')")
+    page.fill(".kf-part input[name=to]", "7.5")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".kf-part b:has-text('5.0 s – 7.5 s')")
