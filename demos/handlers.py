@@ -15,6 +15,7 @@ import gradio as gr
 
 from keyframe_llm.cartoon import is_embedded
 from keyframe_llm.demos import render, views
+from keyframe_llm.demos.player import player
 from keyframe_llm.demos.session import Session, Settings
 from keyframe_llm.demos.sessions import Sessions
 from keyframe_llm.demos.videos import EXAMPLES
@@ -70,7 +71,7 @@ class Handlers:
     def _whole_page(self, session: Session) -> list[Any]:
         video, busy = session.video, bool(session.stage)
         shown = [gr.update(visible=video is None), gr.update(visible=video is not None)]
-        player = render.player(video) if video else ""
+        shown_video = player(video, self.sessions.previews.get(video)) if video else ""
         notice, status, keyframes, caption, _ = self._video_side(session)
         there = session.overview is not None and not busy
         answering = busy and bool(session.turns) and session.turns[-1].state == "working"
@@ -81,7 +82,7 @@ class Handlers:
         if session.settings is not None:
             settings = list(astuple(session.settings))
         side = [notice, status, keyframes, caption, box]
-        return [*shown, player, chat, render.classified(session), *side, render.kept(session), *settings]
+        return [*shown, shown_video, chat, render.classified(session), *side, render.kept(session), *settings]
 
     def opened(self, upload: str | None, request: gr.Request) -> list[Any]:
         """Put an uploaded video into the player and start anew."""
@@ -100,7 +101,7 @@ class Handlers:
         video = self.sessions.take(str(request.session_hash), path)
         session.open(video, questions)
         chat = _chat(questions, [])
-        return [gr.update(visible=False), gr.update(visible=True), render.player(video), chat, "", ""]
+        return [gr.update(visible=False), gr.update(visible=True), player(video), chat, "", ""]
 
     def closed(self, request: gr.Request) -> list[Any]:
         """Put the video away and go back to the beginning."""

@@ -1,8 +1,10 @@
 () => {
   const player = () => document.querySelector('#kf-player video');
+  const still = () => document.querySelector('#kf-player .kf-still');
   const jump = (second) => {
     const video = player();
-    if (!video || !isFinite(second)) return;
+    if (!isFinite(second)) return;
+    if (!video) return still() && document.dispatchEvent(new CustomEvent('kf-still', { detail: { second } }));
     video.pause();
     video.currentTime = second + 0.001;  // a hair behind a frame's own time, or rounding shows the one before
     if (video.getBoundingClientRect().top < 0) video.scrollIntoView({ block: 'start', behavior: 'smooth' });
@@ -76,19 +78,20 @@
     if (button.dataset.save !== undefined) return window.kfSave(button.dataset.save);
     if (button.dataset.copy !== undefined) return copy(button.dataset.copy);
     const here = new URL(location.href);
-    here.hash = '#t=' + player().currentTime.toFixed(3) + '&video=' + encodeURIComponent(player().dataset.name);
+    const second = player() ? player().currentTime : +still().dataset.shown;
+    here.hash = '#t=' + second.toFixed(3) + '&video=' + encodeURIComponent((player() || still()).dataset.name);
     copy(here.href);
   });
   // A link to a moment: this tab shows it where it has the video, else another tab of this browser.
   const tabs = new BroadcastChannel('kf-moments');
-  const shows = (name) => player() && (!name || player().dataset.name === name);
+  const shows = (name) => (player() || still()) && (!name || (player() || still()).dataset.name === name);
   const linked = () => {
     const found = new URLSearchParams(location.hash.slice(1));
     return found.has('t') && { second: +found.get('t'), name: found.get('video') };
   };
   let wanted = linked();
   const show = () => {
-    if (!wanted || !shows(wanted.name) || player().readyState < 1) return;
+    if (!wanted || !shows(wanted.name) || player()?.readyState < 1) return;
     jump(wanted.second);
     wanted = false;
   };

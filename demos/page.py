@@ -19,6 +19,7 @@ from keyframe_llm.demos.buttons import SAVE_CONVERSATION
 from keyframe_llm.demos.downloads import Downloads
 from keyframe_llm.demos.handlers import NO_CONVERSATION, Handlers
 from keyframe_llm.demos.models import Models
+from keyframe_llm.demos.player import Player
 from keyframe_llm.demos.sessions import GRACE_SECONDS, Sessions
 from keyframe_llm.demos.videos import EXAMPLES, demo_video
 from keyframe_llm.options import SelectOptions
@@ -97,6 +98,7 @@ def build(models: Models, folder: Path, grace_seconds: float = GRACE_SECONDS) ->
         chat.clear(handlers.cleared, None, conversation, **private)
         classify.click(handlers.classified, [labels, *settings], [result, notice], **private)
         Downloads(sessions).add()
+        Player(sessions).add(side["player"])
         Endpoints(sessions).add()
         tab = [gr.Textbox(visible=False), gr.Textbox(visible=False)]
         whole = [*opened, *video_side, kept_by_browser, *settings]

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from keyframe_llm.data import STAGES
 from keyframe_llm.demos import transcript, views
-from keyframe_llm.demos.buttons import LINK_TO_MOMENT, copy_answer, save_selection
+from keyframe_llm.demos.buttons import copy_answer, save_selection
 from keyframe_llm.demos.session import Session, Turn
 from keyframe_llm.demos.span import control, part_name
 from keyframe_llm.demos.times import linked_times
 from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.selection import Selection
 
-__all__ = ["classified", "kept", "keyframes", "messages", "notice", "player", "session_address", "status"]
+__all__ = ["classified", "kept", "keyframes", "messages", "notice", "session_address", "status"]
 
 _HEADING = 60
 """Characters of the question in the heading of its key frames."""
@@ -171,16 +171,6 @@ def notice(session: Session) -> str:
         f'<p class="kf-warning">{escape(_without_path(text, session.video))}</p>' for text in session.warnings
     ]
     return "".join(rows)
-
-
-def player(video: Path) -> str:
-    """Play the video of this session; its address cannot be guessed by others."""
-    return (
-        f'<video controls playsinline preload="auto" aria-label="Video {escape(video.name)}" '
-        f'data-name="{escape(video.name)}" '
-        f'src="gradio_api/file={quote(str(video))}"></video>'
-        f"<p>{escape(video.name)}{LINK_TO_MOMENT}</p>"
-    )
 
 
 def session_address(session: Session) -> views.Address:

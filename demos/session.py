@@ -229,7 +229,7 @@ class Session(Worker):
         self._warn(self.classified.selection.warnings)
 
     def selection_named(self, name: str) -> Selection | None:
-        """The frames of the turn of that name, of the `video` or of its `labels`; None where they are gone."""
+        """The frames of the turn of that name, of the `video` or its `labels`; None where they are gone."""
         if name == "labels":
             return self.classified.selection if self.classified is not None else None
         if name == "video":

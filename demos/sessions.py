@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Lock, Timer
 
 from keyframe_llm.demos.models import Models
+from keyframe_llm.demos.preview import Preview
 from keyframe_llm.demos.session import Session
 
 __all__ = ["GRACE_SECONDS", "RESULTS", "Sessions"]
@@ -37,6 +38,8 @@ class Sessions:
         """Page load → the name of its session."""
         self._timers: dict[str, Timer] = {}
         self._files: dict[str, tuple[Path, Path]] = {}
+        self.previews: dict[Path, Preview] = {}
+        """Video → its preview, where a browser could not play the video."""
         self._lock = Lock()
 
     def join(self, load: str, name: str) -> bool:
@@ -95,6 +98,7 @@ class Sessions:
             own, upload = self._files.pop(self._name(load), (None, None))
             if own is None or upload is None:
                 return
+            self.previews.pop(own / upload.name, None)
             shutil.rmtree(own, ignore_errors=True)
         self.discard(upload)
 

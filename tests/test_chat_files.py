@@ -1,0 +1,184 @@
+"""Files on the chat page, in a real browser: of any format that is brought, and those that are taken away."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit` are fixtures
+    address,
+    ask,
+    browser,
+    player_seconds,
+    pytestmark,
+    ready,
+    upload,
+    visit,
+    wait_until_said,
+)
+
+from keyframe_llm.demos.videos import demo_video
+from keyframe_llm.video import open_video
+
+
+def saved(page: Any, button: Any) -> tuple[str, bytes]:
+    """The name and content of the file that a click on the button saves."""
+    with page.expect_download() as download:
+        button.click()
+    return download.value.suggested_filename, Path(download.value.path()).read_bytes()
+
+
+def copied(page: Any) -> str:
+    page.wait_for_selector(".kf-toast:text('Copied')")
+    return str(page.evaluate("navigator.clipboard.readText()"))
+
+
+def test_answers_frames_files_and_moments_are_taken_away(visit: Any) -> None:  # noqa: F811
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    page.locator("#kf-examples button").nth(2).click()
+    ready(page)
+    ask(page, "Is <it> bright?", 1)
+
+    page.get_by_role("button", name="Copy answer").click()
+    answer = copied(page)
+    assert re.fullmatch(r"Take \d+. I was told 1 messages; the first frame is at [\d.]+ seconds\.", answer)
+
+    cell = page.locator("#kf-chat .kf-cell").last
+    second = float(cell.locator(".kf-frame").get_attribute("data-second"))
+    name, data = saved(page, cell.get_by_role("button", name="in full size"))
+    assert name == f"one_walk_{second:.3f}s.jpg"
+    with open_video(demo_video("one_walk.mp4")) as decoder:
+        frame = decoder.decode_at([second]).images[0]
+    picture = np.asarray(Image.open(io.BytesIO(data)))
+    assert picture.shape == frame.shape
+    assert np.abs(picture.astype(float) - frame).mean() < 2
+
+    name, data = saved(page, page.locator("#kf-keyframes").get_by_role("button", name="Contact sheet"))
+    assert name.endswith("_contact_sheet.png") and Image.open(io.BytesIO(data)).width >= 640
+    name, data = saved(page, page.locator("#kf-chat").get_by_role("button", name="selection.json"))
+    details = json.loads(data)
+    assert details["video"]["name"] == "one_walk.mp4" and "path" not in details["video"]
+    assert f"one_walk_{second:.3f}s.jpg" in [keyframe["image"] for keyframe in details["keyframes"]]
+
+    name, data = saved(page, page.get_by_role("button", name="Save the conversation"))
+    html = data.decode("utf-8")
+    assert name == "one_walk_conversation.html"
+    assert "Is &lt;it&gt; bright?" in html and answer in html
+    assert html.count('src="data:image/jpeg;base64,') == page.locator("#kf-chat .kf-frame").count()
+
+    cell.locator(".kf-frame").click()
+    player_seconds(page)
+    page.get_by_role("button", name="Copy link to this moment").click()
+    page.wait_for_function("navigator.clipboard.readText().then(text => text.includes('#t='))")
+    link = copied(page)
+    assert link.endswith("&video=one_walk.mp4")
+    page.evaluate("document.querySelector('#kf-player video').currentTime = 0")
+    other = page.context.new_page()  # another tab, which has no video
+    other.goto(link)
+    other.wait_for_selector(".kf-toast:text('Shown in the tab that has one_walk.mp4')")
+    assert player_seconds(page) == pytest.approx(second, abs=0.05)
+    page.evaluate("document.querySelector('#kf-player video').currentTime = 0")
+    page.goto(link)  # in the tab itself
+    page.wait_for_function("document.querySelector('#kf-player video').currentTime > 0")
+    assert player_seconds(page) == pytest.approx(second, abs=0.05)
+    page.reload()
+    wait_until_said(page, "Is <it> bright?")
+    page.wait_for_function("document.querySelector('#kf-player video').currentTime > 0")
+    assert player_seconds(page) == pytest.approx(second, abs=0.05)
+
+
+def test_what_is_gone_is_not_saved_and_no_other_file_is(visit: Any) -> None:  # noqa: F811
+    page = visit()
+    for what in ("frame video 0", "sheet ../../etc 0", "json nobody", "file /etc/passwd", ""):
+        page.evaluate("what => window.kfSave(what)", what)
+        page.get_by_text("not there any more").last.wait_for()
+
+
+def written(path: Path, seconds: list[float], start: float = 0.0, codec: str = "mpeg4") -> Path:
+    """Write a video whose i-th frame, `seconds[i]` after `start`, is as grey as it is late."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=25)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 100)
+        for i, second in enumerate(seconds):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), grey_of(i), np.uint8), "rgb24")
+            frame.pts, frame.time_base = round(100 * (start + second)), Fraction(1, 100)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    return path
+
+
+def grey_of(i: int) -> int:
+    return 20 + 18 * i
+
+
+def shown_frame(page: Any) -> int:
+    """Which frame of a file of `written` the player shows."""
+    player_seconds(page)
+    page.wait_for_function("document.querySelector('#kf-player video').readyState > 1")
+    grey = page.evaluate(
+        """() => {
+          const paper = document.createElement('canvas').getContext('2d');
+          paper.drawImage(document.querySelector('#kf-player video'), 0, 0, 8, 8);
+          return paper.getImageData(4, 4, 1, 1).data[0];
+        }"""
+    )
+    return round((grey - 20) / 18)
+
+
+def jump_to(page: Any, second: float) -> None:
+    """Jump as a click on a frame of this second does."""
+    page.evaluate(
+        """second => { const frame = document.querySelector('#kf-keyframes .kf-frame');
+          frame.dataset.second = second; frame.click(); }""",
+        second,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "codec"), [("old.avi", 0.0, "mpeg4"), ("late.mp4", 5.0, "libx264")]
+)
+def test_the_player_shows_the_frame_of_the_second_whatever_the_file(
+    visit: Any,  # noqa: F811
+    tmp_path: Path,
+    name: str,
+    start: float,
+    codec: str,
+) -> None:
+    """One format that browsers cannot play, and one whose own clock does not begin at 0."""
+    seconds = [0.04 * i for i in range(12)]
+    page = visit()
+    upload(page, written(tmp_path / name, seconds, start, codec))
+    ready(page)
+    page.wait_for_selector("#kf-player video")
+    page.wait_for_function("document.querySelector('#kf-player video').readyState > 0")
+    assert page.locator(".kf-preview").count() == (name == "old.avi")
+    for i in (3, 11, 6):
+        jump_to(page, seconds[i])
+        assert shown_frame(page) == i
+    page.reload()
+    ready(page)
+    page.wait_for_function("document.querySelector('#kf-player video').readyState > 0")
+    jump_to(page, seconds[7])
+    assert shown_frame(page) == 7
+
+
+def test_where_no_preview_is_made_a_click_shows_the_frame(visit: Any, tmp_path: Path) -> None:  # noqa: F811
+    page = visit(width=390)
+    upload(page, written(tmp_path / "long.mkv", [100.0 * i for i in range(12)]))
+    ready(page)
+    page.wait_for_selector("#kf-player .kf-still:not(.kf-preparing) img")
+    assert "longer than 15 minutes" in page.inner_text(".kf-preview")
+    jump_to(page, 400.0)
+    picture = page.wait_for_selector('#kf-player img[alt="Frame at 400.00 seconds"]')
+    data = page.request.get(picture.evaluate("image => image.src")).body()
+    assert abs(int(np.asarray(Image.open(io.BytesIO(data)))[30, 30, 0]) - grey_of(4)) <= 3
