@@ -104,6 +104,7 @@ class KeyframeLLM:
         cache: bool | Store = True,
         prompts: str | PathLike[str] | Prompts | None = None,
         layout: Layout = "images",
+        indexer: Indexer | None = None,
         **model_options: Any,
     ) -> None:
         """`model` and `encoder` are names or objects (see `load_vlm`, `load_encoder`).
@@ -114,7 +115,8 @@ class KeyframeLLM:
         `cache` keeps on disk, in the user's cache folder or a `Store` of one's own, what the next question
         about a video can use: its index, embeddings and caption. `prompts` is a folder of prompts of one's
         own. `layout` is how the model is shown key frames: `images`, or all on one `sheet`, for models and
-        servers that take a single picture. `model_options` go to `load_vlm`.
+        servers that take a single picture. `indexer`, where there is one already, stands for `encoder`,
+        `progress` and `cache`. `model_options` go to `load_vlm`.
         """
         self.options = options or SelectOptions()
         self.prompts = opened_prompts(prompts) or default_prompts()
@@ -122,7 +124,7 @@ class KeyframeLLM:
         self._model, self._model_options, self._device = model, model_options, device
         self._loaded: VLM | None = None
         self._counter: tuple[TokenCounter | None] | None = None
-        self.indexer = Indexer(
+        self.indexer = indexer or Indexer(
             encoder if encoder is not None else default_encoder(model),
             device=device,
             progress=progress,

@@ -11,7 +11,6 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from queue import LifoQueue
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
@@ -22,6 +21,7 @@ from PIL import Image
 from keyframe_llm.encoders import Encoder, default_encoder
 from keyframe_llm.encoders.shared import SharedEncoder
 from keyframe_llm.errors import KeyframeError, ModelError
+from keyframe_llm.index import Indexer, Store
 from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import DEFAULT_MODEL, KeyframeLLM
@@ -89,11 +89,15 @@ class ToolRuntime:
         self.decoders = DecodePool(self.limits.decode_memory_bytes, self.limits.concurrent_calls)
         self.open_decoder = decoder_opener(self.decoders, self.limits.max_pixels)
         options = SelectOptions(backend=self.open_decoder)
-        # One for each thread: a call that is stuck in a step of a model must not hold up another one. The one
-        # that was used last is taken first, because it remembers the video of the call before.
-        self._llms: LifoQueue[KeyframeLLM] = LifoQueue()
-        for _ in range(self.limits.concurrent_calls):
-            self._llms.put(KeyframeLLM(vlm, shared_encoder, options=options, progress=report_progress))
+        indexer = Indexer(
+            shared_encoder,
+            progress=report_progress,
+            store=Store(),
+            keep_samples=is_at_hand(encoder),
+            checkpoint=check_current_job,
+        )
+        self.llm = KeyframeLLM(vlm, options=options, indexer=indexer)
+        """One for all threads, so that what one call has read serves every other."""
         self._pool = JobPool(self.limits)
 
     @cached_property
@@ -155,9 +159,9 @@ class ToolRuntime:
         """
 
         def on_video(job: Job) -> T:
-            with self._open(video, job) as file, self._public_errors(file), self._taken_llm() as llm:
+            with self._open(video, job) as file, self._public_errors(file):
                 self.decoders.call(str(file.path), check_header, file.path, self.limits)
-                return work(OpenedVideo(self, llm, file))
+                return work(OpenedVideo(self, self.llm, file))
 
         return self.run_job(on_video)
 
@@ -182,14 +186,6 @@ class ToolRuntime:
         finally:
             job.stop()
             future.cancel()
-
-    @contextmanager
-    def _taken_llm(self) -> Iterator[KeyframeLLM]:
-        llm = self._llms.get()
-        try:
-            yield llm
-        finally:
-            self._llms.put(llm)
 
     @contextmanager
     def _open(self, video: str, job: Job) -> Iterator[AllowedFile]:

@@ -101,7 +101,9 @@ class SharedEncoder(SharedModel[Encoder]):
     @property
     def image_size(self) -> int:
         """The shorter side, in pixels, that pictures are wanted at; loads the encoder if no file says it."""
-        if self._model is None and (stated := stated_image_size(self.name)):
+        if self._model is not None:  # one that is loaded may be in use, and need not be waited for
+            return preferred_image_size(self._model)
+        if stated := stated_image_size(self.name):
             return stated
         with self._acquired() as encoder:
             return preferred_image_size(encoder)

@@ -15,6 +15,9 @@ from keyframe_llm.video import VideoSource
 __all__ = ["FeatureCache"]
 
 
+_MOST_PICTURE_BYTES = 48 << 20  # of one video
+
+
 class FeatureCache:
     """Indexes, embeddings, text baselines and captions in a store; without one it keeps and finds nothing."""
 
@@ -55,6 +58,25 @@ class FeatureCache:
     ) -> None:
         """Keep embeddings, where the encoder has an identity."""
         self.keep_arrays(_embeddings_key(index_key, encoder, indices), {"rows": rows})
+
+    def pictures(self, key: str | None) -> tuple[bytes, ...] | None:
+        """The JPEG pictures of all samples that were kept under this key; those left out are empty."""
+        values = self.arrays(key)
+        if values is None:
+            return None
+        joined, ends = values["pictures"].tobytes(), values["ends"].tolist()
+        return tuple(joined[begin:end] for begin, end in zip([0, *ends[:-1]], ends, strict=True))
+
+    def keep_pictures(self, key: str | None, pictures: Sequence[bytes], candidates: NDArray[np.intp]) -> None:
+        """Keep the JPEG pictures of all samples; where they are too many, those of the candidates alone."""
+        if self._store is None or key is None:
+            return
+        if sum(map(len, pictures)) > _MOST_PICTURE_BYTES:
+            few = set(candidates.tolist())
+            pictures = [picture if i in few else b"" for i, picture in enumerate(pictures)]
+        ends = np.cumsum([len(picture) for picture in pictures])
+        joined = np.frombuffer(b"".join(pictures), np.uint8)
+        self._store.put(key, {"pictures": joined, "ends": ends}, compress=False)
 
     def baseline(self, encoder: object, texts: Sequence[str]) -> NDArray[np.float64] | None:
         """(D,) the text baseline of these neutral texts; None too for an encoder without an identity."""

@@ -7,9 +7,10 @@ in.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from threading import Lock
@@ -22,11 +23,13 @@ from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder
 from keyframe_llm.index.cached_words import cached_words
 from keyframe_llm.index.embedder import Embedder
 from keyframe_llm.index.feature_cache import FeatureCache
+from keyframe_llm.index.parts import is_part, part_of_index, whole_options
 from keyframe_llm.index.saved import from_arrays, to_arrays
 from keyframe_llm.index.store import Store
 from keyframe_llm.index.video_index import VideoIndex, build_index, silent, texts_of
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.prompts import Prompts
+from keyframe_llm.proposals.sample import Samples, planned_samples
 from keyframe_llm.scoring.queries import checked_text
 from keyframe_llm.scoring.selectors import needs_sharpness, propose_options
 from keyframe_llm.selection import Selection
@@ -44,6 +47,7 @@ __all__ = [
 
 T = TypeVar("T")
 _REMEMBERED_VIDEOS = 4
+_POLL_SECONDS = 0.1
 
 
 class Indexer:
@@ -60,11 +64,20 @@ class Indexer:
         progress: Progress | None = None,
         store: Store | None = None,
         prompts: Prompts | None = None,
+        keep_samples: bool = False,
+        checkpoint: Callable[[], None] | None = None,
     ) -> None:
-        """`store` keeps on disk what a next run can use; None keeps nothing there."""
+        """`store` keeps on disk what a next run can use; None keeps nothing there.
+
+        `keep_samples` keeps small pictures of all sampled frames there: a text that comes later, or a part of
+        the video that has enough of them, has no frame decoded again for it. `checkpoint` is called while a
+        thread waits for another one that works on the same video; it raises to give up.
+        """
         self.cache = FeatureCache(store)
         self.embedder = Embedder(encoder, device=device, cache=self.cache, prompts=prompts)
         self.progress = progress or silent
+        self.keep_samples = keep_samples
+        self._checkpoint = checkpoint or (lambda: None)
         self._remembered: dict[tuple[Any, ...], VideoIndex] = {}
         self._words: dict[tuple[Any, ...], Words] = {}
         self._in_work: dict[tuple[Any, ...], _Turn] = {}
@@ -77,7 +90,9 @@ class Indexer:
         """
         source = as_source(video, self.progress)
         with _opened(source, options) as decoder:
-            index, spent = self._indexed(decoder, source, options, (), pictures=embed, embed=embed)
+            index, spent = self._indexed(
+                decoder, source, options, (), pictures=embed or self.keep_samples, embed=embed
+            )
             index = self._with_words(index, decoder, source, options)
         kept = None if isinstance(source, str) else source
         return replace(index, source=kept, timings=spent or index.timings)
@@ -106,11 +121,11 @@ class Indexer:
         texts = texts_of(caption, question, options)
         source = as_source(video, self.progress)
         with _opened(source, options) as decoder:
-            pictures = bool(texts) or expect_text
+            pictures = bool(texts) or expect_text or self.keep_samples
             index, spent = self._indexed(
                 decoder, source, options, texts, pictures=pictures, embed=bool(texts)
             )
-            if pictures or with_words:
+            if texts or expect_text or with_words:
                 index = self._with_words(index, decoder, source, options)
             selection = index.select_with(
                 decoder,
@@ -175,10 +190,16 @@ class Indexer:
             if index is None or (pictures and index.embeddings is None and not index.pictures):
                 index = self._loaded_or_built(decoder, source, options, texts, index, pictures=pictures)
                 spent = dict(index.timings)
-            if embed and index.embeddings is None:
-                index = self._embedded(index, source, options, spent)
             index = replace(index, options=options, embedder=self.embedder if pictures else index.embedder)
             _remember(self._remembered, key, index, self._lock)
+        if embed and index.embeddings is None:
+            # Those who need no embeddings do not wait for the encoder.
+            with self._turn((*key, "embed")):
+                known = self._remembered.get(key)
+                if known is None or known.embeddings is None:
+                    known = self._embedded(index, source, options, spent)
+                index = replace(known, options=options)
+                _remember(self._remembered, key, index, self._lock)
         return index, spent
 
     def _loaded_or_built(
@@ -197,21 +218,52 @@ class Indexer:
         values = self.cache.arrays(key)
         if values is not None:
             index = from_arrays(values, path, options, embedder)
-            rows = (
-                self.cache.embeddings(key, self.embedder.source, index.candidates.indices)
-                if pictures
-                else None
-            )
-            if rows is not None or not pictures:
+            if not pictures:
+                return index
+            rows = self.cache.embeddings(key, self.embedder.source, index.candidates.indices)
+            if rows is not None:
                 return replace(index, embeddings=rows)
-        proposals = known.proposals if known is not None else None
-        index = build_index(
-            decoder, options, embedder, texts=texts, proposals=proposals, progress=self.progress
+            if (kept := self._kept_pictures(source, options)) is not None:
+                return replace(index, pictures=tuple(kept[i] for i in index.candidates.indices))
+        found = self._part(decoder, source, options) if self.keep_samples and is_part(options) else None
+        index = found or build_index(
+            decoder,
+            options,
+            embedder,
+            # Others wait for the reading, and need not wait for the encoder too.
+            texts=() if self.keep_samples else texts,
+            proposals=known.proposals if known is not None else None,
+            progress=self.progress,
+            on_samples=partial(self._keep_pictures, source, options) if self.keep_samples else None,
         )
         self.cache.keep_arrays(key, to_arrays(index))
         if index.embeddings is not None:
             self._keep_embeddings(index, key)
         return index
+
+    def _part(self, decoder: Decoder, source: VideoSource, options: SelectOptions) -> VideoIndex | None:
+        """The index of a part of a video, if the whole one's index is kept and has enough frames there."""
+        whole = whole_options(options)
+        values = self.cache.arrays(self._index_key(source, whole, pictures=True))
+        pictures = None if values is None else self._kept_pictures(source, whole)
+        if values is None or pictures is None:
+            return None
+        index = from_arrays(values, decoder.info.path, whole, self.embedder)
+        return part_of_index(
+            index, pictures, options, self.embedder, planned_samples(decoder, options.decode)
+        )
+
+    def _keep_pictures(
+        self, source: VideoSource, options: SelectOptions, samples: Samples, index: VideoIndex
+    ) -> None:
+        self.cache.keep_pictures(
+            self._index_key(source, options, pictures=True, kind="pictures"),
+            samples.pictures,
+            index.candidates.indices,
+        )
+
+    def _kept_pictures(self, source: VideoSource, options: SelectOptions) -> tuple[bytes, ...] | None:
+        return self.cache.pictures(self._index_key(source, options, pictures=True, kind="pictures"))
 
     def _embedded(
         self, index: VideoIndex, source: VideoSource, options: SelectOptions, spent: dict[str, float]
@@ -227,9 +279,11 @@ class Indexer:
         rows = index.embedded()
         self.cache.keep_embeddings(key, self.embedder.source, index.candidates.indices, rows)
 
-    def _index_key(self, source: VideoSource, options: SelectOptions, *, pictures: bool) -> str | None:
+    def _index_key(
+        self, source: VideoSource, options: SelectOptions, *, pictures: bool, kind: str = "index"
+    ) -> str | None:
         side = self.embedder.picture_side() if pictures else None
-        return self.cache.key("index", source, side, *_made_of(options))
+        return self.cache.key(kind, source, side, *_made_of(options))
 
     @contextmanager
     def _turn(self, key: tuple[Any, ...]) -> Iterator[None]:
@@ -238,8 +292,12 @@ class Indexer:
             turn = self._in_work.setdefault(key, _Turn())
             turn.waiting += 1
         try:
-            with turn.lock:
+            while not turn.lock.acquire(timeout=_POLL_SECONDS):
+                self._checkpoint()
+            try:
                 yield
+            finally:
+                turn.lock.release()
         finally:
             with self._lock:
                 turn.waiting -= 1

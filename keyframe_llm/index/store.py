@@ -95,8 +95,12 @@ class Store:
             return None
         return {name: str(value) if value.dtype.kind == "U" else value for name, value in values.items()}
 
-    def put(self, key: str, values: Mapping[str, Value]) -> None:
-        """Store values under a key, then drop what was unused longest until the rest fits."""
+    def put(self, key: str, values: Mapping[str, Value], *, compress: bool = True) -> None:
+        """Store values under a key, then drop what was unused longest until the rest fits.
+
+        Pictures need no `compress`: they are small already.
+        """
+        save = np.savez_compressed if compress else np.savez
         folder = self.folder
         if folder is None:
             return
@@ -106,7 +110,7 @@ class Store:
             try:
                 with os.fdopen(handle, "wb") as file:
                     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in values.items()}
-                    np.savez_compressed(file, **arrays)
+                    save(file, **arrays)
                 Path(name).replace(self._path(folder, key))
             except BaseException:
                 Path(name).unlink(missing_ok=True)

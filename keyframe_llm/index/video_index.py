@@ -37,7 +37,7 @@ from keyframe_llm.selection import Selection
 from keyframe_llm.video import ByteSource, Decoder, FrameList, VideoSource, open_video
 from keyframe_llm.words import Cue
 
-__all__ = ["VideoIndex", "build_index", "silent", "texts_of"]
+__all__ = ["VideoIndex", "build_index", "propose_index", "silent", "texts_of"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -254,7 +254,7 @@ class VideoIndex:
         finest = options.replaced(fps=FINEST_FPS)
         samples, info, _ = _sampled(decoder, finest, embedder, texts, spent, tell)
         samples, gap = unseen_samples(samples, options.choose)
-        index = _proposed(samples, info, finest, None, spent)
+        index = propose_index(samples, info, finest, None, spent)
         index = replace(index, embedder=embedder, words=self.words, warnings=tuple(decoder.warnings))
         if embedder is not None:
             index = _timed(spent, "embed", index.embed, embedder)
@@ -269,17 +269,21 @@ def build_index(
     texts: Sequence[str] = (),
     proposals: Proposals | None = None,
     progress: Progress = silent,
+    on_samples: Callable[[Samples, VideoIndex], None] | None = None,
 ) -> VideoIndex:
     """Sample a video once and propose candidates; with an `embedder`, keep their pictures for it.
 
     `texts` are those that will be needed for certain: they are embedded while the video is decoded, and so
     are the pictures of a short video, which is then embedded already. `proposals` are the video's, where they
-    are known. Raises `VideoError`, `ModelError`, `OptionsError`.
+    are known. `on_samples` gets the samples and the index as it is before any is embedded. Raises
+    `VideoError`, `ModelError`, `OptionsError`.
     """
     spent: dict[str, float] = {}
     samples, info, rows = _sampled(decoder, options, embedder, texts, spent, progress)
     progress("propose", 0.0)
-    index = _proposed(samples, info, options, proposals, spent)
+    index = propose_index(samples, info, options, proposals, spent)
+    if on_samples is not None:
+        on_samples(samples, index)
     if rows is not None:
         index = replace(index, embeddings=rows[index.candidates.indices], pictures=())
     return replace(index, embedder=embedder, warnings=tuple(decoder.warnings))
@@ -335,7 +339,7 @@ def _sampled(
     return samples, info, rows
 
 
-def _proposed(
+def propose_index(
     samples: Samples,
     info: VideoInfo,
     options: SelectOptions,

@@ -22,7 +22,7 @@ from keyframe_llm.options import DecodeOptions
 from keyframe_llm.proposals.color_histogram import color_histogram, spacetime
 from keyframe_llm.video import Decoder
 
-__all__ = ["Samples", "most_samples", "sample_video", "sharpness"]
+__all__ = ["Samples", "most_samples", "planned_samples", "sample_video", "sharpness"]
 
 HISTOGRAM_SIDE = 90
 """Pixels on the shorter side of a picture whose colours are counted; more changes the histogram little."""
@@ -75,13 +75,7 @@ def sample_video(
     each sample at once: its seconds and its JPEG picture. Raises `VideoError` where nothing can be decoded,
     `OptionsError` where the window lies past the end.
     """
-    window = _window(decoder.info, options)
-    stride = _stride(window, options)
-    wanted: dict[str, Any] = {
-        "start_seconds": window[0],
-        "end_seconds": window[1],
-        "sparse_stride_seconds": None if options.exhaustive else min(stride, 1 / options.fps),
-    }
+    window, stride, wanted = _wanted(decoder.info, options)
     began = time.perf_counter()
     plan = decoder.plan(stride, **wanted)
     thinner = _Thinner(options.max_samples, evenly=plan.mode != "sparse")
@@ -127,6 +121,33 @@ def most_samples(info: VideoInfo, options: DecodeOptions) -> int | None:
     """How many samples a video gives at most; None where its length is not known."""
     start, end = _window(info, options)
     return None if end is None else int((end - start) / _stride((start, end), options)) + 1
+
+
+def planned_samples(decoder: Decoder, options: DecodeOptions) -> int:
+    """About how many samples `sample_video` would give, by the plan that it would follow."""
+    window, stride, wanted = _wanted(decoder.info, options)
+    segments = decoder.plan(stride, **wanted).segments
+    if segments:
+        return min(options.max_samples, sum(len(segment.wanted) for segment in segments))
+    return options.max_samples if window[1] is None else int((window[1] - window[0]) / stride)
+
+
+def _wanted(
+    info: VideoInfo, options: DecodeOptions
+) -> tuple[tuple[float, float | None], float, dict[str, Any]]:
+    """The window, the stride, and the arguments of `Decoder.sample` and `Decoder.plan` beside it."""
+    window = _window(info, options)
+    stride = _stride(window, options)
+    sparse = None if options.exhaustive else min(stride, 1 / options.fps)
+    return (
+        window,
+        stride,
+        {
+            "start_seconds": window[0],
+            "end_seconds": window[1],
+            "sparse_stride_seconds": sparse,
+        },
+    )
 
 
 def _window(info: VideoInfo, options: DecodeOptions) -> tuple[float, float | None]:
