@@ -6,7 +6,9 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,7 @@ from keyframe_llm.library.outline import OutlineSearch, outline_of
 from keyframe_llm.scoring.selectors import propose_options
 from support import videos
 from support.encoders import ColourEncoder
+from support.words import bursts, film
 
 Capture = pytest.CaptureFixture[str]
 COLOURS = {"red": (220, 20, 20), "green": (20, 220, 20), "blue": (20, 20, 220)}
@@ -147,6 +150,34 @@ def test_new_subtitles_of_a_known_video_are_read_without_looking_at_it(
     (folder / "red.srt").unlink()
     assert statuses(library, folder)["red.mp4"] == "known"
     assert "subtitle" not in {one.source for one in library.search("marvellous sunrise")[0].moments}
+
+
+class Ears:
+    """Hears one sentence in every sound."""
+
+    def __init__(self, identity: str, text: str) -> None:
+        self.identity, self.text, self.heard = identity, text, 0
+
+    def transcribe(self, samples: np.ndarray, rate: int) -> list[tuple[float, float, str]]:
+        self.heard += 1
+        return [(0.2, len(samples) / rate, self.text)]
+
+
+def test_a_recogniser_that_is_named_later_hears_what_is_known_already(library: Library, folder: Path) -> None:
+    film(folder / "talk.mkv", 8, sound=bursts([3.0], 8))
+    (folder / "talk.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nA marvellous sunrise\n")
+    statuses(library, folder)
+    seen = looked_at(library)
+    for ears in (Ears("one", "Kilimanjaro station"), Ears("two", "Popocatepetl station")):
+        later = Library(library.path, encoder=library._encoder, listen=ears)
+        assert statuses(later, folder)["talk.mkv"] == "known" and ears.heard == 1
+        (moment,) = (one for one in later.search(ears.text)[0].moments if one.source == "speech")
+        assert 2.5 <= moment.start < moment.end <= 5 and moment.text == ears.text
+        assert statuses(later, folder)["talk.mkv"] == "unchanged" and ears.heard == 1
+    assert statuses(library, folder)["talk.mkv"] == "unchanged" and looked_at(library) == seen
+    cues = {(one.source, one.text) for one in library.search("station")[0].moments if one.text}
+    assert cues == {("speech", "Popocatepetl station")}  # of another recogniser in place of the first's
+    assert "subtitle" in {one.source for one in library.search("marvellous sunrise")[0].moments}
 
 
 def test_captions_of_a_list_are_searched(library: Library, folder: Path, tmp_path: Path) -> None:
@@ -305,6 +336,16 @@ def test_a_file_that_is_no_library_is_one_line(tmp_path: Path, folder: Path, con
 
 
 # Ranking and size --------------------------------------------------------------------------------------
+
+
+def test_a_library_of_the_format_before_is_read_and_filled(library: Library, folder: Path) -> None:
+    statuses(library, folder)
+    library.close()
+    with closing(sqlite3.connect(library.path)) as before:
+        before.executescript("DROP TABLE word_sources; PRAGMA user_version = 1")
+    assert names(library.search("red"))[0] == "red.mp4"
+    video(folder / "new.mp4", "red", "blue")
+    assert statuses(library, folder)["new.mp4"] == "indexed" and len(library.paths()) == 4
 
 
 def test_retrieval_by_the_library_equals_the_evaluation_on_the_drawn_world(tmp_path: Path) -> None:

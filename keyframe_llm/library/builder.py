@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from keyframe_llm.errors import ModelError, OptionsError, VideoError
 from keyframe_llm.index import Indexer, VideoIndex
+from keyframe_llm.index.cached_words import cached_words
+from keyframe_llm.index.feature_cache import FeatureCache
 from keyframe_llm.index.store import file_digest
 from keyframe_llm.library.catalogue import Catalogue, FileState
 from keyframe_llm.library.collect import Item
 from keyframe_llm.library.outline import outline_of
 from keyframe_llm.options import SelectOptions
-from keyframe_llm.words import Words, read_words
+from keyframe_llm.words import CueSource, Words
 from keyframe_llm.words.tracks import files_beside
 
 __all__ = ["Builder", "Outcome", "Status"]
@@ -57,7 +59,8 @@ class Builder:
         path = str(item.path)
         try:
             state = _state(item.path)
-            if self._catalogue.file_state(path) == state:
+            same = self._catalogue.file_state(path) == state
+            if same and not self._words_to_make(self._catalogue.video_at(path)):
                 return Outcome(path, self._captioned(path, item.caption))
             return self._add(item, path, state)
         except (VideoError, OSError) as error:
@@ -72,10 +75,11 @@ class Builder:
     def _add(self, item: Item, path: str, state: FileState) -> Outcome:
         digest = file_digest(item.path)
         known = self._catalogue.video_of(digest)
-        if known is None and self._catalogue.begin_attempt(path, state) >= _MOST_ATTEMPTS:
+        made = self._words_to_make(known)
+        if (known is None or made) and self._catalogue.begin_attempt(path, state) >= _MOST_ATTEMPTS:
             return Outcome(path, "failed", _READING_ENDED)
         index = None if known is not None else self._looked_at(path)
-        subtitles = self._subtitles(path) if index is None else Words(index.words, index.warnings)
+        words = Words(index.words, index.warnings) if index is not None else self._words(path, known, made)
         now = _state(item.path)
         if (now.bytes, now.modified_ns) != (state.bytes, state.modified_ns):
             raise VideoError(f"{path!r} changed while it was read; index it again once it is complete")
@@ -83,14 +87,18 @@ class Builder:
             video = known if index is None else self._stored(digest, index)
             assert video is not None
             # A copy without subtitles takes away none: those of the other file are the video's, too.
-            if subtitles.cues or self._catalogue.video_at(path) == video:
+            subtitled = any(cue.source == "subtitle" for cue in words.cues)
+            if subtitled or self._catalogue.video_at(path) == video:
                 self._catalogue.remove_cues(video, "subtitle")
-                self._catalogue.add_cues(video, subtitles.cues)
+            for source, made_by in made.items():
+                self._catalogue.remove_cues(video, source)
+                self._catalogue.set_words_made_by(video, source, made_by)
+            self._catalogue.add_cues(video, words.cues)
             if item.caption is not None:
                 self._catalogue.set_caption(video, item.caption)
             self._catalogue.set_file(path, video, state)
             self._catalogue.end_attempt(path)
-        return Outcome(path, "known" if index is None else "indexed", warnings=subtitles.warnings)
+        return Outcome(path, "known" if index is None else "indexed", warnings=words.warnings)
 
     def _captioned(self, path: str, caption: str | None) -> Status:
         """Give a file that has not changed another caption, where there is one."""
@@ -112,13 +120,31 @@ class Builder:
         except Exception as error:  # one video in ten thousand must not end the work of the others
             raise VideoError(f"{path!r} cannot be indexed ({type(error).__name__}: {error})") from error
 
-    def _subtitles(self, path: str) -> Words:
-        """The subtitles of a video that is known: they alone can have changed, beside it."""
+    def _words_to_make(self, video: int | None) -> dict[CueSource, str]:
+        """The sources of words that are wanted and not yet taken from a video, and what makes them."""
+        words = self._options.words
+        known = {} if video is None else self._catalogue.words_made_by(video)
+        wanted: dict[CueSource, str] = {}
+        if words.listen is not None:
+            wanted["speech"] = repr((_name_of(words.listen), words.language))
+        if words.read_screen is not False:
+            wanted["screen"] = repr(_name_of(words.read_screen))
+        return {source: made_by for source, made_by in wanted.items() if known.get(source) != made_by}
+
+    def _words(self, path: str, video: int | None, made: Mapping[CueSource, str]) -> Words:
+        """Of a video that is known: its subtitles, which can have changed, and what is to be made."""
+        words, decode = self._options.words, self._options.decode
+        wanted = replace(
+            words,
+            listen=words.listen if "speech" in made else None,
+            read_screen=words.read_screen if "screen" in made else False,
+        )
+        seconds = [] if video is None else self._catalogue.seconds(video)
         try:
-            most = self._options.decode.max_picture_pixels
-            subtitles = replace(self._options.words, listen=None, read_screen=False)
-            return read_words(path, subtitles, max_picture_pixels=most)
+            return cached_words(path, wanted, decode, cache=FeatureCache(None), candidates=seconds)
         except VideoError as error:
+            if made:
+                raise
             return Words((), (_one_line(error),))
 
     def _stored(self, digest: str, index: VideoIndex) -> int:
@@ -144,6 +170,13 @@ def _state(path: Path) -> FileState:
         raise VideoError(f"{str(path)!r} is not a file; give the path of a video")
     beside = [(each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in files_beside(path)]
     return FileState(stat.st_size, stat.st_mtime_ns, repr(sorted(beside)) if beside else "")
+
+
+def _name_of(recogniser: object) -> object:
+    """What tells a recogniser from others: its name, or its `identity`, or that of its class."""
+    if isinstance(recogniser, str | bool):
+        return recogniser
+    return getattr(recogniser, "identity", None) or type(recogniser).__qualname__
 
 
 def _one_line(error: BaseException) -> str:

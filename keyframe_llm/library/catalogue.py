@@ -200,6 +200,15 @@ class Catalogue:
         """Remove the words of a video that are from one source."""
         self._run("DELETE FROM cues WHERE video = ? AND source = ?", (video, source))
 
+    def words_made_by(self, video: int) -> dict[str, str]:
+        """Which recogniser or reader the words of a video are from, by their source."""
+        found = self._rows("SELECT source, made_by FROM word_sources WHERE video = ?", (video,))
+        return {str(source): str(made_by) for source, made_by in found}
+
+    def set_words_made_by(self, video: int, source: CueSource, made_by: str) -> None:
+        """Note which recogniser or reader the words from a source are from."""
+        self._run("INSERT OR REPLACE INTO word_sources VALUES (?, ?, ?)", (video, source, made_by))
+
     def caption(self, video: int) -> str | None:
         """The words that were given with a video."""
         rows = self._rows("SELECT text FROM cues WHERE video = ? AND source = ?", (video, CAPTION))
@@ -230,6 +239,11 @@ class Catalogue:
                 times = np.frombuffer(seconds, np.float64)
                 found.append(StoredVideo(number, paths[number], duration, span, times, embeddings))
         return found
+
+    def seconds(self, video: int) -> list[float]:
+        """The times of the candidates of a video."""
+        ((times,),) = self._rows("SELECT seconds FROM videos WHERE id = ?", (video,))
+        return [float(second) for second in np.frombuffer(times, np.float64)]
 
     def duration(self, video: int) -> float | None:
         """How long a video is, in seconds; None where that is not known."""

@@ -17,7 +17,7 @@ from keyframe_llm.errors import OptionsError, user_path
 __all__ = ["LIBRARY_VARIABLE", "library_path", "opened", "sole_writer", "storage_errors"]
 
 LIBRARY_VARIABLE = "KEYFRAME_LLM_LIBRARY"
-_FORMAT = 1  # raised when what the tables hold means something else
+_FORMAT = 2  # raised when what the tables hold means something else; 2 added `word_sources` to 1
 _WAIT_SECONDS = 30.0
 _LOCK_SUFFIX = "-writer"
 
@@ -54,6 +54,12 @@ CREATE TABLE IF NOT EXISTS cues (
   source TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS cues_by_video ON cues (video);
+CREATE TABLE IF NOT EXISTS word_sources (
+  video INTEGER NOT NULL REFERENCES videos (id) ON DELETE CASCADE,
+  source TEXT NOT NULL, -- speech, screen
+  made_by TEXT NOT NULL, -- which recogniser or reader
+  PRIMARY KEY (video, source)
+) WITHOUT ROWID;
 CREATE VIRTUAL TABLE IF NOT EXISTS cue_words USING fts5 (
   text, content = 'cues', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2'
 );
@@ -144,8 +150,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if version not in (0, _FORMAT) or (version == 0 and tables):
+    if version not in range(_FORMAT + 1) or (version == 0 and tables):
         raise OptionsError(f"{str(path)!r} is no library of this version; name another file, or index anew")
-    if version == 0:
+    if version < _FORMAT:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_FORMAT}; COMMIT;")
