@@ -161,7 +161,7 @@ def test_the_command_asks_a_library(tmp_path: Path, capsys: Capture) -> None:
     shutil.copy(demo_video("hidden_event.mp4"), tmp_path / "v" / "hidden\x1b.mp4")
     assert (
         main(
-            ["index", str(tmp_path / "v"), "--library", path, "--encoder", "cartoon", "--fps", "1", "--quiet"]
+            ["index", str(tmp_path / "v"), "--library", path, "--encoder", "cartoon", "--fps", "2", "--quiet"]
         )
         == 0
     )
