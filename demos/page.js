@@ -1,12 +1,18 @@
 () => {
   const player = () => document.querySelector('#kf-player video');
   const still = () => document.querySelector('#kf-player .kf-still');
+  const seek = (video, second, before) => {  // a browser that learns a file's length as it reads may stop short
+    video.currentTime = video.aim = second;
+    const reached = video.currentTime;
+    if (second - reached < 0.01 || reached === before) return;
+    video.addEventListener('seeked', () => { if (video.aim === second) seek(video, second, reached); }, { once: true });
+  };
   const jump = (second) => {
     const video = player();
     if (!isFinite(second)) return;
     if (!video) return still() && document.dispatchEvent(new CustomEvent('kf-still', { detail: { second } }));
     video.pause();
-    video.currentTime = second + 0.001;  // a hair behind a frame's own time, or rounding shows the one before
+    seek(video, second + 0.001, -1);  // a hair behind a frame's own time, or rounding shows the one before
     if (video.getBoundingClientRect().top < 0) video.scrollIntoView({ block: 'start', behavior: 'smooth' });
   };
   const secondAt = (plot, x) => {
