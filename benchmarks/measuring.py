@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import platform
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,21 +26,42 @@ class Cost(NamedTuple):
     """The largest resident set of the command or of any one child; several at once are not added up."""
 
 
-def measured(command: Sequence[str], *, folder: Path | None = None) -> Cost:
-    """Run a command to its end; raises `RuntimeError` with its last words where it fails."""
+def measured(
+    command: Sequence[str], *, folder: Path | None = None, out: Path | None = None, timeout: float = math.inf
+) -> Cost:
+    """Run a command to its end; raises `RuntimeError` with its last words where it fails.
+
+    What it prints goes to `out`, where that is given. Raises `TimeoutError` after `timeout` seconds.
+    """
     log = (folder or Path.cwd()) / ".benchmark.log"
-    with log.open("wb") as out:
+    with log.open("wb") as errors, out.open("wb") if out else contextlib.nullcontext(errors) as printed:
         began = time.perf_counter()
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder)
+        process = subprocess.Popen(command, stdout=printed, stderr=errors, cwd=folder)
+        late = threading.Event()
+        timer = _kill_after(timeout, process, late)
         _, status, used = os.wait4(process.pid, 0)
+        timer.cancel()
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
     said = log.read_text(encoding="utf-8", errors="replace")
     log.unlink()
+    if late.is_set():
+        raise TimeoutError(f"{command[0]} took longer than the {max(0.0, timeout):.0f} s that were left")
     if process.returncode:
         raise RuntimeError(f"{command[0]} failed: {one_line(said)}")
     scale = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
     return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * scale / 1e6)
+
+
+def _kill_after(seconds: float, process: subprocess.Popen[bytes], late: threading.Event) -> threading.Timer:
+    def kill() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(min(max(0.0, seconds), threading.TIMEOUT_MAX), kill)
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def one_line(said: str) -> str:
