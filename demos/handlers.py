@@ -18,8 +18,8 @@ from keyframe_llm.demos import render, views
 from keyframe_llm.demos.player import player
 from keyframe_llm.demos.session import Session, Settings
 from keyframe_llm.demos.sessions import Sessions
-from keyframe_llm.demos.videos import EXAMPLES
 from keyframe_llm.demos.span import checked_part, part_name
+from keyframe_llm.demos.videos import EXAMPLES
 from keyframe_llm.errors import KeyframeError, OptionsError
 
 __all__ = ["GENERAL_QUESTIONS", "NO_CONVERSATION", "Handlers", "plain_error"]
@@ -139,7 +139,6 @@ class Handlers:
         job = partial(session.select_by_caption, caption, chosen)
         yield from _work(session, job, lambda: self._video_side(session))
 
-    def asked(self, request: gr.Request, question: str, *settings: Any) -> Iterator[Any]:
     def parted(self, event: gr.EventData, request: gr.Request, *settings: Any) -> Iterator[Any]:
         """Have everything be about the part of the video that was dragged or typed, or about the whole."""
         session, chosen = self._session(request, settings), Settings(*settings)
@@ -155,6 +154,7 @@ class Handlers:
 
         yield from _work(session, job, lambda: self._video_side(session))
 
+    def asked(self, request: gr.Request, question: str, *settings: Any) -> Iterator[Any]:
         """Answer, word by word; the frames come first."""
         if not question.strip():
             gr.Info("Write a question first.", title="Nothing was asked")

@@ -43,9 +43,9 @@ _TAB = """() => {
 }"""
 """Gives the name of the browser tab's session, and the conversation that the tab kept."""
 
-
 _BRIDGE = "document.addEventListener('kf-part', (event) => trigger('select', event.detail));"
 """Tells the server what `span.js` was told."""
+
 
 def build(models: Models, folder: Path, grace_seconds: float = GRACE_SECONDS) -> tuple[gr.Blocks, Sessions]:
     """Lay out the page. `folder` is Gradio's own for uploads; sessions and examples live in it."""
@@ -56,8 +56,8 @@ def build(models: Models, folder: Path, grace_seconds: float = GRACE_SECONDS) ->
     ) as page:
         gr.HTML(_head(models), elem_id="kf-head")
         kept_by_browser = gr.HTML(elem_id="kf-kept")
-        with gr.Row(elem_id="kf-main"):
         bridge = gr.HTML(elem_id="kf-bridge", js_on_load=_BRIDGE)
+        with gr.Row(elem_id="kf-main"):
             with gr.Column(scale=5, min_width=330, elem_id="kf-left"):
                 notice = gr.HTML(elem_id="kf-notice")
                 start, upload, examples = _start(handlers)
@@ -89,8 +89,8 @@ def build(models: Models, folder: Path, grace_seconds: float = GRACE_SECONDS) ->
         # question would be dropped unheard.
         box.submit(handlers.asked, [box, *settings], conversation, trigger_mode="multiple", **private)
         box.stop(handlers.stopped, None, None, queue=False, **private)
-        chat.example_select(_chosen_question, None, box, **private).then(
         bridge.select(handlers.parted, settings, video_side, **private)
+        chat.example_select(_chosen_question, None, box, **private).then(
             handlers.asked, [box, *settings], conversation, **private
         )
         chat.retry(handlers.again, settings, conversation, **private)
