@@ -7,6 +7,7 @@ single file for about 25 seconds when there is no network.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,9 @@ from typing import Any, TypeVar
 from keyframe_llm.errors import ModelError, user_path
 
 __all__ = [
+    "FOLDER_VARIABLE",
     "LOADING",
+    "cache_folder",
     "cached_folder",
     "check_tokenizer",
     "fetch_folder",
@@ -31,6 +34,7 @@ T = TypeVar("T")
 
 LOADING = RLock()
 """Held while a model is loaded: transformers imports its parts lazily, which two threads at once break."""
+FOLDER_VARIABLE = "KEYFRAME_LLM_CACHE"
 _HUB_TIMEOUT_SECONDS = 10.0
 _MESSAGE_LENGTH = 240
 
@@ -40,6 +44,17 @@ def one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     return text if len(text) <= _MESSAGE_LENGTH else text[: _MESSAGE_LENGTH - 1] + "…"
+
+
+def cache_folder() -> Path:
+    """Where this package keeps files: `$KEYFRAME_LLM_CACHE`, or `keyframe_llm` in the user's cache folder.
+
+    Raises `OptionsError` where the user has no home folder.
+    """
+    if named := os.environ.get(FOLDER_VARIABLE):
+        return user_path(FOLDER_VARIABLE, named)
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return user_path(f"the cache folder (see {FOLDER_VARIABLE})", base) / "keyframe_llm"
 
 
 def load_local_first(

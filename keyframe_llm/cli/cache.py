@@ -11,7 +11,8 @@ from typing import Any
 from keyframe_llm.cli.flags import new_command
 from keyframe_llm.cli.output import print_json
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.index.store import FOLDER_VARIABLE, Entry, Store
+from keyframe_llm.hub import FOLDER_VARIABLE
+from keyframe_llm.index.store import Entry, Store
 
 __all__ = ["add", "run"]
 

@@ -8,9 +8,10 @@ embedding models through sentence-transformers, and any of them behind a server.
 from __future__ import annotations
 
 from keyframe_llm.cartoon import is_embedded
-from keyframe_llm.encoders import huggingface, openclip
+from keyframe_llm.encoders import huggingface, onnx, openclip
 from keyframe_llm.encoders.base import Encoder, preferred_image_size, split_text
 from keyframe_llm.encoders.huggingface import TransformersEncoder
+from keyframe_llm.encoders.onnx import ONNX_PREFIX, OnnxEncoder
 from keyframe_llm.encoders.openclip import FOLDER_PREFIX, HUB_PREFIX, OpenClipEncoder
 from keyframe_llm.encoders.sentence import SENTENCE_PREFIX, SentenceEncoder
 from keyframe_llm.encoders.server import SERVER_PREFIXES, ServerEncoder
@@ -21,8 +22,10 @@ __all__ = [
     "FOLDER_PREFIX",
     "HUB_PREFIX",
     "NAMED_ENCODERS",
+    "ONNX_PREFIX",
     "SENTENCE_PREFIX",
     "Encoder",
+    "OnnxEncoder",
     "OpenClipEncoder",
     "SentenceEncoder",
     "ServerEncoder",
@@ -74,6 +77,8 @@ def load_encoder(name: str | Encoder, device: str | None = None) -> Encoder:
             )
         return name
     name = encoder_source(name)
+    if name.startswith(ONNX_PREFIX):
+        return OnnxEncoder(name)
     if name.startswith((HUB_PREFIX, FOLDER_PREFIX)):
         return OpenClipEncoder(name, device=device)
     if name.startswith(SENTENCE_PREFIX):
@@ -89,6 +94,8 @@ def stated_image_size(name: str) -> int | None:
     None where it does not lie on this machine or they do not say: then it has to be loaded. Imports no torch.
     """
     name = encoder_source(name)
+    if name.startswith(ONNX_PREFIX):
+        return onnx.stated_image_size(name)
     if name.startswith((HUB_PREFIX, FOLDER_PREFIX)):
         return openclip.stated_image_size(name)
     if name.startswith((SENTENCE_PREFIX, *SERVER_PREFIXES)):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_IMAGE_SIZE",
     "WAYS_OUT",
+    "BatchedEncoder",
     "Encoder",
     "Images",
     "TorchEncoder",
@@ -56,8 +57,8 @@ def preferred_image_size(encoder: Encoder) -> int:
     return size if isinstance(size, int) and size > 0 else DEFAULT_IMAGE_SIZE
 
 
-class TorchEncoder:
-    """What both kinds share: batches, long texts, unit rows. The kinds say how one batch is embedded."""
+class BatchedEncoder:
+    """What the kinds share: batches, long texts, unit rows. The kinds say how one batch is embedded."""
 
     image_size: int
     """The shorter side, in pixels, that pictures are wanted at."""
@@ -99,24 +100,37 @@ class TorchEncoder:
         return self._count(text) <= self.context_length
 
     def _in_batches(
-        self, items: Sequence[Any] | NDArray[Any], embed: Callable[[Sequence[Any]], torch.Tensor]
+        self, items: Sequence[Any] | NDArray[Any], embed: Callable[[Sequence[Any]], Any]
     ) -> NDArray[np.float32]:
         if len(items) == 0:  # the width is known once something has been embedded
             return self._in_batches([""], self._texts)[:0]
-        import torch
-
-        with torch.inference_mode():
-            batches = [embed(batch).float().cpu().numpy() for batch in _chunks(items, self._batch_size)]
+        batches = [self._rows(embed, batch) for batch in _chunks(items, self._batch_size)]
         return unit_rows(np.concatenate(batches))
 
-    def _images(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+    def _rows(self, embed: Callable[[Sequence[Any]], Any], batch: Sequence[Any]) -> NDArray[np.float32]:
+        """(N, D) what `embed` makes of one batch."""
+        return np.asarray(embed(batch), np.float32)
+
+    def _images(self, images: Sequence[NDArray[np.uint8]]) -> Any:
         raise NotImplementedError
 
-    def _texts(self, texts: Sequence[str]) -> torch.Tensor:
+    def _texts(self, texts: Sequence[str]) -> Any:
         raise NotImplementedError
 
     def _count(self, text: str) -> int:
         raise NotImplementedError
+
+
+class TorchEncoder(BatchedEncoder):
+    """An encoder that embeds one batch as a torch tensor."""
+
+    def _rows(
+        self, embed: Callable[[Sequence[Any]], torch.Tensor], batch: Sequence[Any]
+    ) -> NDArray[np.float32]:
+        import torch
+
+        with torch.inference_mode():
+            return embed(batch).float().cpu().numpy()
 
 
 def split_text(text: str, fits: Callable[[str], bool]) -> list[str]:

@@ -41,43 +41,66 @@ class TransformersEncoder(TorchEncoder):
         super().__init__(batch_size)
         self.name = name
         self._device, self._dtype = placement(device, dtype)
-        self._model, self._processor, self._tokenizer = load_local_first(
+        self._model, self.processor, self.tokenizer = load_local_first(
             name, lambda source, local: _load_transformers(source, self._dtype, local), ways_out=WAYS_OUT
         )
         self._model.to(self._device).eval()
-        self._tokenizer.padding_side = "right"  # how all of them were trained; Gemma's own default is left
+        self.tokenizer.padding_side = "right"  # how all of them were trained; Gemma's own default is left
         config = self._model.config
         # SigLIP was trained on texts in lower case, padded to full length and with the padding attended to.
-        self._siglip = "siglip" in config.model_type
+        self.lower_case = "siglip" in config.model_type
+        """Whether texts are read in lower case."""
         self.context_length = int(config.text_config.max_position_embeddings)
         unstated = getattr(config.vision_config, "image_size", DEFAULT_IMAGE_SIZE)
-        self.image_size = image_side(self._processor) or int(unstated)
+        self.image_size = image_side(self.processor) or int(unstated)
 
     def _images(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         # torch takes no read-only array, which pictures out of a decoder or a buffer often are.
         writable = [image if image.flags.writeable else image.copy() for image in map(np.asarray, images)]
-        inputs = self._processor(images=writable, input_data_format="channels_last", return_tensors="pt").to(
+        inputs = self.processor(images=writable, input_data_format="channels_last", return_tensors="pt").to(
             self._device
         )
         inputs["pixel_values"] = inputs["pixel_values"].to(self._dtype)
         return _pooled(self._model.get_image_features(**inputs))
 
+    def tower(self, given: str) -> torch.nn.Module:
+        """One half of the model, which makes rows of `pixel_values` or of `input_ids` alone."""
+        import torch
+
+        model = self._model
+        features = model.get_image_features if given == "pixel_values" else model.get_text_features
+
+        class Tower(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.model = model
+
+            def forward(self, values: torch.Tensor) -> torch.Tensor:
+                return _pooled(features(**{given: values}))
+
+        return Tower().eval()
+
+    def token_ids(self, text: str) -> list[int]:
+        """The tokens of a text, its start and end included, not cut."""
+        ids: list[int] = self.tokenizer(self._clean(text), truncation=False, verbose=False)["input_ids"]
+        return ids
+
     def _texts(self, texts: Sequence[str]) -> torch.Tensor:
-        inputs = self._tokenizer(
+        inputs = self.tokenizer(
             [self._clean(text) for text in texts],
-            padding="max_length" if self._siglip else True,
+            padding="max_length" if self.lower_case else True,
             truncation=True,  # never needed but for a single character of many tokens
             max_length=self.context_length,
-            return_attention_mask=not self._siglip,
+            return_attention_mask=not self.lower_case,
             return_tensors="pt",
         ).to(self._device)
         return _pooled(self._model.get_text_features(**inputs))
 
     def _count(self, text: str) -> int:
-        return len(self._tokenizer(self._clean(text), truncation=False, verbose=False)["input_ids"])
+        return len(self.token_ids(text))
 
     def _clean(self, text: str) -> str:
-        return text.lower() if self._siglip else text
+        return text.lower() if self.lower_case else text
 
 
 def _load_transformers(name: str, dtype: torch.dtype, local: bool) -> tuple[Any, Any, Any]:

@@ -21,16 +21,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.encoders import FOLDER_PREFIX, HUB_PREFIX, SENTENCE_PREFIX, encoder_source
+from keyframe_llm.encoders import FOLDER_PREFIX, HUB_PREFIX, ONNX_PREFIX, SENTENCE_PREFIX, encoder_source
 from keyframe_llm.errors import OptionsError, check_whole, user_path
+from keyframe_llm.hub import cache_folder
 from keyframe_llm.video import VideoSource
 
-__all__ = ["Entry", "Store", "cache_folder", "content_digest", "file_digest", "make_key", "model_identity"]
+__all__ = ["Entry", "Store", "content_digest", "file_digest", "make_key", "model_identity"]
 
 Value = NDArray[Any] | str
 
 MAX_BYTES = 1_000_000_000
-FOLDER_VARIABLE = "KEYFRAME_LLM_CACHE"
 _FORMAT = 3  # raised when what is stored under a key means something else
 _SUFFIX, _UNFINISHED = ".npz", ".part"
 _ABANDONED_SECONDS = 3600.0
@@ -50,17 +50,6 @@ class Entry:
     def kind(self) -> str:
         """What it holds: the first part of its key, such as `index`, `embeddings` or `caption`."""
         return self.path.name.partition("-")[0]
-
-
-def cache_folder() -> Path:
-    """Where entries are kept: `$KEYFRAME_LLM_CACHE`, or `keyframe_llm` in the user's cache folder.
-
-    Raises `OptionsError` where the user has no home folder.
-    """
-    if named := os.environ.get(FOLDER_VARIABLE):
-        return user_path(FOLDER_VARIABLE, named)
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return user_path(f"the cache folder (see {FOLDER_VARIABLE})", base) / "keyframe_llm"
 
 
 class Store:
@@ -201,7 +190,7 @@ def model_identity(name: object) -> str | None:
         identity = getattr(name, "identity", None)
         return model_identity(identity) if isinstance(identity, str) else None
     name = encoder_source(name)
-    plain = name.removeprefix(FOLDER_PREFIX).removeprefix(SENTENCE_PREFIX)
+    plain = name.removeprefix(FOLDER_PREFIX).removeprefix(SENTENCE_PREFIX).removeprefix(ONNX_PREFIX)
     if name == "cartoon":
         from keyframe_llm.cartoon import encoder_path
 
