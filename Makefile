@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types tree tests install format train evaluate vllm-check lmms-check clean
+.PHONY: demo test lint types tree tests install format train evaluate vllm-check lmms-check ray-check clean
 
 demo: $(VENV)/.installed  ## the whole job offline on a bundled video
 	$(BIN)/keyframe-llm demo --out demo-output
@@ -46,6 +46,9 @@ vllm-check: $(VENV)/.installed-dev  ## key frames through a real vLLM: an enviro
 
 lmms-check:  ## key frames through the real lmms-eval: an environment of its own, 7 GB, 10 minutes
 	$(PYTHON) benchmarks/lmms_check.py
+
+ray-check:  ## a batch on Ray Data with two nodes: an environment of its own, 7 GB, 10 minutes
+	$(PYTHON) benchmarks/ray_check.py
 
 clean:
 	rm -rf $(VENV) demo-output build dist *.egg-info
