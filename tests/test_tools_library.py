@@ -9,13 +9,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from keyframe_llm.demos.videos import demo_clips, demo_video
 
 pytest.importorskip("pydantic", reason="pydantic is not installed (the `agents` extra)")
 
+from keyframe_llm.errors import OptionsError
+from keyframe_llm.library import Library
 from keyframe_llm.tools import Limits, Toolbox, ToolError
+from support import videos
+from support.encoders import ColourEncoder
 
 VIDEO = demo_video("one_walk.mp4")
 
@@ -202,6 +207,98 @@ def test_a_video_over_the_limits_is_refused(place: Path) -> None:
         pytest.raises(ToolError, match="at most 5 s"),
     ):
         tools.video_info("dog.mp4")
+
+
+# A library -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def indexed(place: Path, tmp_path: Path) -> Path:
+    """A library of all videos of the place, also those outside of the roots; each shows another colour."""
+    for name, shown in (
+        ("a/cats/Black Cat.mp4", "red"),
+        ("a/dog.mp4", "green"),
+        ("outside/secret.mp4", "red"),
+    ):
+        colour_video(place / name, shown, seconds=6 if name.startswith("a") else 7)
+    (place / "a" / "dog.srt").write_text("1\n00:00:01,000 --> 00:00:03,000\nThe zeppelin\nlands.\n\n")
+    colour_video(place / "a" / "sea.mkv", "blue", seconds=5).rename(place / "a" / "sea.3gp")
+    library = Library(tmp_path / "library.sqlite", encoder=ColourEncoder())
+    assert not [step for step in library.index([place]) if step.outcome.error]
+    library.close()
+    return library.path
+
+
+def colour_video(path: Path, name: str, seconds: int) -> Path:
+    images = [np.zeros((48, 64, 3), np.uint8) + 20 for _ in range(seconds)]
+    for image in images[2:4]:
+        image[..., ColourEncoder.NAMES.index(name)] = 220
+    return videos.draw(path, range(seconds), images=images, size=(64, 48), rate=1)
+
+
+def test_a_library_is_searched_within_the_roots_alone_without_opening_a_video(
+    place: Path, indexed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Toolbox(encoder=ColourEncoder(), roots=[place / "a", place / "b"], library=indexed) as tools:
+        assert list(tools.schemas)[:2] == ["list_videos", "search_videos"]
+        opened: list[object] = []
+        monkeypatch.setattr(tools.open_files, "opened", lambda *names: opened.append(names))
+        found = tools.call_tool("search_videos", {"query": "red"})
+        assert found["videos"][0]["name"] == "cats/Black Cat.mp4" and found["warnings"] == []
+        (moment,) = found["videos"][0]["moments"]
+        assert 2 <= moment["seconds"] < 4 and (moment["source"], moment["text"]) == ("picture", None)
+        every = [video["name"] for video in found["videos"]]
+        # A video of two files has the name of the one in the roots; the one outside alone is never named.
+        assert len(every) == len(set(every)) and "secret" not in str(found)
+        (said,) = (
+            each for each in tools.search_videos("a zeppelin lands")["videos"] if each["name"] == "dog.mp4"
+        )
+        (words,) = (each for each in said["moments"] if each["text"])
+        assert (words["text"], words["start_seconds"]) == ("The zeppelin lands.", 1.0)
+        assert names(tools.search_videos("green", folder="cats")) == [
+            "cats/Black Cat.mp4",
+            "cats/deep/kitten.mkv",
+        ]
+        with pytest.raises(ToolError, match="there is no folder"):
+            tools.search_videos("green", folder="../outside")
+        (place / "a" / "cats" / "Black Cat.mp4").unlink()
+        (place / "a" / "cats" / "Black Cat.mp4").symlink_to(place / "outside" / "secret.mp4")
+        late = tools.search_videos("red")
+        assert "Cat" not in str(late["videos"]) and late["warnings"][0].startswith(
+            "1 of the videos found were"
+        )
+        with (place / "a" / "dog.mp4").open("ab") as file:
+            file.write(b"0")
+        assert "dog.mp4" not in names(tools.search_videos("green")) and not opened
+
+
+def test_pages_of_a_search_and_the_list_of_what_is_searched(place: Path, indexed: Path) -> None:
+    with Toolbox(encoder=ColourEncoder(), roots=[place / "a", place / "b"], library=indexed) as tools:
+        (place / "a" / "new.mp4").write_bytes(VIDEO.read_bytes())
+        listed = {video["name"]: video["searchable"] for video in tools.list_videos()["videos"]}
+        assert listed.pop("new.mp4") is False and all(listed.values())
+        assert "sea.3gp" in listed and "secret" not in str(listed)
+        page = tools.search_videos("blue")
+        assert names(page)[0] == "sea.3gp" and page["next_page"] is None
+        for i in range(6):
+            colour_video(place / "a" / f"{i}.mp4", "green", seconds=8 + i)
+        library = Library(indexed, encoder=ColourEncoder())
+        list(library.index([place / "a"]))
+        pages = [tools.search_videos("green", page=number) for number in (1, 2)]
+        assert [page["next_page"] for page in pages] == [2, None]
+        every = [name for page in pages for name in names(page)]
+        assert len(every) == len(set(every)) == 10
+
+
+def test_a_library_of_another_encoder_is_an_error_that_names_no_place(place: Path, indexed: Path) -> None:
+    with (
+        Toolbox(encoder="cartoon", roots=[place / "a"], library=indexed) as tools,
+        pytest.raises(ToolError, match="tell the user to check it and its encoder") as caught,
+    ):
+        tools.search_videos("red")
+    assert str(place) not in str(caught.value)
+    with pytest.raises(OptionsError, match="there is no library"):
+        Toolbox("cartoon", roots=[place / "a"], library=place / "no.sqlite")
 
 
 # Models that are missing ---------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ __all__ = [
     "Query",
     "Question",
     "SaidText",
+    "SearchPage",
     "Seconds",
     "SheetFrames",
     "ShowImages",
@@ -125,6 +126,9 @@ NamePart = Annotated[
 SortBy = Literal["name", "newest", "largest"]
 Sorting = Annotated[SortBy, Field(description="The order of the list.")]
 Page = Annotated[int, Field(ge=1, description="The number of the page; there are 25 videos on each.")]
+SearchPage = Annotated[
+    int, Field(ge=1, le=50, description="The number of the page; there are 5 videos on each.")
+]
 FindChanges = Annotated[
     bool,
     Field(

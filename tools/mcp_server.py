@@ -29,6 +29,7 @@ __all__ = ["mcp_server", "skill"]
 _logger = logging.getLogger(__name__)
 _TITLES = {
     "list_videos": "List videos",
+    "search_videos": "Find videos and moments",
     "video_info": "Facts about a video",
     "read_transcript": "Read what is said",
     "contact_sheet": "Frames of a video in one picture",

@@ -23,6 +23,7 @@ from keyframe_llm.encoders.shared import SharedEncoder
 from keyframe_llm.errors import KeyframeError, ModelError
 from keyframe_llm.index import Indexer, Store
 from keyframe_llm.jpeg import encode_jpeg
+from keyframe_llm.library import Library
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import DEFAULT_MODEL, KeyframeLLM
 from keyframe_llm.tools.at_hand import is_at_hand
@@ -31,6 +32,7 @@ from keyframe_llm.tools.decode_remote import decoder_opener
 from keyframe_llm.tools.frames import fitted_size
 from keyframe_llm.tools.headers import check_header
 from keyframe_llm.tools.jobs import Job, JobPool, check_current_job, current_job, report_progress
+from keyframe_llm.tools.library_search import SearchedLibrary
 from keyframe_llm.tools.limits import Limits, ToolError
 from keyframe_llm.tools.open_files import OpenFiles
 from keyframe_llm.tools.opened import OpenedVideo
@@ -64,6 +66,7 @@ class ToolRuntime:
         limits: Limits | None = None,
         pictures: Pictures | None = None,
         save_folder: str | os.PathLike[str] | None = None,
+        library: str | os.PathLike[str] | None = None,
         device: str | None = None,
         **model_options: Any,
     ) -> None:
@@ -73,7 +76,11 @@ class ToolRuntime:
         `name` or `name:port`, that videos may be fetched from, by default none. `pictures` keeps the key
         frames that results refer to; the default is a private folder that is deleted when Python ends.
         `save_folder` is where frames and clips may be saved for the user to keep; by default nowhere.
+        `library` is the file of a library of videos (see `keyframe_llm.library`) that may be searched as far
+        as they lie in the roots; without an `encoder` its own is taken.
         """
+        if library is not None and encoder is None:
+            encoder = Library(library).encoder_name
         encoder = encoder if encoder is not None else default_encoder(model)
         self.model, self.encoder = _public_name(model), _public_name(encoder)
         self._given_model, self._given_encoder = model, encoder
@@ -86,6 +93,7 @@ class ToolRuntime:
         self.save_folder = None if save_folder is None else SaveFolder(save_folder, self.limits)
         vlm = SharedVLM(model, device=device, checkpoint=check_current_job, **model_options)
         shared_encoder = SharedEncoder(encoder, device=device, checkpoint=check_current_job)
+        self.library = None if library is None else SearchedLibrary(library, shared_encoder, self.roots)
         self.decoders = DecodePool(self.limits.decode_memory_bytes, self.limits.concurrent_calls)
         self.open_decoder = decoder_opener(self.decoders, self.limits.max_pixels)
         options = SelectOptions(backend=self.open_decoder)

@@ -114,6 +114,15 @@ class Roots:
                 if self._found(found.name) == found:
                     yield found
 
+    def contain(self, path: Path) -> bool:
+        """Whether a path without links in it is one of the folders, or lies below one."""
+        return any(path.is_relative_to(root) for root in self._folders)
+
+    def holding(self, path: Path) -> FoundFile | None:
+        """The file at an absolute path, if its name opens it; None for one outside or missing."""
+        found = self._inside(path)
+        return found if found is not None and self._found(found.name) == found else None
+
     def _found(self, video: str) -> FoundFile | None:
         if video.strip() and "\0" not in video:
             for candidate in self._candidates(video):

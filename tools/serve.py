@@ -61,6 +61,7 @@ def _toolbox(args: argparse.Namespace) -> Toolbox:
         limits=Limits(**limits),
         pictures=MemoryPictures(),
         save_folder=getattr(args, "save_folder", None),
+        library=args.library,
         device=args.device,
     )
 

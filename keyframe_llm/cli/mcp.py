@@ -27,6 +27,11 @@ def add(commands: Any) -> None:
         "--url-host", action="append", metavar="HOST", help="allow videos from this host's URLs"
     )
     command.add_argument(
+        "--library",
+        metavar="FILE",
+        help="library of indexed videos that agents may search, as far as its videos lie below the roots",
+    )
+    command.add_argument(
         "--save-folder", metavar="DIR", help="folder that agents may save key frames and clips into"
     )
     _add_http(command.add_argument_group("HTTP"))

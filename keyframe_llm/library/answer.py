@@ -131,7 +131,7 @@ def best_seconds(found: Sequence[FoundVideo], most: int) -> list[list[float]]:
     less than a second apart the first is taken.
     """
     chosen: list[list[float]] = [[] for _ in found]
-    for turn in zip_longest(*(_by_turns(video) for video in found)):
+    for turn in zip_longest(*(_shown_seconds(video) for video in found)):
         for taken, second in zip(chosen, turn, strict=True):
             if second is None or sum(map(len, chosen)) >= most:
                 continue
@@ -140,15 +140,14 @@ def best_seconds(found: Sequence[FoundVideo], most: int) -> list[list[float]]:
     return [sorted(taken) for taken in chosen]
 
 
-def _by_turns(video: FoundVideo) -> list[float]:
-    """The times of a video's moments, one by picture and one by words in turn."""
-    ordered = sorted(video.moments, key=lambda moment: -moment.score)
-    seen = [moment.seconds for moment in ordered if moment.source == "picture"]
-    # A caption holds for the whole video: its middle shows nothing that was asked for.
-    said = [moment.seconds for moment in ordered if moment.source not in ("picture", CAPTION)]
-    pairs = [second for pair in zip_longest(seen, said) for second in pair if second is not None]
-    middle = [moment.seconds for moment in ordered if moment.source == CAPTION]
-    return pairs or middle
+def _shown_seconds(video: FoundVideo) -> list[float]:
+    """The times of a video's moments, the best first.
+
+    A caption holds for a whole video, whose middle shows nothing that was asked for.
+    """
+    best = video.best_moments()
+    moments = [moment for moment in best if moment.source != CAPTION] or best
+    return [moment.seconds for moment in moments]
 
 
 def _cue(cue: StoredCue) -> Cue:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +22,15 @@ class Place:
     """Those modified at this time or later, in seconds since the epoch."""
     before: float | None = None
     """Those modified before this time."""
+    among: Callable[[str], bool] | None = None
+    """Those of which this says so, by their paths."""
 
     def holds(self, path: str, modified: float) -> bool:
         """Whether a file is one of them."""
         below = self.folder is None or path.startswith(str(self.folder).rstrip(os.sep) + os.sep)
         late = self.after is None or modified >= self.after
-        return below and late and (self.before is None or modified < self.before)
+        early = self.before is None or modified < self.before
+        return below and late and early and (self.among is None or self.among(path))
 
 
 class Held:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from os import PathLike, fspath
@@ -95,6 +95,23 @@ class Library:
         with self._lock:
             return self._catalogue().paths()
 
+    @property
+    def encoder_name(self) -> str | None:
+        """The name of the encoder that it was made with; None as long as it is empty."""
+        with self._lock:
+            name = self._catalogue().fact("encoder")
+        return None if name is None else name.decode()
+
+    def is_current(self, path: str) -> bool:
+        """Whether a file has the size and the time of modification that it was indexed with."""
+        with self._lock:
+            state = self._catalogue().file_state(path)
+        try:
+            stat = Path(path).stat()
+        except OSError:
+            return False
+        return state is not None and (stat.st_size, stat.st_mtime_ns) == (state.bytes, state.modified_ns)
+
     # Filling ------------------------------------------------------------------------------------------
 
     def add(self, video: str | PathLike[str], *, caption: str | None = None) -> Outcome:
@@ -136,11 +153,13 @@ class Library:
         end_seconds: float | None = None,
         after: float | None = None,
         before: float | None = None,
+        among: Callable[[str], bool] | None = None,
     ) -> list[FoundVideo]:
         """The at most `k` videos that fit a text best, the best first, each with its moments.
 
         `within` is a folder that the files lie in; `after` and `before` are times of their last
-        modification, in seconds since the epoch. `start_seconds` and `end_seconds` bound the moments inside
+        modification, in seconds since the epoch; `among` says of a path whether it may be found.
+        `start_seconds` and `end_seconds` bound the moments inside
         a video. Raises `ModelError`, `OptionsError`.
         """
         wanted = checked_text("text", text)
@@ -153,7 +172,7 @@ class Library:
             end = check_number("end_seconds", end_seconds, start, above=True)
         folder = None if within is None else whole_path(Path(fspath(within)))
         with self._lock:
-            return self._found(wanted, k, Place(folder, after, before), Window(start, end))
+            return self._found(wanted, k, Place(folder, after, before, among), Window(start, end))
 
     # Asking -------------------------------------------------------------------------------------------
 
@@ -206,9 +225,7 @@ class Library:
 
     def warnings_of(self, evidence: Evidence, model: str) -> tuple[str, ...]:
         """What the caller should know of the models that a question is answered with."""
-        with self._lock:
-            encoder = (self._catalogue().fact("encoder") or b"").decode()
-        each = [world_warnings(video.path, model, encoder) for video in evidence.videos]
+        each = [world_warnings(video.path, model, self.encoder_name) for video in evidence.videos]
         return tuple(dict.fromkeys(warning for warnings in each for warning in warnings))
 
     def _current(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from keyframe_llm.data import Proposals, VideoInfo
 from keyframe_llm.index import VideoIndex
-from keyframe_llm.library.catalogue import StoredVideo
+from keyframe_llm.library.catalogue import CAPTION, StoredVideo
 
 __all__ = ["FoundMoment", "FoundVideo", "Window", "index_of", "span_around"]
 
@@ -42,6 +43,14 @@ class FoundVideo:
     moments: tuple[FoundMoment, ...]
     """In the order of their times."""
     duration_seconds: float | None
+
+    def best_moments(self) -> list[FoundMoment]:
+        """The best first: one by picture and one by words in turn, then those by the video's caption."""
+        ordered = sorted(self.moments, key=lambda moment: -moment.score)
+        seen = [moment for moment in ordered if moment.source == "picture"]
+        said = [moment for moment in ordered if moment.source not in ("picture", CAPTION)]
+        pairs = [moment for pair in zip_longest(seen, said) for moment in pair if moment is not None]
+        return pairs + [moment for moment in ordered if moment.source == CAPTION]
 
     def to_dict(self) -> dict[str, Any]:
         """What `search --json` prints of it."""
