@@ -8,6 +8,7 @@ from typing import TypeVar
 from keyframe_llm import KeyframeLLM
 from keyframe_llm.classification import By
 from keyframe_llm.data import Progress
+from keyframe_llm.demos.pace import USUAL_SECONDS
 from keyframe_llm.demos.worker import checkpoint
 from keyframe_llm.encoders import Encoder, default_encoder
 from keyframe_llm.encoders.shared import SharedEncoder
@@ -47,6 +48,8 @@ class Models:
         shared = [SharedEncoder(source, device=device, checkpoint=checkpoint) for source in sources]
         self._models, self._encoders = {vlm.name: vlm for vlm in vlms}, {each.name: each for each in shared}
         self.prompts, self.words = prompts, words or WordOptions()
+        self.usual_seconds = dict(USUAL_SECONDS)
+        """What each stage of reading a video usually takes with them; every video adds to it."""
 
     @property
     def model_names(self) -> list[str]:

@@ -109,7 +109,7 @@ def _facts(turn: Turn, selection: Selection) -> dict[str, Any]:
 def status(session: Session) -> str:
     """Show how far the work is, or what it took and saved."""
     if session.stage and not (session.turns and session.turns[-1].state == "working"):
-        return str(views.stages(session.stage, session.share))
+        return str(views.stages(session.stage, session.pace))
     found = session.overview
     if found is None:
         return ""
@@ -153,7 +153,7 @@ def classified(session: Session) -> str:
     """Draw how likely each label is, and the frames it was judged by."""
     found = session.classified
     if session.stage:
-        return str(views.stages(session.stage, session.share, last="classify"))
+        return str(views.stages(session.stage, session.pace, last="classify"))
     if found is None:
         return ""
     frames = views.rows(found.selection, session_address(session), owner="labels")

@@ -99,7 +99,7 @@ class Session(Worker):
 
     def __init__(self, models: Models) -> None:
         super().__init__()
-        self.models = models
+        self.models, self.usual_seconds = models, models.usual_seconds
         self.settings: Settings | None = None
         """The last ones that were used."""
         self.forget()
@@ -159,6 +159,7 @@ class Session(Worker):
         self._warn(written.selection.warnings)
         self._spend({"caption": written.selection.timings["caption"]})
         self._spend(self.select_by_caption(written.text, settings).timings)
+        self.pace.learn(time.perf_counter())
 
     def select_by_caption(self, caption: str, settings: Settings) -> Selection:
         """Choose the frames of the overview by a caption, the model's or a person's."""

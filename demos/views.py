@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from keyframe_llm.data import STAGES, Frames
 from keyframe_llm.demos.buttons import save_frame, save_selection
 from keyframe_llm.demos.curves import score_text, timeline
+from keyframe_llm.demos.pace import Pace
 from keyframe_llm.demos.times import clock
 from keyframe_llm.selection import Selection
 
@@ -106,16 +107,19 @@ def keyframes(
     return f'<section class="kf-keyframes">{heading}{drawn}{timeline(selection)}</section>'
 
 
-def stages(current: str, share: float, last: str = "") -> str:
-    """Draw the progress: `share`, 0–1, of the stage `current`; `last` is a stage after the usual ones."""
+def stages(current: str, pace: Pace, last: str = "") -> str:
+    """Draw the progress in the stage `current`; `last` is a stage after the usual ones.
+
+    The bar goes on by itself to where the stage is expected to end.
+    """
     order = [*_INDEXING, *([last] if last else [])]
     at = order.index(current) if current in order else len(order) - 1 if current != "start" else 0
     cells = [
         f'<li class="{"done" if i < at else "now" if i == at else ""}">{sentence(STAGES[stage])}</li>'
         for i, stage in enumerate(order)
     ]
-    width = 100 * (at + min(1.0, share)) / len(order)
-    bar = f'<div class="kf-bar"><div style="width:{width:.0f}%"></div></div>'
+    going = f"width:{pace.done:.1%};--kf-end:{pace.stage_end:.1%};--kf-seconds:{pace.stage_seconds:.1f}s"
+    bar = f'<div class="kf-bar kf-going"><div style="{going}"></div></div>'
     return f'<div class="kf-stages" role="status"><ol>{"".join(cells)}</ol>{bar}</div>'
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Condition, Event, Lock, Thread, local
 
+from keyframe_llm.demos.pace import USUAL_SECONDS, Pace
 from keyframe_llm.errors import KeyframeError, OptionsError
 
 __all__ = ["Stopped", "Worker", "checkpoint"]
@@ -35,8 +36,12 @@ class Worker:
     """Does one job at a time."""
 
     def __init__(self) -> None:
-        self.stage, self.share = "", 0.0
-        """The stage of the job, empty when there is none, and how much of that stage is done, 0–1."""
+        self.stage = ""
+        """The stage of the job, empty when there is none."""
+        self.usual_seconds = dict(USUAL_SECONDS)
+        """What each stage usually takes."""
+        self.pace = Pace(self.usual_seconds)
+        """How much of the job is done."""
         self.trouble = ""
         """What went wrong in the last job, in words for people."""
         self._stop, self._lock = Event(), Lock()
@@ -70,7 +75,7 @@ class Worker:
         if not self._lock.acquire(blocking=False):
             raise OptionsError("another task is not done; wait for it, or stop the answer first")
         self._stop.clear()
-        self.trouble, self.stage, self.share = "", "start", 0.0
+        self.trouble, self.stage, self.pace = "", "start", Pace(self.usual_seconds)
         failures = list[BaseException]()
 
         def run() -> None:
@@ -102,7 +107,8 @@ class Worker:
         """Note how far the job is; raises `Stopped` where it is to end."""
         if self.stopping:
             raise Stopped("stopped")
-        self.stage, self.share = stage, share
+        self.stage = stage
+        self.pace.reached(stage, share, time.perf_counter())
         self.changed()
 
     def changed(self) -> None:
