@@ -184,11 +184,7 @@ def session_address(session: Session) -> views.Address:
             return ""
         data = encode_jpeg(image, quality=82, max_size=_THUMBNAIL)
         path = session.video.with_name(hashlib.sha256(data).hexdigest()[:20] + ".jpg")
-        try:
-            path.write_bytes(data)
-        except FileNotFoundError:  # the video was put away meanwhile, and nobody sees what is drawn
-            return ""
-        return f"gradio_api/file={quote(str(path))}"
+        return f"gradio_api/file={quote(str(path))}" if transcript.write_once(path, data) else ""
 
     return address
 

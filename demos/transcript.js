@@ -110,7 +110,8 @@
     }
     list.replaceChildren(...blocks);
     blocks.forEach((block) => nearby.observe(block));
-    const some = shown.length < cues.length, nothing = source() ? source().dataset.none : 'The words of a video stand here once it has been read.';
+    const some = shown.length < cues.length;
+    const nothing = !source() ? 'The words of a video stand here once it has been read.' : source().dataset.words ? 'Fetching the words …' : source().dataset.none;
     part('.kf-count').textContent = !cues.length ? nothing
       : some ? shown.length.toLocaleString() + ' of ' + all + (cues.length === 1 ? ' line' : ' lines') : all + (cues.length === 1 ? ' line' : ' lines');
   };
@@ -202,6 +203,13 @@
     const player = document.querySelector('#kf-player video');
     if (player && cues.length) follow(player.currentTime);
   };
+  const load = (from, name, tries) => fetch(from).then((answer) => answer.json()).then(
+    (rows) => { if (name === address) loaded(rows); },
+    () => {  // a network that breaks
+      if (name !== address) return;
+      if (tries) setTimeout(() => load(from, name, tries - 1), 2000);
+      else part('.kf-count').textContent = 'The words could not be fetched; reload the page.';
+    });
   const sync = () => {
     const mounted = part('.kf-lines');
     if (!mounted) return;
@@ -225,7 +233,7 @@
     if (name !== address) {
       address = name;
       loaded([]);
-      if (now) fetch(now).then((answer) => answer.json()).then((rows) => { if (name === address) loaded(rows); });
+      if (now) load(now, name, 5);
     } else if (moved) rebuild();
   };
   let asked = false;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -19,7 +20,7 @@ from keyframe_llm.options import WordOptions
 from keyframe_llm.selection import Selection
 from keyframe_llm.words import Cue
 
-__all__ = ["fitting_lines", "shell", "source", "told"]
+__all__ = ["fitting_lines", "shell", "source", "told", "write_once"]
 
 _SHOWN_LINES = 3
 _LONGEST_LINE = 160
@@ -37,6 +38,22 @@ _SHELL = (
     '<p class="kf-count" role="status">The words of a video stand here once it has been read.</p>'
     '<div class="kf-lines" role="group" aria-label="Lines" tabindex="0"></div>'
 )
+
+
+def write_once(path: Path, data: bytes) -> bool:
+    """Write a file that is named by its content, unless it is there: it may be on its way to a browser.
+
+    Returns whether it is there; it is not where its folder was removed, with the video, and nobody waits.
+    """
+    if path.exists():
+        return True
+    unfinished = path.with_name(f"{secrets.token_hex(8)}.part")
+    try:
+        unfinished.write_bytes(data)
+        unfinished.replace(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def shell() -> str:
@@ -88,8 +105,6 @@ def _written(video: Path, words: Sequence[Cue]) -> str:
     rows = [[round(cue.start, 3), round(cue.end, 3), cue.text, cue.source, cue.language] for cue in words]
     data = json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()
     path = video.with_name(hashlib.sha256(data).hexdigest()[:20] + ".json")
-    try:
-        path.write_bytes(data)
-    except FileNotFoundError:  # the video was put away meanwhile, and nobody sees what is drawn
+    if not write_once(path, data):
         return ""
     return f"gradio_api/file={quote(str(path))}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit
     browser,
     pytestmark,
     ready,
+    upload,
     visit,
     wait_until_said,
 )
+from test_chat_words import QUESTION, talked  # noqa: F401  # a fixture
 
 axe = pytest.importorskip("axe_playwright_python", reason="axe is not installed (the `dev` extra)")
 
@@ -43,12 +46,28 @@ def focused(page: Any) -> str:
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_wrong_in_any_state_of_the_page(visit: Any, width: int, scheme: str) -> None:  # noqa: F811
+def test_axe_finds_nothing_wrong_in_any_state_of_the_page(
+    visit: Any,  # noqa: F811
+    talked: Path,  # noqa: F811
+    width: int,
+    scheme: str,
+) -> None:
     page = visit(width, color_scheme=scheme)
     assert violations(page) == []
-    page.locator("#kf-examples button").nth(2).click()
+    upload(page, talked)
     ready(page)
-    ask(page, "Is it bright?", 1)
+    ask(page, QUESTION, 1)
+    page.locator(".kf-part summary").click()
+    assert violations(page) == []
+    page.fill(".kf-part input[name=from]", "10")
+    page.fill(".kf-part input[name=to]", "20")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".kf-whole")
+    page.get_by_role("tab", name="Transcript").click()
+    page.evaluate("document.querySelector('#kf-player video').currentTime = 20.5")
+    page.wait_for_selector(".kf-cue[aria-current]")
+    page.get_by_role("searchbox").fill("the")
+    page.wait_for_selector(".kf-cue mark")
     assert violations(page) == []
     page.get_by_role("tab", name="Classify").click()
     page.locator("#kf-classify").click()
