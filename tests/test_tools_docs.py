@@ -15,6 +15,7 @@ from keyframe_llm.demos.videos import demo_video
 
 pytest.importorskip("pydantic", reason="pydantic is not installed (the `agents` extra)")
 
+from keyframe_llm.library import Library
 from keyframe_llm.tools import Limits, Toolbox
 from keyframe_llm.tools.frames import fitted_size, image_tokens, picture_side, sheet_side
 from keyframe_llm.tools.pictures import MemoryPictures
@@ -56,7 +57,7 @@ def test_the_commands_in_the_document_are_understood() -> None:
     commands += [
         " ".join(json.loads(args)) for args in re.findall(r"args[:=] *(\[.*\])", TEXT.replace(" = ", "="))
     ]
-    assert len(commands) == 9
+    assert len(commands) == 10
     for command in commands:
         assert parser().parse_args(command.split()).run
 
@@ -83,6 +84,7 @@ def test_the_skill_has_the_head_that_clients_read() -> None:
 CLIP = {"video": "three_scenes.mp4"}
 CALLS: dict[str, dict[str, Any]] = {
     "list_videos": {},
+    "search_videos": {"query": "somebody walks"},
     "video_info": {**CLIP, "find_changes": True},
     "read_transcript": CLIP,
     "contact_sheet": CLIP,
@@ -101,8 +103,12 @@ CALLS: dict[str, dict[str, Any]] = {
 def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[float, float]]:
     """The tokens of each tool's definition, and of a result of it, at four letters each."""
     folder = tmp_path_factory.mktemp("saved")
-    pictures = MemoryPictures()
-    with Toolbox("cartoon", roots=[demo_video().parent], save_folder=folder, pictures=pictures) as tools:
+    pictures, clips = MemoryPictures(), demo_video().parent
+    library = Library(folder / "library.sqlite", encoder="cartoon", fps=1)
+    list(library.index([clips]))
+    with Toolbox(
+        "cartoon", roots=[clips], save_folder=folder, library=library.path, pictures=pictures
+    ) as tools:
         functions = {tool["function"]["name"]: tool["function"] for tool in tools.openai_tools()}
         results = {name: tools.call_tool(name, CALLS[name]) for name in functions}
     return {
