@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.data import CaptionSource, Frames, Proposals, Scores, VideoInfo
+from keyframe_llm.scoring.found import Found
 from keyframe_llm.scoring.fusion import CueMatch
 from keyframe_llm.words import Cue
 
@@ -48,6 +49,10 @@ class Selection:
     """The `words` that the text fits and that a key frame shows; best first."""
     word_evidence: NDArray[np.float64] | None = None
     """(K,) how well the text fits what is said and written at each proposal, 0–1; None without words."""
+    found: Found | None = None
+    """Whether what the text asks for is there at all.
+
+    None without a text, for a caption that the model wrote, and where `method` is not `moments`."""
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds spent in `decode`, `propose`, `caption`, `embed`, `score` and in `total`.
 

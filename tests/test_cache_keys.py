@@ -140,7 +140,7 @@ def test_another_prompt_makes_another_caption(flags: Path, tmp_path: Path) -> No
 
 def test_other_neutral_texts_make_another_baseline(flags: Path, tmp_path: Path) -> None:
     def baselines() -> int:
-        return [entry.kind for entry in Store().entries()].count("baseline")
+        return [entry.kind for entry in Store().entries()].count("neutral")
 
     neutral = folder_with(tmp_path / "own", "neutral.txt", "red\nsomething\n")
     seen = []

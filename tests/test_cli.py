@@ -131,7 +131,7 @@ def test_ask_prints_the_same_answer_for_people_and_as_json(capsys: Capture) -> N
     assert status(*command, "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert lines[-1] == result["answer"] != ""
-    assert len(lines) == len(result["keyframes"]) + 1
+    assert len(lines) == len(result["keyframes"]) + 2 and lines[-2].startswith("found: ")
 
 
 def test_prompts_of_ones_own_replace_those_of_the_package(tmp_path: Path, capsys: Capture) -> None:

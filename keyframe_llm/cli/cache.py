@@ -19,7 +19,7 @@ __all__ = ["add", "run"]
 _KINDS = {
     "index": "indexes of videos: times, colours, proposals",
     "embeddings": "embeddings of candidate frames",
-    "baseline": "embeddings of neutral texts",
+    "neutral": "embeddings of neutral texts",
     "caption": "captions",
     "speech": "what was said",
     "screen": "what is written in pictures",

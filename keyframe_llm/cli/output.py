@@ -138,6 +138,8 @@ def show(args: argparse.Namespace, selection: Selection, more: dict[str, Any], h
     print_keyframes(result["keyframes"])
     for cue in result.get("words", ()):
         print(f"{cue['start']:.1f}–{cue['end']:.1f} s, {cue['source']}: {as_one_line(cue['text'])}")
+    if selection.found is not None:
+        print(f"found: {selection.found} ({selection.found.score:.2f})")
     if headline:
         print(headline)
     if args.out:

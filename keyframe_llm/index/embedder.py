@@ -45,14 +45,14 @@ class Embedder:
         cache: FeatureCache | None = None,
         prompts: Prompts | None = None,
     ) -> None:
-        """`encoder` is a name or an object (see `load_encoder`); `cache` keeps the text baseline on disk."""
+        """`encoder` is a name or an object (see `load_encoder`); `cache` keeps those of neutral prompts."""
         self.source = encoder_source(encoder) if isinstance(encoder, str) else encoder
         self._device = device
         self._cache, self._prompts = cache or FeatureCache(None), prompts or default_prompts()
         self._loaded: Encoder | None = None
-        self._baseline: NDArray[np.float64] | None = None
+        self._neutral: NDArray[np.float32] | None = None
         self._prefetched: dict[tuple[str, ...], Rows] = {}
-        self._load_lock, self._baseline_lock, self._lock = Lock(), Lock(), Lock()
+        self._load_lock, self._neutral_lock, self._lock = Lock(), Lock(), Lock()
 
     @property
     def encoder(self) -> Encoder:
@@ -81,21 +81,22 @@ class Embedder:
 
     def query(self, texts: Sequence[str], options: SelectOptions, *, question: bool) -> Query:
         """The embeddings of some texts, and what the options' method compares them with."""
-        baseline = self.baseline() if uses_baseline(options.choose.method) else None
+        neutral = self.neutral() if uses_baseline(options.choose.method) else None
         task = options.choose.task or ("question" if question else "retrieval")
-        return Query(self._texts(tuple(texts)), baseline, task)
+        baseline = None if neutral is None else text_baseline(neutral)
+        return Query(self._texts(tuple(texts)), baseline, task, neutral)
 
-    def baseline(self) -> NDArray[np.float64]:
-        """(D,) the text baseline of the neutral prompts; computed once."""
-        with self._baseline_lock:
-            if self._baseline is None:
+    def neutral(self) -> NDArray[np.float32]:
+        """(M, D) the neutral prompts; embedded once, and kept on disk."""
+        with self._neutral_lock:
+            if self._neutral is None:
                 texts = self._prompts.lines("neutral")
-                found = self._cache.baseline(self.source, texts)
+                found = self._cache.neutral(self.source, texts)
                 if found is None:
-                    found = text_baseline(self.encoder.embed_texts(list(texts)))
-                    self._cache.keep_baseline(self.source, texts, found)
-                self._baseline = found
-            return self._baseline
+                    found = np.asarray(self.encoder.embed_texts(list(texts)), np.float32)
+                    self._cache.keep_neutral(self.source, texts, found)
+                self._neutral = found
+            return self._neutral
 
     def warnings(self, path: str) -> tuple[str, ...]:
         """What its scores of this video are worth, where that is nothing."""
@@ -110,7 +111,7 @@ class Embedder:
             steps.append(lambda: self.encoder)
         if texts:
             steps.append(lambda: self._prefetch_texts(tuple(texts)))
-            steps += [self.baseline] if uses_baseline(options.choose.method) else []
+            steps += [self.neutral] if uses_baseline(options.choose.method) else []
         every = pictures and bool(texts) and _embeds_every_sample(info, options)
         return Prefetch(steps, self.images if every else None)
 

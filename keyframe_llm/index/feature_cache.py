@@ -19,7 +19,7 @@ _MOST_PICTURE_BYTES = 48 << 20  # of one video
 
 
 class FeatureCache:
-    """Indexes, embeddings, text baselines and captions in a store; without one it keeps and finds nothing."""
+    """Indexes, embeddings, neutral texts and captions in a store; without one it keeps and finds nothing."""
 
     def __init__(self, store: Store | None) -> None:
         self._store = store
@@ -78,14 +78,14 @@ class FeatureCache:
         joined = np.frombuffer(b"".join(pictures), np.uint8)
         self._store.put(key, {"pictures": joined, "ends": ends}, compress=False)
 
-    def baseline(self, encoder: object, texts: Sequence[str]) -> NDArray[np.float64] | None:
-        """(D,) the text baseline of these neutral texts; None too for an encoder without an identity."""
-        values = self.arrays(self._baseline_key(encoder, texts))
-        return None if values is None else np.asarray(values["mean"], np.float64)
+    def neutral(self, encoder: object, texts: Sequence[str]) -> NDArray[np.float32] | None:
+        """(M, D) the embeddings of these neutral texts; None too for an encoder without an identity."""
+        values = self.arrays(self._neutral_key(encoder, texts))
+        return None if values is None else np.asarray(values["rows"], np.float32)
 
-    def keep_baseline(self, encoder: object, texts: Sequence[str], mean: NDArray[np.float64]) -> None:
-        """Keep a text baseline, where the encoder has an identity."""
-        self.keep_arrays(self._baseline_key(encoder, texts), {"mean": mean})
+    def keep_neutral(self, encoder: object, texts: Sequence[str], rows: NDArray[np.float32]) -> None:
+        """Keep the embeddings of neutral texts, where the encoder has an identity."""
+        self.keep_arrays(self._neutral_key(encoder, texts), {"rows": rows})
 
     def text(self, key: str | None) -> str | None:
         """A text that was kept under this key."""
@@ -96,9 +96,9 @@ class FeatureCache:
         """Keep a text."""
         self.keep_arrays(key, {"text": text})
 
-    def _baseline_key(self, encoder: object, texts: Sequence[str]) -> str | None:
+    def _neutral_key(self, encoder: object, texts: Sequence[str]) -> str | None:
         identity = None if self._store is None else model_identity(encoder)
-        return None if identity is None else make_key("baseline", identity, list(texts))
+        return None if identity is None else make_key("neutral", identity, list(texts))
 
 
 def _embeddings_key(index_key: str | None, encoder: object, indices: NDArray[np.intp]) -> str | None:

@@ -16,13 +16,14 @@ from keyframe_llm.data import CaptionSource, Frames, Progress, Proposals, VideoI
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.index.budget import affordable_size, resized
 from keyframe_llm.index.embedder import Embedder
-from keyframe_llm.index.matched_words import cues_inside, matched_words
+from keyframe_llm.index.matched_words import MatchedWords, cues_inside, matched_words
 from keyframe_llm.jpeg import decode_jpeg
 from keyframe_llm.options import DecodeOptions, ProposeOptions, SelectOptions
 from keyframe_llm.proposals.propose import candidates_of, propose
 from keyframe_llm.proposals.resample import FINEST_FPS, unseen_samples
 from keyframe_llm.proposals.sample import Samples, sample_video
 from keyframe_llm.proposals.spacing import gap_of, unseen
+from keyframe_llm.scoring.found import Found, found_in
 from keyframe_llm.scoring.queries import Query, checked_text, query_texts
 from keyframe_llm.scoring.selectors import (
     choose_frames,
@@ -209,6 +210,7 @@ class VideoIndex:
             kept = min(kept, len(frames)) - 1  # as many would be too small to read
         frames = resized(frames, size)
         outside = index.embedder.warnings(index.video.path) if index.embedder and texts else ()
+        judged = query if caption_source != "generated" or question is not None else None
         tell("done", 1.0)
         spent["total"] = spent.get("total", 0.0) + time.perf_counter() - began
         return Selection(
@@ -224,6 +226,7 @@ class VideoIndex:
             words=cues_inside(index.words, options.decode),
             word_matches=() if fusion is None else fusion.matches,
             word_evidence=None if fusion is None else fusion.evidence,
+            found=_found(index, judged, words),
             timings={stage: spent.get(stage, 0.0) for stage in _TIMED},
             plan=index.plan,
             warnings=tuple(dict.fromkeys([*index.warnings, *decoder.warnings, *outside])),
@@ -295,6 +298,16 @@ def texts_of(caption: str | None, question: str | None, options: SelectOptions) 
         return []
     split = splits_texts(options.choose.method)
     return query_texts(caption, question, options.score.guide, split=split)
+
+
+def _found(index: VideoIndex, query: Query | None, words: MatchedWords | None) -> Found | None:
+    """Whether the video shows or says what a query asks for; None where that was not to be judged."""
+    if query is None or query.neutral is None:
+        return None
+    rows = index.embedded(), query.parts, query.neutral
+    if words is None:
+        return found_in(*rows)
+    return found_in(*rows, words=words.scores, asks_for_words=words.asks_for_words)
 
 
 def _size_within(budget: int | None, frames: Frames, tokens: PictureTokens | None) -> tuple[int, int] | None:

@@ -27,7 +27,9 @@ def selection_dict(selection: Selection) -> dict[str, Any]:
     frame stands for. `semantic`, `temporal` and `drop` are 0–1, None with no text. `image` is None until the
     selection is saved; `words` are the cues that the text fits, with how well (0–1) and the second of the
     key frame that shows each, and are there only if the video has any; `frame_reduction` is the share of
-    frames saved; `timings` are in seconds. `question` is there only if there was one.
+    frames saved; `timings` are in seconds. `question` is there only if there was one. `found` says whether
+    what the text asks for is there at all, and `found_score` how likely that is (0–1, see `Found`); both are
+    there only if that was judged.
     """
     video, scores = selection.video, selection.scores
     keyframes = [
@@ -42,6 +44,8 @@ def selection_dict(selection: Selection) -> dict[str, Any]:
         for i, second in zip(selection.chosen, selection.seconds, strict=True)
     ]
     question = {} if selection.question is None else {"question": selection.question}
+    judged = selection.found
+    found = {} if judged is None else {"found": judged.word, "found_score": _number(judged.score)}
     words = {"words": [_matched(selection, match) for match in selection.word_matches]}
     return {
         "video": {
@@ -60,6 +64,7 @@ def selection_dict(selection: Selection) -> dict[str, Any]:
         "sampled_frames": selection.sampled_frames,
         "proposals": [_number(second) for second in selection.proposals.seconds],
         "keyframes": keyframes,
+        **found,
         **(words if selection.words else {}),
         "frame_reduction": {name: _number(share) for name, share in selection.frame_reduction().items()},
         "timings": {name: _number(spent) for name, spent in selection.timings.items()},

@@ -37,6 +37,8 @@ class Query:
     """(D,) the text baseline that is taken off (see `text_baseline`); None takes nothing off."""
     task: Task = "retrieval"
     """Whose adaptive threshold holds."""
+    neutral: NDArray[np.floating] | None = None
+    """(M, D) the neutral texts, which say whether the parts are found at all (see `found_in`)."""
 
     @property
     def mean(self) -> NDArray[np.float64]:
