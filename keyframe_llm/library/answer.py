@@ -45,6 +45,17 @@ class ShownVideo:
         ]
         return quoted_words(cues, self.frames.seconds, matched=matched, prompts=prompts)
 
+    def said_at(self, second: float) -> str:
+        """The words that the question fits and that are said at that time; empty where none are."""
+        for start, end in self.found:
+            if start <= second <= end:
+                return " ".join(
+                    cue.text
+                    for cue in self.cues
+                    if cue.source != CAPTION and cue.start < end and cue.end > start
+                )
+        return ""
+
     @property
     def label(self) -> str:
         """Its name, and the caption given with it, as JSON: nothing in them ends the quotation."""

@@ -20,7 +20,7 @@ from keyframe_llm.errors import OptionsError, VideoError, check_number, check_wh
 from keyframe_llm.index import Indexer
 from keyframe_llm.library.answer import Evidence, LibraryAnswer, ShownVideo, best_seconds
 from keyframe_llm.library.builder import Builder, Outcome
-from keyframe_llm.library.catalogue import Catalogue
+from keyframe_llm.library.catalogue import CAPTION, Catalogue
 from keyframe_llm.library.collect import Item, collect, whole_path
 from keyframe_llm.library.cue_index import StoredCue
 from keyframe_llm.library.database import library_path, sole_writer
@@ -194,11 +194,13 @@ class Library:
                 continue
             try:
                 frames = frames_at(video.path, seconds, self.options.decode)
-                self._still(video.path)
+                self.current_file(video.path)
             except VideoError as error:
                 problems.append(str(error))
                 continue
-            said = tuple((each.start, each.end) for each in video.moments if each.text)
+            said = tuple(
+                (each.start, each.end) for each in video.moments if each.text and each.source != CAPTION
+            )
             shown.append(ShownVideo(video.path, video.duration_seconds, frames, tuple(cues), said))
         return Evidence(question.strip(), tuple(shown), tuple(problems))
 
@@ -238,7 +240,7 @@ class Library:
             if len(current) == most:
                 break
             try:
-                path = self._still(video.path)
+                path = self.current_file(video.path)
             except VideoError as error:
                 problems.append(str(error))
                 continue
@@ -248,7 +250,8 @@ class Library:
             current.append((replace(video, path=path), cues))
         return current, problems
 
-    def _still(self, path: str) -> str:
+    def current_file(self, path: str) -> str:
+        """The file at `path`, or another with the same video; see `showing.current_file`."""
         with self._lock:
             return current_file(self._catalogue(), path)
 
