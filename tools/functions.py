@@ -46,7 +46,7 @@ from keyframe_llm.tools.results import (
     Classes,
     ContactSheet,
     Description,
-    Keyframes,
+    FoundKeyframes,
     Matches,
     SavedClips,
     SavedFrames,
@@ -254,21 +254,21 @@ class Toolbox(ToolCaller):
         exclude_seconds: Exclude = None,
         include_images: ShowImages = True,
         detail: PictureDetail = "auto",
-    ) -> Keyframes:
+    ) -> FoundKeyframes:
         """Find the few frames of a video that matter to a query, and look at them yourself.
 
         Use this to find out when something happens, or to see it yourself. Returns the time in seconds, a
         score and a picture of each key frame, in time order. To look closer, call it again with start_seconds
         and end_seconds around a frame; to see other frames, put the seconds of those you have seen into
         exclude_seconds. Costs one pass over the video; a second query about the same video costs very little.
-        It always returns the best frames there are, even if none of them fits the query: look at the pictures
-        before you trust them.
+        It always returns the best frames there are: `found` says if the query is in the video at all (yes,
+        maybe, probably not there). Look at the pictures before you trust it.
         """
 
-        def work(opened: OpenedVideo) -> Keyframes:
+        def work(opened: OpenedVideo) -> FoundKeyframes:
             window = _window(start_seconds, end_seconds, exclude_seconds)
             selection = opened.select(query, max_frames=self.check_budget(max_frames), **window)
-            return opened.result(selection, include_images=include_images, detail=detail)
+            return opened.found_result(selection, include_images=include_images, detail=detail)
 
         return self.run(video, work)
 
@@ -308,16 +308,18 @@ class Toolbox(ToolCaller):
 
         Use this for who, what, where and which colour. Do not use it to count repetitions or to judge speed:
         a few frames cannot show them. Returns the answer and the seconds of the frames it is based on; give
-        those as evidence. If the frames do not show what was asked for, ask again with start_seconds and
-        end_seconds, or with the seconds already seen in exclude_seconds. Costs one pass over the video and
-        one answer of a vision model; a second question about the same video costs only the answer.
+        those as evidence. A model answers whatever it is asked: `found` says if what you ask about is in the
+        video at all (yes, maybe, probably not there). If the frames do not show what was asked for, ask again
+        with start_seconds and end_seconds, or with the seconds already seen in exclude_seconds. Costs one
+        pass over the video and one answer of a vision model; a second question about the same video costs
+        only the answer.
         """
 
         def work(opened: OpenedVideo) -> VideoAnswer:
             window = _window(start_seconds, end_seconds, exclude_seconds)
             budget = self.check_budget(max_frames)
             answer = opened.llm.ask(opened.path, question, max_frames=budget, **window)
-            result = opened.result(answer.selection, include_images=include_images)
+            result = opened.found_result(answer.selection, include_images=include_images)
             return {**result, "answer": printable_lines(answer.text), "model": self.model}
 
         return self.run(video, work)

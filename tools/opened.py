@@ -25,6 +25,7 @@ from keyframe_llm.tools.frames import (
 from keyframe_llm.tools.limits import ToolError
 from keyframe_llm.tools.results import (
     ContactSheet,
+    FoundKeyframes,
     Keyframes,
     SavedClip,
     SavedClips,
@@ -182,6 +183,15 @@ class OpenedVideo:
     def public_texts(self, texts: Iterable[str]) -> list[str]:
         """Texts that may be shown: printable, without the places of files."""
         return [self._runtime.public_text(text, self.file) for text in texts]
+
+    def found_result(self, selection: Selection, **shown: Any) -> FoundKeyframes:
+        """As `result`, and whether what was asked for is there at all."""
+        found = selection.found
+        return {
+            **self.result(selection, **shown),
+            "found": None if found is None else found.word,
+            "found_score": None if found is None else round(found.score, 2),
+        }
 
     def result(self, selection: Selection, *, include_images: bool, detail: Detail = "auto") -> Keyframes:
         """What the results of all tools about key frames have in common."""

@@ -7,11 +7,14 @@ from typing import Annotated
 from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
+from keyframe_llm.scoring.found import FoundWord
+
 __all__ = [
     "Chapter",
     "Classes",
     "ContactSheet",
     "Description",
+    "FoundKeyframes",
     "Keyframe",
     "Keyframes",
     "ListedVideo",
@@ -176,7 +179,17 @@ class Description(Keyframes):
     model: str
 
 
-class VideoAnswer(Keyframes):
+class FoundKeyframes(Keyframes):
+    """Key frames, and whether what was asked for is there at all."""
+
+    found: Annotated[
+        FoundWord | None,
+        Field(description="Whether what was asked for is in the video at all; null if that is not known."),
+    ]
+    found_score: Annotated[float | None, Field(description="How likely that is, 0 to 1.")]
+
+
+class VideoAnswer(FoundKeyframes):
     """An answer, and the key frames it is based on."""
 
     answer: str
