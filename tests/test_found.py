@@ -165,3 +165,17 @@ def test_commands_print_it_for_people_and_as_json(capsys: pytest.CaptureFixture[
         assert printed["found"] == "probably not there" and 0 <= printed["found_score"] < 0.3
     found = select_keyframes(WALK, caption="a man in green walks", encoder="cartoon", cache=False).found
     assert found is not None and found.word == "yes"
+
+
+def test_tools_say_it_to_agents() -> None:
+    pytest.importorskip("pydantic", reason="pydantic is not installed (the `agents` extra)")
+    from keyframe_llm.tools import Toolbox
+
+    with Toolbox("cartoon", roots=[WALK.parent]) as tools:
+        shown = {"video": WALK.name, "include_images": False}
+        absent = tools.call_tool("select_keyframes", {**shown, "query": "a sailing boat"})
+        assert absent["found"] == "probably not there" and absent["found_score"] < 0.3
+        whole = tools.call_tool("select_keyframes", shown)
+        assert whole["found"] is None and whole["found_score"] is None
+        answer = tools.call_tool("ask_video", {**shown, "question": "Where is the man in green?"})
+        assert (answer["answer"], answer["found"]) == ("in the desert", "yes")
