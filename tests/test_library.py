@@ -468,10 +468,11 @@ def test_the_commands_index_and_search_a_folder(
         assert status == 2 and says in line
 
 
-def test_the_block_of_the_document_runs(capsys: Capture) -> None:
+def test_the_code_in_the_document_runs(capsys: Capture) -> None:
     document = Path(__file__).parent.parent / "docs" / "library.md"
-    (block,) = re.findall(r"^```python\n(.*?)^```", document.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    exec(compile(block, str(document), "exec"), {})
-    *indexed, first, _, last = capsys.readouterr().out.splitlines()
+    blocks = re.findall(r"^```python\n(.*?)^```", document.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    exec(compile("\n".join(blocks), str(document), "exec"), {})
+    *indexed, first, _, last, answer, shown, _, _ = capsys.readouterr().out.splitlines()
+    assert answer == "flies a kite" and shown == "hidden_event.mp4 [31. 32.]"
     assert [line.split()[3] for line in indexed] == ["indexed"] * 3
     assert first.startswith("hidden_event.mp4 [(31.0, 'picture')") and last == "one_walk.mp4"
