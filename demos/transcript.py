@@ -66,7 +66,7 @@ def source(video: Path | None, words: Sequence[Cue], options: WordOptions) -> st
 
     The file lies beside the video, which has a folder that nobody else knows, and goes with it.
     """
-    tried = options.listen is not None or options.read_screen
+    tried = options.listen is not None or bool(options.read_screen)
     address = _written(video, words) if video is not None and words else ""
     return f'<span hidden data-words="{escape(address)}" data-none="{escape(_NONE[tried])}"></span>'
 
