@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from keyframe_llm.demos.models import Models
     from keyframe_llm.demos.sessions import Sessions
 
-__all__ = ["LARGEST_UPLOAD", "run", "serving"]
+__all__ = ["run", "serving"]
 
-LARGEST_UPLOAD = "500mb"
 _MISSING = "the chat page needs gradio, which is not installed: `pip install 'keyframe-llm[demo]'`"
 
 
@@ -96,6 +95,7 @@ def _built(models: Models, folder: Path, grace_seconds: float | None) -> tuple[A
 
 def _launched(page: Any, host: str, port: int | None, auth: list[tuple[str, str]], share: bool) -> list[str]:
     from keyframe_llm.demos import theme
+    from keyframe_llm.demos.upload import LARGEST_BYTES
 
     page.queue(default_concurrency_limit=16)
     try:
@@ -106,7 +106,7 @@ def _launched(page: Any, host: str, port: int | None, auth: list[tuple[str, str]
             share=share,
             prevent_thread_lock=True,
             quiet=True,
-            max_file_size=LARGEST_UPLOAD,
+            max_file_size=LARGEST_BYTES,
             ssr_mode=False,
             run_history=False,
             footer_links=["api"],

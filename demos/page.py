@@ -21,6 +21,7 @@ from keyframe_llm.demos.handlers import NO_CONVERSATION, Handlers
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.player import Player
 from keyframe_llm.demos.sessions import GRACE_SECONDS, Sessions
+from keyframe_llm.demos.upload import limits, uploaded
 from keyframe_llm.demos.videos import EXAMPLES, demo_video
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.scoring.selectors import selector_names
@@ -60,6 +61,7 @@ def build(models: Models, folder: Path, grace_seconds: float = GRACE_SECONDS) ->
         with gr.Row(elem_id="kf-main"):
             with gr.Column(scale=5, min_width=330, elem_id="kf-left"):
                 notice = gr.HTML(elem_id="kf-notice")
+                gr.HTML(elem_id="kf-uploading")
                 start, upload, examples = _start(handlers)
                 side = _video_side()
             with gr.Column(scale=6, min_width=330, elem_id="kf-right"), gr.Tabs():
@@ -80,7 +82,7 @@ def build(models: Models, folder: Path, grace_seconds: float = GRACE_SECONDS) ->
         def then_watch(event: Any) -> None:
             event.then(handlers.watched, settings, [*video_side, *kept], **private)
 
-        then_watch(upload.upload(handlers.opened, upload, [*opened, notice], **private))
+        then_watch(uploaded(folder, handlers.opened, [*opened, notice]))
         for name, button in examples.items():
             then_watch(button.click(_named(handlers, name), None, [*opened, notice], **private))
         side["another"].click(handlers.closed, None, [*opened, upload, *video_side], **private)
@@ -119,10 +121,14 @@ def _start(handlers: Handlers) -> tuple[Any, Any, dict[str, Any]]:
     with gr.Column(elem_id="kf-start") as start:
         upload = uploads_only(
             gr.File(
-                label="Video", file_types=["video", ".mkv", ".ts", ".gif"], elem_id="kf-upload", height=190
+                label="Video",
+                file_types=["video", ".mkv", ".ts", ".gif"],
+                elem_id="kf-upload",
+                height=190,
+                interactive=True,
             )
         )
-        gr.HTML("or begin with one of these", elem_id="kf-or")
+        gr.HTML(limits() + "or begin with one of these", elem_id="kf-or")
         with gr.Row(elem_id="kf-examples"):
             buttons = {
                 name: gr.Button(example.title, icon=handlers.examples[name].with_suffix(".jpg"))

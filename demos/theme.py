@@ -13,7 +13,7 @@ __all__ = ["policy", "script", "style", "theme"]
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 _SHEETS = ("page", "player", "transcript", "span")
-_SCRIPTS = ("player", "span", "page", "transcript")  # the end of a drag is no click for the others
+_SCRIPTS = ("player", "upload", "span", "page", "transcript")  # the end of a drag is no click for the others
 
 
 def style() -> str:

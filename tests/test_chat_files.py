@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import shutil
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -182,3 +184,46 @@ def test_where_no_preview_is_made_a_click_shows_the_frame(visit: Any, tmp_path: 
     picture = page.wait_for_selector('#kf-player img[alt="Frame at 400.00 seconds"]')
     data = page.request.get(picture.evaluate("image => image.src")).body()
     assert abs(int(np.asarray(Image.open(io.BytesIO(data)))[30, 30, 0]) - grey_of(4)) <= 3
+
+
+def test_an_upload_shows_its_percentage_is_cancelled_and_its_limits_are_told_before(
+    visit: Any,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    page = visit(width=390)
+    assert "up to 500 MB and 3 hours" in page.inner_text(".kf-limits")
+    huge, empty, slow = tmp_path / "huge.mp4", tmp_path / "empty.mp4", tmp_path / "slow.mp4"
+    huge.touch()
+    os.truncate(huge, 700_000_000)
+    empty.touch()
+    slow.write_bytes(demo_video("hidden_event.mp4").read_bytes() + bytes(1_000_000))
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if "/upload" in request.url else None)
+    for file, told in ((huge, "has 700 MB; at most 500 MB are taken here"), (empty, "is empty")):
+        upload(page, file)
+        page.get_by_text(f"{file.name} {told}").wait_for()
+    assert sent == []
+
+    throttle = page.context.new_cdp_session(page)
+    slowly = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 300_000}
+    throttle.send("Network.emulateNetworkConditions", slowly)
+    upload(page, slow)
+    page.wait_for_function("parseInt(document.querySelector('.kf-share')?.textContent) > 4")
+    bar = page.get_by_role("progressbar", name="Upload").bounding_box()
+    assert 0 < bar["y"] < 844 and bar["width"] > 200
+    page.get_by_role("button", name="Cancel").click()
+    page.wait_for_selector(".kf-upload", state="detached")
+    throttle.send("Network.emulateNetworkConditions", {**slowly, "uploadThroughput": -1})
+    folder = Path(os.environ["GRADIO_TEMP_DIR"])
+    assert not list(folder.rglob("slow.mp4"))
+
+    shutil.copy(demo_video("one_walk.mp4"), tmp_path / "mine.mp4")
+    upload(page, tmp_path / "mine.mp4")
+    ready(page)
+    assert "mine.mp4" in page.inner_text("#kf-player") and len(sent) == 2
+    for path in ("/etc/passwd", f"{folder}/examples/one_walk.mp4", f"{folder}/{'a' * 64}/.."):
+        page.evaluate(
+            "file => document.dispatchEvent(new CustomEvent('kf-uploaded', { detail: { file } }))", path
+        )
+        page.get_by_text("Only uploaded files are read").last.wait_for()
+    assert "mine.mp4" in page.inner_text("#kf-player")
