@@ -32,11 +32,11 @@ PROGRAM = str(Path(sys.executable).with_name("keyframe-llm"))
 ENCODER = "cartoon"
 LOOP = """
 import sys
-from keyframe_llm import select_keyframes
+from keyframe_llm import KeyframeLLM
 text, *videos = sys.argv[1:]
-given = {"question": text, "encoder": "cartoon"} if text else {}
+llm = KeyframeLLM(encoder="cartoon", cache=False)
 for video in videos:
-    select_keyframes(video, **given)
+    llm.select(video, question=text or None, generate_caption=False)
 """
 
 
@@ -61,7 +61,7 @@ def speed(videos: Path, text: str, repeat: int, folder: Path) -> None:
     where, out, paths = [videos], folder / "rows", sorted(map(str, videos.iterdir()))
     more = ["--question", text, "--encoder", ENCODER] if text else []
     ways = {
-        "a loop over select_keyframes": [sys.executable, "-c", LOOP, text, *paths],
+        "a loop over select": [sys.executable, "-c", LOOP, text, *paths],
         "batch, one process": command(PROGRAM, where, out, *more, "--workers", 1),
         "batch, two processes": command(PROGRAM, where, out, *more, "--workers", 2),
     }
@@ -70,7 +70,7 @@ def speed(videos: Path, text: str, repeat: int, folder: Path) -> None:
         for name, arguments in ways.items():
             shutil.rmtree(out, ignore_errors=True)
             costs[name].append(measured(arguments, folder=folder))
-    base = statistics.median(cost.wall_seconds for cost in costs["a loop over select_keyframes"])
+    base = statistics.median(cost.wall_seconds for cost in costs["a loop over select"])
     print(
         table(
             ("", "wall s", "cpu s", "an hour", "an hour and core", "to the loop"),
