@@ -85,7 +85,7 @@ class BatchedEncoder:
         """
         parts, owners = [], []
         for owner, text in enumerate(texts):
-            pieces = split_text(text, self._fits)
+            pieces = split_text(text, self.fits)
             parts.extend(pieces)
             owners.extend([owner] * len(pieces))
         vectors = self._in_batches(parts, self._texts)
@@ -96,7 +96,8 @@ class BatchedEncoder:
         np.add.at(sums, owners, vectors * weights[:, None])
         return unit_rows(sums)
 
-    def _fits(self, text: str) -> bool:
+    def fits(self, text: str) -> bool:
+        """Whether the model reads this text at once."""
         return self._count(text) <= self.context_length
 
     def _in_batches(

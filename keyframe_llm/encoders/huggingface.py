@@ -41,12 +41,12 @@ class TransformersEncoder(TorchEncoder):
         super().__init__(batch_size)
         self.name = name
         self._device, self._dtype = placement(device, dtype)
-        self._model, self.processor, self.tokenizer = load_local_first(
+        self.model, self.processor, self.tokenizer = load_local_first(
             name, lambda source, local: _load_transformers(source, self._dtype, local), ways_out=WAYS_OUT
         )
-        self._model.to(self._device).eval()
+        self.model.to(self._device).eval()
         self.tokenizer.padding_side = "right"  # how all of them were trained; Gemma's own default is left
-        config = self._model.config
+        config = self.model.config
         # SigLIP was trained on texts in lower case, padded to full length and with the padding attended to.
         self.lower_case = "siglip" in config.model_type
         """Whether texts are read in lower case."""
@@ -61,24 +61,15 @@ class TransformersEncoder(TorchEncoder):
             self._device
         )
         inputs["pixel_values"] = inputs["pixel_values"].to(self._dtype)
-        return _pooled(self._model.get_image_features(**inputs))
+        return _pooled(self.model.get_image_features(**inputs))
 
-    def tower(self, given: str) -> torch.nn.Module:
-        """One half of the model, which makes rows of `pixel_values` or of `input_ids` alone."""
-        import torch
+    def image_rows(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """(N, D) rows of prepared pictures, (N, 3, H, W), as the model makes them."""
+        return _pooled(self.model.get_image_features(pixel_values=pixel_values))
 
-        model = self._model
-        features = model.get_image_features if given == "pixel_values" else model.get_text_features
-
-        class Tower(torch.nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.model = model
-
-            def forward(self, values: torch.Tensor) -> torch.Tensor:
-                return _pooled(features(**{given: values}))
-
-        return Tower().eval()
+    def text_rows(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """(N, D) rows of padded tokens, (N, L), as the model makes them."""
+        return _pooled(self.model.get_text_features(input_ids=input_ids))
 
     def token_ids(self, text: str) -> list[int]:
         """The tokens of a text, its start and end included, not cut."""
@@ -94,7 +85,7 @@ class TransformersEncoder(TorchEncoder):
             return_attention_mask=not self.lower_case,
             return_tensors="pt",
         ).to(self._device)
-        return _pooled(self._model.get_text_features(**inputs))
+        return _pooled(self.model.get_text_features(**inputs))
 
     def _count(self, text: str) -> int:
         return len(self.token_ids(text))

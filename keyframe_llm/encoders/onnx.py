@@ -18,6 +18,7 @@ from keyframe_llm.encoders.onnx_files import (
     IMAGE_MODEL,
     SETTINGS_FILE,
     TEXT_MODEL,
+    TOKEN_ROWS,
     TOKENIZER,
     existing_folder,
 )
@@ -55,6 +56,7 @@ class OnnxEncoder(BatchedEncoder):
         self._lower, self._padding = bool(settings["lower_case"]), int(settings["padding"])
         self.context_length, self.image_size = int(settings["context_length"]), int(settings["image_size"])
         self._tokenizer = Tokenizer.from_file(str(self._folder / TOKENIZER))
+        self._rows_of = np.load(self._folder / TOKEN_ROWS, mmap_mode="r")
         self._sessions: dict[str, InferenceSession] = {}
 
     def _images(self, images: Sequence[NDArray[np.uint8]]) -> Any:
@@ -66,7 +68,7 @@ class OnnxEncoder(BatchedEncoder):
         for row, tokens in zip(ids, rows, strict=True):
             kept = tokens[: self.context_length]  # too long is but a single character of many tokens
             row[: len(kept)] = kept
-        return self._run(TEXT_MODEL, {"input_ids": ids})
+        return self._run(TEXT_MODEL, {"input_ids": ids, "token_rows": self._rows_of[ids].astype(np.float32)})
 
     def _count(self, text: str) -> int:
         return len(self._tokens(text))
@@ -78,7 +80,9 @@ class OnnxEncoder(BatchedEncoder):
     def _run(self, model: str, inputs: Mapping[str, NDArray[Any]]) -> Any:
         if model not in self._sessions:
             self._sessions[model] = _session(self._folder / model)
-        return self._sessions[model].run(None, dict(inputs))[0]
+        session = self._sessions[model]
+        wanted = {given.name: inputs[given.name] for given in session.get_inputs()}
+        return session.run(None, wanted)[0]
 
 
 def _converted(name: str) -> Path:

@@ -13,6 +13,7 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.arrays import unit_rows
-from keyframe_llm.encoders.base import WAYS_OUT
+from keyframe_llm.encoders.base import WAYS_OUT, split_text
 from keyframe_llm.encoders.huggingface import TransformersEncoder
 from keyframe_llm.encoders.onnx_files import (
     IMAGE_MODEL,
     SETTINGS_FILE,
     TEXT_MODEL,
+    TOKEN_ROWS,
     TOKENIZER,
     keep,
     new_folder,
@@ -43,7 +45,7 @@ _MOST_CHANGE = 0.1
 """Share of the differences between similarities that 8-bit weights may change (root mean square)."""
 _SAME = 0.02
 """The same for the conversion itself: above it the model is not what it was."""
-_QUANTIZED = ("MatMul", "Gemm", "Gather")
+_QUANTIZED = ("MatMul", "Gemm")
 _SENTENCES = (
     "A temple with a curved roof under a blue sky.",
     "A red flower in the garden.",
@@ -64,7 +66,10 @@ def convert(name: str) -> Path:
     try:
         settings = pixel_settings(original.processor.to_dict())
         folder = new_folder(name)
-        _write(original, settings, folder)
+        stated, towers = _exported(original, settings, folder)
+        del original  # its memory is needed
+        kept = {tower.file: _quantized(tower, folder) for tower in towers}
+        (folder / SETTINGS_FILE).write_text(json.dumps(stated | {"kept": kept}), encoding="utf-8")
         return keep(name, folder)
     except (ValueError, OSError, RuntimeError, ImportError, AttributeError) as error:
         raise ModelError(
@@ -75,64 +80,122 @@ def convert(name: str) -> Path:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(original: TransformersEncoder, settings: PixelSettings, folder: Path) -> None:
-    import torch
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tower:
+    """One half of the model in ONNX, and what it must make of some inputs."""
 
-    length = original.context_length
-    padding = int(original.tokenizer.pad_token_id or 0)
+    file: str
+    inputs: dict[str, NDArray[Any]]
+    rows: NDArray[Any]
+    """(N, D) what the original makes of the inputs."""
+    others: NDArray[Any]
+    """(M, D) rows of the other half, which these are compared with."""
+
+
+def _exported(
+    original: TransformersEncoder, settings: PixelSettings, folder: Path
+) -> tuple[dict[str, Any], list[_Tower]]:
+    """Write both halves in float32; returns the settings of the whole and the halves."""
+    length, padding = original.context_length, int(original.tokenizer.pad_token_id or 0)
     (folder / TOKENIZER).write_text(_tokenizer_json(original.tokenizer), encoding="utf-8")
-    ids = np.full((len(_SENTENCES), length), padding, np.int64)
-    for row, sentence in zip(ids, _SENTENCES, strict=True):
-        tokens = original.token_ids(sentence)[:length]
+    sentences = [split_text(each, original.fits)[0] for each in _SENTENCES]
+    ids = np.full((len(sentences), length), padding, np.int64)
+    for row, sentence in zip(ids, sentences, strict=True):
+        tokens = original.token_ids(sentence)
         row[: len(tokens)] = tokens
     photographs = _photographs()
+    images, texts = original.embed_images(photographs), original.embed_texts(sentences)
     shown = pixels(photographs, settings)
-    images, texts = original.embed_images(photographs), original.embed_texts(_SENTENCES)
-    towers = {
-        IMAGE_MODEL: ("pixel_values", shown, images, texts),
-        TEXT_MODEL: ("input_ids", ids, texts, images),
-    }
-    kept = {}
-    for model, (given, inputs, rows, others) in towers.items():
-        _export(original.tower(given), given, torch.from_numpy(inputs[:2]), folder / model)
-        change = _change(unit_rows(_outputs(folder / model, given, inputs)), rows, others)
-        if not change <= _SAME:
-            raise ValueError(f"converted, its similarities change by {change:.0%}")
-        kept[model] = _quantized(folder / model, given, inputs, rows, others)
+    image_tower, text_tower, table = _modules(original)
+    np.save(folder / TOKEN_ROWS, table)
+    towers = [
+        (image_tower, _Tower(IMAGE_MODEL, {"pixel_values": shown}, images, texts)),
+        (
+            text_tower,
+            _Tower(
+                TEXT_MODEL, {"input_ids": ids, "token_rows": table[ids].astype(np.float32)}, texts, images
+            ),
+        ),
+    ]
+    for module, tower in towers:
+        _export(module, tower, folder / tower.file)
     stated = {
         "pixels": settings.to_dict(),
         "image_size": original.image_size,
         "context_length": length,
         "lower_case": original.lower_case,
         "padding": padding,
-        "kept": kept,
     }
-    (folder / SETTINGS_FILE).write_text(json.dumps(stated), encoding="utf-8")
+    return stated, [tower for _, tower in towers]
 
 
-def _export(tower: torch.nn.Module, given: str, example: torch.Tensor, path: Path) -> None:
+def _modules(original: TransformersEncoder) -> tuple[Any, Any, NDArray[np.float16]]:
+    """The model's halves, and the table of its tokens, which is taken out of the text's half.
+
+    The table is two thirds of a small multilingual model, and a text needs a few of its rows.
+    """
     import torch
 
+    class Images(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = original.model
+
+        def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+            return original.image_rows(pixel_values)
+
+    class Given(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rows = torch.empty(0)
+
+        def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+            return self.rows
+
+    class Texts(torch.nn.Module):
+        def __init__(self, given: Given) -> None:
+            super().__init__()
+            self.model, self.given = original.model, given
+
+        def forward(self, input_ids: torch.Tensor, token_rows: torch.Tensor) -> torch.Tensor:
+            self.given.rows = token_rows
+            return original.text_rows(input_ids)
+
+    given, embeddings = Given(), original.model.text_model.embeddings
+    table = embeddings.token_embedding.weight.detach().half().numpy()
+    embeddings.token_embedding = given
+    return Images().eval(), Texts(given).eval(), table
+
+
+def _export(module: torch.nn.Module, tower: _Tower, path: Path) -> None:
+    import torch
+
+    names = list(tower.inputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about its own future and constants of the trace
         torch.onnx.export(
-            tower,
-            (example,),
+            module,
+            tuple(torch.from_numpy(values[:2]) for values in tower.inputs.values()),
             str(path),
             dynamo=False,
-            input_names=[given],
+            input_names=names,
             output_names=["rows"],
-            dynamic_axes={given: {0: "n"}, "rows": {0: "n"}},
+            dynamic_axes={name: {0: "n"} for name in [*names, "rows"]},
             opset_version=17,
         )
 
 
-def _quantized(
-    path: Path, given: str, inputs: NDArray[Any], rows: NDArray[Any], others: NDArray[Any]
-) -> dict[str, Any]:
-    """Replace the model by its 8-bit form if that changes little; says which one is kept, and the change."""
+def _quantized(tower: _Tower, folder: Path) -> dict[str, Any]:
+    """Replace a half by its 8-bit form if that changes little; says which one is kept, and the change.
+
+    Raises `ValueError` where the half is not what it was even in float32.
+    """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    path = folder / tower.file
+    converted = _change(tower, path)
+    if not converted <= _SAME:
+        raise ValueError(f"converted, its similarities change by {converted:.0%}")
     small = path.with_suffix(".int8.onnx")
     with _without_advice():
         quantize_dynamic(
@@ -142,7 +205,7 @@ def _quantized(
             per_channel=True,
             weight_type=QuantType.QInt8,
         )
-    change = _change(unit_rows(_outputs(small, given, inputs)), rows, others)
+    change = _change(tower, small)
     if change <= _MOST_CHANGE:
         small.replace(path)
     else:
@@ -165,21 +228,19 @@ def _without_advice() -> Iterator[None]:
         root.removeFilter(serious)
 
 
-def _outputs(path: Path, given: str, inputs: NDArray[Any]) -> NDArray[np.float32]:
+def _change(tower: _Tower, path: Path) -> float:
+    """How far similarities move with this file, beside how much they differ from one another; 0 for none.
+
+    A shift that all rows share chooses no other frame, so it does not count.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {given: inputs})[0], np.float32)
-
-
-def _change(rows: NDArray[Any], wanted: NDArray[Any], others: NDArray[Any]) -> float:
-    """How far similarities with `others` moved, beside how much they differ from one another; 0 for none.
-
-    A shift that all rows share chooses no other frame, so it does not count.
-    """
-    before, after = wanted @ others.T, rows @ others.T
+    given = {each.name: tower.inputs[each.name] for each in session.get_inputs()}
+    rows = unit_rows(np.asarray(session.run(None, given)[0], np.float32))
+    before, after = tower.rows @ tower.others.T, rows @ tower.others.T
     moved = (after - before) - (after - before).mean(axis=0)
     spread = before - before.mean(axis=0)
     return float(np.sqrt((moved**2).mean() / max((spread**2).mean(), 1e-12)))

@@ -11,10 +11,21 @@ from pathlib import Path
 from keyframe_llm.errors import user_path
 from keyframe_llm.hub import cache_folder, cached_folder, has_weights
 
-__all__ = ["IMAGE_MODEL", "SETTINGS_FILE", "TEXT_MODEL", "TOKENIZER", "existing_folder", "keep", "new_folder"]
+__all__ = [
+    "IMAGE_MODEL",
+    "SETTINGS_FILE",
+    "TEXT_MODEL",
+    "TOKENIZER",
+    "TOKEN_ROWS",
+    "existing_folder",
+    "keep",
+    "new_folder",
+]
 
 IMAGE_MODEL, TEXT_MODEL = "image_model.onnx", "text_model.onnx"
 TOKENIZER, SETTINGS_FILE = "tokenizer.json", "settings.json"
+TOKEN_ROWS = "token_rows.npy"
+"""(V, E) float16: what the text model is given of each token. Read from disk row by row."""
 _FORMAT = 1  # raised when a conversion means something else
 _READ = ("*.json", "*.safetensors", "*.bin", "*.model", "*.txt")
 
