@@ -18,6 +18,7 @@ from keyframe_llm.encoders import load_encoder
 from keyframe_llm.evaluation import joined
 from keyframe_llm.evaluation.dense import baseline_of, dense_index, embed_caption, index_densely
 from keyframe_llm.evaluation.drawn import KINDS, drawn_clip, measure_actions, questioned_clips
+from keyframe_llm.evaluation.found import area, measure_found
 from keyframe_llm.evaluation.results import SHIPPED, Results, Table, markdown, plot, write_json
 from keyframe_llm.evaluation.selectors import ROWS, choose
 
@@ -125,6 +126,24 @@ def test_drawn_events_are_found_by_the_embedded_encoder() -> None:
     for each in clips:
         times = each.index.seconds[choose(f"{SHIPPED} question", each.index, each.text, k=3)]
         assert shows_answer(each.question, [each.clip.frame_at(float(second)) for second in times])
+
+
+def test_what_is_there_and_what_is_not_is_told_apart_in_drawn_clips() -> None:
+    fitted, reported = measure_found(load_encoder("cartoon"), None, None, clips=2, joins=1)
+    for table in (fitted, reported):
+        share = {name: row.value for (name, _), row in table.rows.items()}
+        assert share["there: yes"] >= 0.75 and share["people not there: yes"] <= 0.25
+        assert share["other things: probably not there"] == 1.0 and share["told apart (AUC)"] > 0.9
+    said = [row.values for (name, _), row in fitted.rows.items() if name.startswith("there: ")]
+    assert np.sum(said, axis=0).tolist() == [1.0] * 8  # each text has one word
+    assert "| there: yes |" in markdown(fitted) and "frames" not in markdown(fitted)
+
+
+def test_the_area_is_the_share_of_pairs_in_the_right_order() -> None:
+    """0.9 and 0.4 are there, 0.5 and 0.1 are not: one of four pairs is wrong; equals count half."""
+    assert area([2.9, 2.4, 0.5, 0.1]) == 0.75
+    assert area([2.5, 0.5]) == 0.5
+    assert np.isnan(area([0.5]))
 
 
 def test_results_are_written_with_every_frame_and_read_as_they_were(tmp_path: Path) -> None:

@@ -91,18 +91,23 @@ class Results:
 
 
 def markdown(table: Table, budget: int | None = None) -> str:
-    """The table as Markdown, best first; `budget` leaves out the rows of other budgets."""
+    """The table as Markdown, best first; `budget` leaves out the rows of other budgets.
+
+    Rows that rest on no frames are no selectors, and stay in their order.
+    """
     rows = [row for row in table.rows.values() if budget is None or row.budget == budget]
-    rows.sort(key=lambda row: -row.value)
+    chosen = any(row.frames_used for row in rows)
+    if chosen:
+        rows.sort(key=lambda row: -row.value)
     lines = [f"### {table.title}", ""]
     lines += [table.note, ""] if table.note else []
-    lines += [f"| selector | {table.measure} | 95 % interval | frames |", "|---|---|---|---|"]
+    head = [("selector" if chosen else ""), table.measure, "95 % interval", *(["frames"] if chosen else [])]
+    lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in rows:
         found = row.interval()
         name = f"**{row.selector}**" if row.selector.startswith(SHIPPED) else row.selector
-        lines.append(
-            f"| {name} | {found.value:.3f} | {found.low:.3f}–{found.high:.3f} | {row.frames_used:.1f} |"
-        )
+        cells = [name, f"{found.value:.3f}", f"{found.low:.3f}–{found.high:.3f}"]
+        lines.append(f"| {' | '.join([*cells, *([f'{row.frames_used:.1f}'] if chosen else [])])} |")
     lines += ["", *_lead(table, rows)]
     return "\n".join([*lines, ""])
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from keyframe_llm import __version__
+from keyframe_llm.cartoon import vlm_path
 from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.evaluation.results import Results, Table, markdown, plot, write_json
@@ -28,7 +29,7 @@ EVAL = (
     "Measure selectors side by side: on drawn clips, on joined real footage and real features, or on a data "
     "set you have (--dataset), or show them on one video (--video). Markdown goes to stdout."
 )
-PARTS = ("drawn", "words", "joined", "features")
+PARTS = ("drawn", "words", "joined", "features", "found")
 _BUDGETS = (1, 2, 3, 5, 8)
 
 
@@ -114,6 +115,8 @@ def _work(args: argparse.Namespace) -> list[tuple[str, Callable[[], list[Table]]
         work.append(("drawn", lambda: _drawn(args)))
     if "words" in parts:
         work.append(("words", lambda: _words(args, data)))
+    if "found" in parts:
+        work.append(("found", lambda: _found(args, data)))
     for name, measure in (("joined", _joined), ("features", _features)):
         if name not in parts:
             continue
@@ -130,9 +133,10 @@ def _work(args: argparse.Namespace) -> list[tuple[str, Callable[[], list[Table]]
 
 def _drawn(args: argparse.Namespace) -> list[Table]:
     from keyframe_llm.evaluation import drawn
-    from keyframe_llm.vlm import load_vlm
+    from keyframe_llm.vlm import TransformersVLM
 
-    encoder, model = load_encoder("cartoon", args.device), load_vlm("cartoon")
+    # The checkpoint itself: by its name it would check some answers with a second question.
+    encoder, model = load_encoder("cartoon", args.device), TransformersVLM(str(vlm_path()))
     clips = drawn.questioned_clips(encoder, args.clips)
     return [
         *drawn.measure_answers(clips, model, budgets=_BUDGETS),
@@ -154,6 +158,19 @@ def _words(args: argparse.Namespace, data: Path | None) -> list[Table]:
         return tables
     real = load_encoder(args.encoder, args.device) if args.encoder else real_encoder(data)
     return [*tables, *words.measure_joined_words(data, real, joins=max(1, args.joins // 2))]
+
+
+def _found(args: argparse.Namespace, data: Path | None) -> list[Table]:
+    from keyframe_llm.evaluation.found import measure_found
+    from keyframe_llm.evaluation.joined import real_encoder
+
+    real: Encoder | None = None
+    if data is None:
+        _note(f"left out: what is not in real footage; give --data, or set {DATA_VARIABLE}")
+    else:
+        real = load_encoder(args.encoder, args.device) if args.encoder else real_encoder(data)
+    drawn = load_encoder("cartoon", args.device)
+    return measure_found(drawn, data, real, clips=args.clips, joins=args.joins)
 
 
 def _joined(args: argparse.Namespace, data: Path) -> list[Table]:
