@@ -73,7 +73,9 @@ def serving(
     try:
         page, sessions = _built(models, folder, grace_seconds)
         try:
-            yield _launched(page, host, port, list(auth), share)
+            addresses = _launched(page, host, port, list(auth), share)
+            sessions.startup.begin()
+            yield addresses
         finally:
             sessions.close()
             page.close(verbose=False)

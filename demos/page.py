@@ -56,6 +56,7 @@ def build(models: Models, folder: Path, grace_seconds: float = GRACE_SECONDS) ->
         title="Chat with a video", analytics_enabled=False, delete_cache=(3600, _DAY), fill_width=True
     ) as page:
         gr.HTML(_head(models), elem_id="kf-head")
+        sessions.startup.add()
         kept_by_browser = gr.HTML(elem_id="kf-kept")
         bridge = gr.HTML(elem_id="kf-bridge", js_on_load=_BRIDGE)
         with gr.Row(elem_id="kf-main"):

@@ -15,6 +15,7 @@ from threading import Lock, Timer
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.preview import Preview
 from keyframe_llm.demos.session import Session
+from keyframe_llm.demos.startup import Startup
 
 __all__ = ["GRACE_SECONDS", "RESULTS", "Sessions"]
 
@@ -33,6 +34,7 @@ class Sessions:
 
     def __init__(self, models: Models, folder: Path, grace_seconds: float = GRACE_SECONDS) -> None:
         self.models, self.folder, self.grace_seconds = models, folder, grace_seconds
+        self.startup = Startup(models)
         self._sessions: dict[str, Session] = {}
         self._names: dict[str, str] = {}
         """Page load → the name of its session."""

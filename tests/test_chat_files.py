@@ -9,6 +9,7 @@ import re
 import shutil
 from fractions import Fraction
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import av
@@ -16,6 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit` are fixtures
+    PATIENCE,
+    Brightness,
+    Talker,
     address,
     ask,
     browser,
@@ -27,6 +31,7 @@ from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit
     wait_until_said,
 )
 
+from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.videos import demo_video
 from keyframe_llm.video import open_video
 
@@ -227,3 +232,29 @@ def test_an_upload_shows_its_percentage_is_cancelled_and_its_limits_are_told_bef
         )
         page.get_by_text("Only uploaded files are read").last.wait_for()
     assert "mine.mp4" in page.inner_text("#kf-player")
+
+
+class SlowToLoad(Brightness):
+    """An encoder that is not ready for a while."""
+
+    def __init__(self) -> None:
+        self.ready = Event()
+
+    def embed_texts(self, texts: Any, /) -> Any:
+        self.ready.wait(60)
+        return super().embed_texts(texts)
+
+
+def test_the_page_is_there_while_the_models_are_loaded_and_says_so(browser: Any) -> None:  # noqa: F811
+    from keyframe_llm.demos.chat import serving
+
+    encoder = SlowToLoad()
+    with serving(Models([Talker()], [encoder])) as addresses:
+        page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(addresses[0])
+        page.get_by_text("The models are being loaded").wait_for()
+        assert page.locator("#kf-examples button").first.is_visible()
+        encoder.ready.set()
+        page.wait_for_function("!document.querySelector('#kf-starting p')")
+        page.context.close()
