@@ -32,6 +32,8 @@ _LEAST_SHARE = 0.5
 """Of a text's words, by their weight, that a passage must hold."""
 _FREQUENT_SHARE, _FEW = 0.05, 1000
 """A word in more of the cues than this, and in more than so many, ranks them and does not find them."""
+_FEWEST_CUES = 100
+"""How often words are in fewer cues says nothing of them: they count as in so many."""
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _ENDING, _LEAST_BEGINNING = 4, 4  # a quarter of a word's letters may be its ending
 
@@ -99,7 +101,7 @@ def _words(text: str) -> list[str]:
 
 def _weighed(index: CueIndex, words: Sequence[str]) -> list[_Word]:
     """The words with their inverse document frequencies among all cues."""
-    total = index.count()
+    total = max(index.count(), _FEWEST_CUES)
     weighed = []
     for word in dict.fromkeys(words):
         query = _query(word)
