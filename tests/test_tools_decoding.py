@@ -16,7 +16,8 @@ from keyframe_llm.errors import VideoError
 from keyframe_llm.tools import Limits, Toolbox, ToolError
 from keyframe_llm.tools.decode_process import DecodePool
 from keyframe_llm.tools.decode_remote import decoder_opener
-from keyframe_llm.tools.jobs import Job, JobPool
+from keyframe_llm.tools.job_pool import JobPool
+from keyframe_llm.tools.jobs import Job
 from keyframe_llm.words import read_words
 from support.words import film
 
@@ -50,7 +51,7 @@ def test_a_process_is_used_again(pool: DecodePool) -> None:
 
 
 def test_a_call_that_never_returns_ends_with_its_job(pool: DecodePool) -> None:
-    jobs = JobPool(Limits())
+    jobs = JobPool(2, 4)
     process = pool.take()
     future = jobs.submit(Job(1.0), lambda: process.call("a.mp4", time.sleep, 3600))
     with pytest.raises(ToolError, match="took longer than the 1 s allowed"):

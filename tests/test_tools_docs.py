@@ -89,6 +89,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "read_transcript": CLIP,
     "contact_sheet": CLIP,
     "view_frames": {**CLIP, "seconds": [1, 5, 10]},
+    "index_video": CLIP,
     "describe_video": CLIP,
     "select_keyframes": {**CLIP, "query": "somebody walks"},
     "find_in_videos": {"videos": ["three_scenes.mp4", "one_walk.mp4"], "query": "somebody walks"},

@@ -25,7 +25,7 @@ from keyframe_llm.tools import Limits, Toolbox, ToolError
 from keyframe_llm.tools.pictures import FolderPictures, MemoryPictures
 
 CLIPS = demo_video().parent
-LOOKING = ["list_videos", "video_info", "read_transcript", "contact_sheet", "view_frames"]
+LOOKING = ["list_videos", "video_info", "read_transcript", "contact_sheet", "view_frames", "index_video"]
 TOOLS = ["describe_video", "select_keyframes", "ask_video", "classify_video"]
 
 
@@ -206,7 +206,7 @@ def test_arguments_come_as_models_write_them(toolbox: Toolbox) -> None:
         (
             "juggle",
             {},
-            "the tools are list_videos, video_info, read_transcript, contact_sheet, view_frames",
+            "the tools are list_videos, video_info, read_transcript, contact_sheet, view_frames, index_video",
         ),
         ("ask_video", {"video": "one_walk.mp4"}, "question: is missing"),
         ("ask_video", {"video": "one_walk.mp4", "question": "x", "fps": 3}, "fps: there is no such argument"),
@@ -286,7 +286,7 @@ def test_the_functions_of_the_module_work_on_the_current_folder(tmp_path: Path) 
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False, timeout=120
     )
-    assert done.stdout.split() == ["1", "walk.mp4", "10", "False"], done.stderr
+    assert done.stdout.split() == ["1", "walk.mp4", "11", "False"], done.stderr
 
 
 def test_the_embedded_models_find_the_hidden_event_step_by_step() -> None:

@@ -10,8 +10,9 @@ import pytest
 
 pytest.importorskip("pydantic", reason="pydantic is not installed (the `agents` extra)")
 
-from keyframe_llm.tools import Limits, ToolError
-from keyframe_llm.tools.jobs import Job, JobPool
+from keyframe_llm.tools import ToolError
+from keyframe_llm.tools.job_pool import JobPool
+from keyframe_llm.tools.jobs import Job
 
 SECONDS = 30.0
 
@@ -20,7 +21,7 @@ class Recorder:
     """Submits jobs that note their order; the first one waits until the others are submitted."""
 
     def __init__(self, waiting: int = 100) -> None:
-        self.pool = JobPool(Limits(concurrent_calls=1, waiting_calls=waiting))
+        self.pool = JobPool(1, waiting)
         self.order: list[str] = []
         self.gate, self.entered = threading.Event(), threading.Event()
         self.first = self.submit("first", lambda: self._wait())
@@ -31,7 +32,7 @@ class Recorder:
         assert self.gate.wait(SECONDS)
 
     def submit(self, client: str, work: Callable[[], object] | None = None) -> Future[object]:
-        return self.pool.submit(Job(SECONDS), work or (lambda: self.order.append(client)), client)
+        return self.pool.submit(Job(SECONDS, client=client), work or (lambda: self.order.append(client)))
 
     def run(self) -> list[str]:
         self.gate.set()
@@ -94,6 +95,21 @@ def test_a_job_that_fails_leaves_its_place() -> None:
     with pytest.raises(ZeroDivisionError):
         failing.result(SECONDS)
     assert jobs.pool.wait(0)
+
+
+def test_a_job_that_waits_for_something_gives_its_place_to_another() -> None:
+    jobs = Recorder()
+
+    def wait_for_the_next() -> None:
+        with jobs.pool.paused():
+            assert behind.result(SECONDS) is None
+        jobs.order.append("paused")
+
+    paused = jobs.submit("a", wait_for_the_next)
+    behind = jobs.submit("b")
+    last = jobs.submit("c")
+    assert jobs.run() == ["b", "paused", "c"] or jobs.order == ["b", "c", "paused"]
+    assert paused.done() and last.done()
 
 
 def test_closing_drops_what_waits_and_stops_what_runs() -> None:

@@ -390,28 +390,6 @@ def test_only_so_many_calls_wait(place: Path, slow: Any) -> None:
         assert tools.select_keyframes("open.mp4")["keyframes"]
 
 
-def test_a_call_that_is_stopped_stops_decoding(place: Path) -> None:
-    stages: list[str] = []
-    with Toolbox(roots=[place / "open"]) as tools:
-
-        def tell(stage: str, share: float) -> None:
-            stages.append(stage)
-            if len(stages) == 2:
-                call.stop()
-
-        ready = threading.Event()
-
-        def wait_then_tell(stage: str, share: float) -> None:
-            assert ready.wait(30)
-            tell(stage, share)
-
-        call, future = tools.start("select_keyframes", {"video": "open.mp4"}, wait_then_tell)
-        ready.set()
-        with pytest.raises(ToolError, match="cancelled"):
-            future.result(30)
-    assert stages == ["decode", "decode"]
-
-
 def test_a_call_that_is_stopped_stops_the_model_at_its_next_word(place: Path) -> None:
     words: list[int] = []
 

@@ -47,6 +47,7 @@ from keyframe_llm.tools.results import (
     ContactSheet,
     Description,
     FoundKeyframes,
+    IndexProgress,
     Matches,
     SavedClips,
     SavedFrames,
@@ -77,6 +78,7 @@ class Toolbox(ToolCaller):
             self.read_transcript,
             self.contact_sheet,
             self.view_frames,
+            self.index_video,
             self.describe_video,
             self.select_keyframes,
             self.find_in_videos,
@@ -154,7 +156,7 @@ class Toolbox(ToolCaller):
             path, facts = opened.path, opened.facts(opened.stated())
             details = self.decoders.call(path, stated_details, opened.file.path, facts, self.limits)
             if find_changes:
-                index = opened.llm.index(opened.path, embed=False)
+                index = opened.read(for_text=False).index(opened.path, embed=False)
                 details["video"] = opened.facts(index.video)
                 details["change_seconds"] = change_seconds(index.proposals)
                 details["warnings"] = opened.public_texts(index.warnings)
@@ -216,6 +218,15 @@ class Toolbox(ToolCaller):
         times = self._times(seconds)
         return self.run(video, lambda opened: opened.shown_frames(times, detail, box))
 
+    def index_video(self, video: Video) -> IndexProgress:
+        """Begin to read a video in the background, and tell how far that is.
+
+        Use this before other tools on a long video, and again to see how far it is; look at other things
+        meanwhile. Returns at once. The other tools need one pass over a video, which this begins and they
+        wait for. Costs no model.
+        """
+        return self.run(video, lambda opened: opened.reading_progress())
+
     def describe_video(
         self,
         video: Video,
@@ -233,7 +244,8 @@ class Toolbox(ToolCaller):
         """
 
         def work(opened: OpenedVideo) -> Description:
-            caption = opened.llm.caption(opened.path, **_window(start_seconds, end_seconds, exclude_seconds))
+            window = _window(start_seconds, end_seconds, exclude_seconds)
+            caption = opened.read(for_text=False, **window).caption(opened.path, **window)
             result = opened.result(caption.selection, include_images=include_images)
             return {
                 **result,
@@ -318,7 +330,7 @@ class Toolbox(ToolCaller):
         def work(opened: OpenedVideo) -> VideoAnswer:
             window = _window(start_seconds, end_seconds, exclude_seconds)
             budget = self.check_budget(max_frames)
-            answer = opened.llm.ask(opened.path, question, max_frames=budget, **window)
+            answer = opened.read(**window).ask(opened.path, question, max_frames=budget, **window)
             result = opened.found_result(answer.selection, include_images=include_images)
             return {**result, "answer": printable_lines(answer.text), "model": self.model}
 
@@ -344,7 +356,7 @@ class Toolbox(ToolCaller):
         def work(opened: OpenedVideo) -> Classes:
             window = _window(start_seconds, end_seconds, exclude_seconds)
             by: By = "answer" if self.served else "model"  # a server gives no likelihoods of labels
-            found = opened.llm.classify(opened.path, labels, by=by, **window)
+            found = opened.read(**window).classify(opened.path, labels, by=by, **window)
             result = opened.result(found.selection, include_images=include_images)
             probabilities = {label: round(value, 4) for label, value in found.probabilities.items()}
             return {**result, "label": found.label, "probabilities": probabilities, "model": self.model}

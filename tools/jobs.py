@@ -1,35 +1,54 @@
-"""Calls of tools as jobs: bounded in number and in time, and stopped when nobody waits for them any more.
+"""Work as jobs: bounded in time, stopped where nobody wants it, and asked how far it is.
 
-Each job runs in a thread of its own. It stops at the next frame it decodes or the next token it writes.
+A job stops at the next frame it decodes or the next token it writes.
 """
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
-from threading import Condition, Event
-from typing import Any, TypeVar
+from threading import Event
 
 from keyframe_llm.data import Progress
-from keyframe_llm.tools.limits import Limits, ToolError
+from keyframe_llm.tools.limits import StillWorking, ToolError
+from keyframe_llm.tools.progress import stage_percent, stage_words
 
-__all__ = ["Job", "JobPool", "check_current_job", "current_job", "report_progress"]
+__all__ = ["Job", "check_current_job", "current", "current_job", "report_progress"]
 
-T = TypeVar("T")
+_LEAST_SHARE = 0.02
 
 
 class Job:
     """One call of a tool: its time limit, whether it is still wanted, and who hears of its progress."""
 
-    def __init__(self, timeout_seconds: float, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        timeout_seconds: float,
+        progress: Progress | None = None,
+        *,
+        answer_seconds: float | None = None,
+        client: str = "",
+        key: Hashable | None = None,
+    ) -> None:
+        """`answer_seconds` is when `client` is answered, however far the work is; None: when it is done.
+
+        `key` is the same for calls that have the same result, and None where nothing says so.
+        """
+        self.client, self.key = client, key
+        self.stage, self.share = "", 0.0
+        """What was reported last: a stage of the work, and how much of it is done, 0–1."""
         self._timeout_seconds = timeout_seconds
-        self._deadline = time.monotonic() + timeout_seconds
+        self._stage_began = time.monotonic()
+        self._deadline = self._stage_began + timeout_seconds
         self._stopped = Event()
+        self.listen(progress, answer_seconds)
+
+    def listen(self, progress: Progress | None, answer_seconds: float | None) -> None:
+        """Report to somebody else from now on, who is to be answered after so many seconds."""
         self._progress = progress
+        self._answer_by = self._deadline if answer_seconds is None else time.monotonic() + answer_seconds
 
     def stop(self) -> None:
         """End the job at its next step."""
@@ -40,11 +59,46 @@ class Job:
         """Seconds until the time limit; not below 0."""
         return max(0.0, self._deadline - time.monotonic())
 
+    @property
+    def answer_seconds_left(self) -> float:
+        """Seconds until an answer is due; not below 0."""
+        return max(0.0, min(self._deadline, self._answer_by) - time.monotonic())
+
+    @property
+    def seconds_to_go(self) -> float | None:
+        """About how many seconds the stage takes from now on; None where it has hardly begun."""
+        spent = time.monotonic() - self._stage_began
+        return None if self.share < _LEAST_SHARE else spent * (1 - self.share) / self.share
+
     def timeout_error(self) -> ToolError:
         """The error of a job that took too long."""
         return ToolError(
             f"the call took longer than the {self._timeout_seconds:g} s allowed; give a shorter window "
             "(start_seconds, end_seconds) or try again later"
+        )
+
+    def still_working(self) -> ToolError:
+        """What is answered when an answer is due: how far the job is, or that its time is over."""
+        if not self.seconds_left:
+            return self.timeout_error()
+        return StillWorking(
+            f"still working: {self.percent} % done ({self.doing}); the work goes on, so call this again with "
+            "the same arguments for the result"
+        )
+
+    @property
+    def percent(self) -> int:
+        """About how much of a call is done."""
+        return round(stage_percent(self.stage, self.share)) if self.stage else 0
+
+    @property
+    def doing(self) -> str:
+        """What is done now, in words, and how long it takes where that is known."""
+        if not self.stage:
+            return "waiting for its turn"
+        left = self.seconds_to_go if self.stage == "decode" else None
+        return stage_words(self.stage, self.share) + (
+            f", about {left:.0f} s left" if left is not None else ""
         )
 
     def check(self) -> None:
@@ -57,11 +111,30 @@ class Job:
     def report(self, stage: str, share: float) -> None:
         """Report progress, after a check of whether the job goes on."""
         self.check()
+        if stage != self.stage:
+            self._stage_began = time.monotonic()
+        self.stage, self.share = stage, share
         if self._progress is not None:
             self._progress(stage, share)
 
+    def follow(self, other: Job) -> None:
+        """Report how far a job is that this one waits for; nothing where this one is to end."""
+        with suppress(ToolError):
+            self.report(other.stage, other.share)
+            self._stage_began = other._stage_began
+
 
 _current: ContextVar[Job | None] = ContextVar("keyframe_llm_job", default=None)
+
+
+@contextmanager
+def current(job: Job) -> Iterator[None]:
+    """Make it the job of this thread while the block runs."""
+    token = _current.set(job)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def current_job() -> Job | None:
@@ -81,100 +154,3 @@ def check_current_job() -> None:
     job = _current.get()
     if job is not None:
         job.check()
-
-
-@dataclass(eq=False, slots=True)
-class _Waiting:
-    job: Job
-    work: Callable[[], Any]
-    future: Future[Any]
-
-
-class JobPool:
-    """Threads that run jobs. The clients of a server take turns: each is served in the order of its calls."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._threads = ThreadPoolExecutor(limits.concurrent_calls, thread_name_prefix="keyframe-llm-job")
-        self._most = limits.concurrent_calls + limits.waiting_calls
-        self._queues: OrderedDict[str, deque[_Waiting]] = OrderedDict()  # the client whose turn it is first
-        self._jobs: set[Job] = set()
-        self._closed = False
-        self._changed = Condition()
-
-    def submit(self, job: Job, work: Callable[[], T], client: str = "") -> Future[T]:
-        """Run `work` when a thread is free and it is the client's turn.
-
-        Raises `ToolError` where too many jobs are waiting. If another client has more of them waiting, its
-        last one makes room instead.
-        """
-        future: Future[T] = Future()
-        with self._changed:
-            if self._closed:
-                raise ToolError("the server is about to end and takes no more calls")
-            if len(self._jobs) >= self._most:
-                self._make_room(client)
-            self._jobs.add(job)
-            self._queues.setdefault(client, deque()).append(_Waiting(job, work, future))
-        future.add_done_callback(lambda _: self._remove(job))
-        self._threads.submit(self._run_next)
-        return future
-
-    def close(self) -> None:
-        """Accept no more jobs, drop those that wait and stop those that run."""
-        with self._changed:
-            self._closed = True
-            waiting = [each for queue in self._queues.values() for each in queue]
-            self._queues.clear()
-            for job in self._jobs:
-                job.stop()
-        for each in waiting:
-            each.future.cancel()
-        self._threads.shutdown(wait=False)
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for all jobs to end, at most so long; returns whether they have."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._jobs, seconds)
-
-    def _make_room(self, client: str) -> None:
-        """Drop the last job of the client with most of them waiting; raise `ToolError` if it is this one."""
-        own = len(self._queues.get(client, ()))
-        most = max(self._queues.values(), key=len, default=deque())
-        if len(most) <= own + 1:
-            raise ToolError(f"{len(self._jobs)} calls are waiting already; try again in a while")
-        dropped = most.pop()
-        self._jobs.discard(dropped.job)
-        if dropped.future.set_running_or_notify_cancel():
-            message = "this call made room for other clients, as too many are waiting; try again in a while"
-            dropped.future.set_exception(ToolError(message))
-
-    def _remove(self, job: Job) -> None:
-        with self._changed:
-            self._jobs.discard(job)
-            self._changed.notify_all()
-
-    def _next(self) -> _Waiting | None:
-        """The next job of the client whose turn it is; then it is the turn of the next one."""
-        with self._changed:
-            if not self._queues:
-                return None
-            client, queue = self._queues.popitem(last=False)
-            waiting = queue.popleft() if queue else None
-            if queue:
-                self._queues[client] = queue
-            return waiting
-
-    def _run_next(self) -> None:
-        waiting = self._next()
-        if waiting is None or not waiting.future.set_running_or_notify_cancel():
-            return
-        token = _current.set(waiting.job)
-        try:
-            waiting.job.check()
-            result = waiting.work()
-        except BaseException as error:
-            waiting.future.set_exception(error)
-        else:
-            waiting.future.set_result(result)
-        finally:
-            _current.reset(token)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from keyframe_llm.errors import KeyframeError, OptionsError
 from keyframe_llm.tools.text import printable
 
-__all__ = ["Limits", "ToolError"]
+__all__ = ["Limits", "StillWorking", "ToolError"]
 
 _LONGEST_MESSAGE = 2000
 
@@ -21,6 +21,10 @@ class ToolError(KeyframeError):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message, _LONGEST_MESSAGE))
+
+
+class StillWorking(ToolError):
+    """What a call is answered with that takes longer than its client waits; its work goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +45,16 @@ class Limits:
     """Calls that run at once; models are used by one of them at a time."""
     waiting_calls: int = 128
     """Calls that may wait for their turn; more are refused."""
+    answer_seconds: float = 45.0
+    """A server answers by then: with how far the call is, while its work goes on for the next such call."""
     timeout_seconds: float = 300.0
-    """A call ends after this long, its waiting included."""
+    """The work of a call ends after this long, its waiting included."""
+    concurrent_readings: int = 2
+    """Videos that are read at once in the background, for all calls that need them."""
+    waiting_readings: int = 16
+    """Videos that may wait to be read; more are refused."""
+    reading_seconds: float = 1800.0
+    """The reading of a video ends after this long, its waiting included."""
     max_download_bytes: int = 512 << 20
     """The most that is read from a URL."""
     download_seconds: float = 60.0

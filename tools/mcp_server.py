@@ -22,6 +22,7 @@ from keyframe_llm.tools.blocks import JPEG_TYPE, ImageBlock, TextBlock, result_b
 from keyframe_llm.tools.functions import Toolbox
 from keyframe_llm.tools.limits import ToolError
 from keyframe_llm.tools.pictures import SCHEME, MemoryPictures
+from keyframe_llm.tools.progress import stage_percent, stage_words
 from keyframe_llm.tools.text import printable
 
 __all__ = ["mcp_server", "skill"]
@@ -34,6 +35,7 @@ _TITLES = {
     "read_transcript": "Read what is said",
     "contact_sheet": "Frames of a video in one picture",
     "view_frames": "Look at frames",
+    "index_video": "Read a video ahead",
     "describe_video": "Describe a video",
     "select_keyframes": "Find the frames that matter",
     "find_in_videos": "Find which video shows something",
@@ -44,17 +46,6 @@ _TITLES = {
 }
 
 _WHOLE, _LEAST_STEP = 100.0, 0.01
-_PERCENT = {
-    "decode": (1, 60),
-    "propose": (60, 62),
-    "caption": (62, 75),
-    "embed": (75, 90),
-    "score": (90, 92),
-    "answer": (92, 98),
-    "classify": (92, 98),
-}
-"""The share of a call, in percent, that each stage takes: where it begins and ends."""
-
 _Step = tuple[float, str]
 """How far a call is, in percent, and what is done next."""
 
@@ -167,19 +158,26 @@ async def _run(
         with suppress(RuntimeError):  # the loop has ended, and nobody listens
             loop.call_soon_threadsafe(steps.put_nowait, step)
 
-    job, future = toolbox.start(params.name, params.arguments or {}, _Steps(put), client=_client(context))
+    job, future = toolbox.start(
+        params.name,
+        params.arguments or {},
+        _Steps(put),
+        client=_client(context),
+        answer_seconds=toolbox.limits.answer_seconds,
+    )
     future.add_done_callback(lambda _: put(None))
     try:
-        with anyio.move_on_after(job.seconds_left):
+        with anyio.move_on_after(job.answer_seconds_left):
             while (step := await steps.get()) is not None:
                 await context.session.report_progress(step[0], _WHOLE, step[1])
             result = _result(toolbox, future.result())
             await context.session.report_progress(_WHOLE, _WHOLE, "done")
             return result
-        raise job.timeout_error()
-    finally:
-        job.stop()
+    except BaseException:
+        job.stop()  # a request that is cancelled, too: what was read for it is kept, and no answer is wanted
         future.cancel()
+        raise
+    raise toolbox.leave(job, future)
 
 
 def _client(context: Context) -> str:
@@ -203,11 +201,10 @@ class _Steps:
     def __call__(self, stage: str, share: float) -> None:
         if stage not in STAGES:
             return
-        message = STAGES[stage] + (f", {int(share * 10) * 10} %" if stage == "decode" else "")
+        message = stage_words(stage, share)
         if message != self._last[1]:
-            begin, end = _PERCENT[stage]
             # It may only grow, also when a stage comes twice.
-            percent = max(begin + share * (end - begin), self._last[0] + _LEAST_STEP)
+            percent = max(stage_percent(stage, share), self._last[0] + _LEAST_STEP)
             self._last = (min(percent, _WHOLE - _LEAST_STEP), message)
             self._put(self._last)
 

@@ -60,6 +60,19 @@ class OpenFiles:
         finally:
             self._release(link)
 
+    @contextmanager
+    def kept_open(self, path: Path) -> Iterator[None]:
+        """Keep a file that `opened` has given a path open until this block ends, too."""
+        with self._lock:
+            held = self._held.get(path)
+            if held is not None:
+                held.holders += 1
+        try:
+            yield
+        finally:
+            if held is not None:
+                self._release(path)
+
     def _link(self, descriptor: int, suffix: str) -> Path:
         status = os.fstat(descriptor)
         # FFmpeg takes the suffix into account where the content says too little.

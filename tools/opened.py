@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any
 
 from keyframe_llm.data import Frames, VideoInfo
@@ -26,6 +27,7 @@ from keyframe_llm.tools.limits import ToolError
 from keyframe_llm.tools.results import (
     ContactSheet,
     FoundKeyframes,
+    IndexProgress,
     Keyframes,
     SavedClip,
     SavedClips,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenedVideo"]
 
 _SAVED_QUALITY = 95
+_SOON_SECONDS = 1.0
 
 
 class OpenedVideo:
@@ -65,11 +68,49 @@ class OpenedVideo:
         with self._runtime.open_decoder(self.path) as decoder:
             return decoder.read_words(WordOptions())
 
+    def read(self, *, for_text: bool = True, **window: Any) -> KeyframeLLM:
+        """The `KeyframeLLM`, once it has read the video, or the part of it that a window names.
+
+        A file that is gone after the call, or whose text needs an encoder that is not here yet, is read by
+        the call itself.
+        """
+        options = self.llm.options.replaced(**window)
+        here = self.file.lasts and (self.llm.indexer.keep_samples or not for_text)
+        if here and (reading := self._runtime.reading(self.file.path, options)) is not None:
+            self._runtime.join(reading)
+        return self.llm
+
+    def reading_progress(self) -> IndexProgress:
+        """Begin to read the video in the background, and tell how far that is. Raises what ended it."""
+        options, path = self.llm.options, self.file.path
+        if not self.file.lasts:
+            raise ToolError("a video from a URL is fetched for each call and cannot be read ahead")
+        if (failure := self._runtime.reading_failure(path, options)) is not None:
+            raise failure
+        reading = self._runtime.reading(path, options)
+        if reading is not None and wait([reading.future], _SOON_SECONDS).done:
+            reading.future.result()
+            reading = None
+        video = self.facts(self.stated())
+        if reading is None:
+            return {"video": video, "done": True, "percent": 100, "doing": "done", "seconds_left": 0.0}
+        job = reading.job
+        left = job.seconds_to_go
+        return {
+            "video": video,
+            "done": False,
+            "percent": round(100 * job.share) if job.stage == "decode" else 0,
+            "doing": job.doing,
+            "seconds_left": None if left is None else round(left, 1),
+        }
+
     def select(self, query: str | None, **options: Any) -> Selection:
         """The key frames for a query, which is a caption or a question; without one, of the whole video."""
         is_question = query is not None and query_kind(query) == "question"
         question, caption = (query, None) if is_question else (None, query)
-        return self.llm.select(self.path, question=question, caption=caption, **options)
+        return self.read(for_text=query is not None, **options).select(
+            self.path, question=question, caption=caption, **options
+        )
 
     def shown_frames(
         self, seconds: Sequence[float], detail: Detail, box: Sequence[float] | None

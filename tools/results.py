@@ -15,6 +15,7 @@ __all__ = [
     "ContactSheet",
     "Description",
     "FoundKeyframes",
+    "IndexProgress",
     "Keyframe",
     "Keyframes",
     "ListedVideo",
@@ -128,6 +129,16 @@ class VideoDetails(TypedDict):
         list[float] | None, Field(description="Seconds at which the video begins to look different.")
     ]
     warnings: list[str]
+
+
+class IndexProgress(TypedDict):
+    """How far the reading of a video is."""
+
+    video: VideoFacts
+    done: bool
+    percent: Annotated[int, Field(description="How much of the video has been read.")]
+    doing: Annotated[str, Field(description="What is done now.")]
+    seconds_left: Annotated[float | None, Field(description="About how long it takes; null: not known yet.")]
 
 
 class TranscriptCue(TypedDict):

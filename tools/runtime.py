@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -31,12 +32,14 @@ from keyframe_llm.tools.decode_process import DecodePool
 from keyframe_llm.tools.decode_remote import decoder_opener
 from keyframe_llm.tools.frames import fitted_size
 from keyframe_llm.tools.headers import check_header
-from keyframe_llm.tools.jobs import Job, JobPool, check_current_job, current_job, report_progress
+from keyframe_llm.tools.job_pool import JobPool
+from keyframe_llm.tools.jobs import Job, check_current_job, current_job, report_progress
 from keyframe_llm.tools.library_search import SearchedLibrary
 from keyframe_llm.tools.limits import Limits, ToolError
 from keyframe_llm.tools.open_files import OpenFiles
 from keyframe_llm.tools.opened import OpenedVideo
 from keyframe_llm.tools.pictures import FolderPictures, Pictures
+from keyframe_llm.tools.readings import Reading, Readings
 from keyframe_llm.tools.sandbox import AllowedFile, Roots, is_file_url
 from keyframe_llm.tools.saving import SaveFolder
 from keyframe_llm.tools.temporary import private_folder
@@ -106,7 +109,8 @@ class ToolRuntime:
         )
         self.llm = KeyframeLLM(vlm, options=options, indexer=indexer)
         """One for all threads, so that what one call has read serves every other."""
-        self._pool = JobPool(self.limits)
+        self._pool = JobPool(self.limits.concurrent_calls, self.limits.waiting_calls)
+        self._readings = Readings(self.open_files, self.limits)
 
     @cached_property
     def missing_model(self) -> str | None:
@@ -121,12 +125,14 @@ class ToolRuntime:
     def close(self) -> None:
         """Accept no more calls, and stop those that wait or run."""
         self._pool.close()
+        self._readings.close()
         self.decoders.close()
 
     def end(self, wait_seconds: float) -> bool:
         """Close, wait for calls to end, and delete temporary files; returns whether all calls have ended."""
         self.close()
-        ended = self._pool.wait(wait_seconds)
+        deadline = time.monotonic() + wait_seconds
+        ended = self._pool.wait(wait_seconds) and self._readings.wait(max(0.0, deadline - time.monotonic()))
         shutil.rmtree(self._temporary, ignore_errors=True)
         return ended
 
@@ -181,9 +187,35 @@ class ToolRuntime:
         job = Job(self.limits.timeout_seconds)
         return self.wait(job, self.submit(job, lambda: work(job)))
 
-    def submit(self, job: Job, work: Callable[[], T], client: str = "") -> Future[T]:
-        """Run `work` when it is the client's turn; raises `ToolError` where too many calls are waiting."""
-        return self._pool.submit(job, work, client)
+    def submit(self, job: Job, work: Callable[[], T]) -> Future[T]:
+        """Run `work` when it is the turn of the job's client; raises `ToolError` where too many wait."""
+        return self._pool.submit(job, work)
+
+    def reading(self, path: Path, options: SelectOptions) -> Reading | None:
+        """The reading of an open file in the background; None where the file was read before."""
+        if self.llm.indexer.remembers(str(path), options):
+            return None
+        job = current_job()
+        return self._readings.start(
+            path,
+            _part(options),
+            lambda: self.llm.indexer.index(str(path), options),
+            "" if job is None else job.client,
+        )
+
+    def join(self, reading: Reading) -> None:
+        """Wait for a reading in the thread of a job, whose place another job may take meanwhile.
+
+        Raises what the reading has raised, and `ToolError` when the job is to end.
+        """
+        job = current_job()
+        assert job is not None
+        with self._pool.paused():
+            self._readings.join(reading, job)
+
+    def reading_failure(self, path: Path, options: SelectOptions) -> BaseException | None:
+        """What ended the last reading of an open file, told once; None where nothing did."""
+        return self._readings.failure(path, _part(options))
 
     def wait(self, job: Job, future: Future[T]) -> T:
         """The result of a job; raises `ToolError` when its time is over."""
@@ -222,6 +254,10 @@ class ToolRuntime:
             raise ToolError(self.public_text(str(error), file)) from error
         except OSError as error:
             raise ToolError(f"{file.name} cannot be read ({error.strerror}); try again") from error
+
+
+def _part(options: SelectOptions) -> tuple[float | None, float | None]:
+    return options.decode.start_seconds, options.decode.end_seconds
 
 
 def _public_name(model: object) -> str:

@@ -60,6 +60,8 @@ class AllowedFile:
     """Where it is to be opened: it stays the same file whatever happens in the roots."""
     name: str
     """Its name in results and messages, printable."""
+    lasts: bool = True
+    """Whether it is there after the call: a file that was fetched for it is not."""
 
 
 class Roots:

@@ -173,4 +173,4 @@ def fetched(
     with TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as own_folder:
         path = Path(own_folder) / f"video{suffix if suffix[1:].isalnum() and len(suffix) < 6 else ''}"
         download(target, path, limits, check)
-        yield AllowedFile(path, printable(url))
+        yield AllowedFile(path, printable(url), lasts=False)

@@ -141,6 +141,12 @@ class Indexer:
         warnings = tuple(dict.fromkeys([*selection.warnings, *self.cache.warnings]))
         return replace(selection, timings=timings, warnings=warnings)
 
+    def remembers(self, video: VideoInput, options: SelectOptions) -> bool:
+        """Whether the index of a video is in memory, with what a text needs."""
+        index = self._remembered.get(video_key(video, options))
+        has_pictures = index is not None and (index.embeddings is not None or bool(index.pictures))
+        return has_pictures if self.keep_samples else index is not None
+
     def _with_words(
         self, index: VideoIndex, decoder: Decoder, source: VideoSource, options: SelectOptions
     ) -> VideoIndex:

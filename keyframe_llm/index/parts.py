@@ -40,7 +40,7 @@ def part_of_index(
     length = whole.video.duration_seconds
     last = min(second for second in (end, length) if second is not None)
     inside = np.flatnonzero((whole.seconds >= start) & (whole.seconds <= last))
-    kept = tuple(pictures[i] for i in inside)
+    kept = tuple(pictures[i] for i in inside.tolist())
     if len(inside) < max(1.0, _ENOUGH_SHARE * most) or not all(kept):
         return None
     samples = Samples(
