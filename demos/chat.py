@@ -21,6 +21,7 @@ from keyframe_llm.options import WordOptions
 if TYPE_CHECKING:
     from keyframe_llm.demos.models import Models
     from keyframe_llm.demos.sessions import Sessions
+    from keyframe_llm.library import Library
 
 __all__ = ["run", "serving"]
 
@@ -44,7 +45,9 @@ def run(args: argparse.Namespace) -> None:
         print("keyframe-llm: warning: whoever has the link can use the page; add --auth", file=sys.stderr)
     signal.signal(signal.SIGTERM, _end)
     place = {"host": args.host, "port": args.port}
-    with serving(models, **place, auth=auth, share=args.share) as addresses:
+    library = _library(args.library, models)
+    more = {"library": library, "allow_addresses": getattr(args, "allow_addresses", False)}
+    with serving(models, **place, auth=auth, share=args.share, **more) as addresses:
         print("Chat with a video:", *addresses, flush=True)
         print("Ctrl+C ends it; uploads are removed then.", file=sys.stderr)
         while True:
@@ -60,9 +63,13 @@ def serving(
     auth: Sequence[tuple[str, str]] = (),
     share: bool = False,
     grace_seconds: float | None = None,
+    library: Library | None = None,
+    allow_addresses: bool = False,
 ) -> Iterator[list[str]]:
     """Serve the page while inside; gives its addresses. Uploads lie in a folder that is removed at the end.
 
+    Whoever comes in may search the `library`, if there is one, and see its videos; `allow_addresses` lets
+    them have this machine fetch videos from any address that it reaches.
     A session is kept for `grace_seconds` (`GRACE_SECONDS` by default) after its page was closed or lost.
     Without a `port` the first free one from 7860 is taken. Raises `OptionsError` where it cannot be had and
     `ModelError` where gradio is not installed.
@@ -71,7 +78,9 @@ def serving(
     before = dict(os.environ)
     os.environ.update(GRADIO_TEMP_DIR=str(folder), GRADIO_ANALYTICS_ENABLED="False")
     try:
-        page, sessions = _built(models, folder, grace_seconds)
+        page, sessions = _built(
+            models, folder, grace_seconds, library=library, allow_addresses=allow_addresses
+        )
         try:
             addresses = _launched(page, host, port, list(auth), share)
             sessions.startup.begin()
@@ -86,13 +95,13 @@ def serving(
             os.environ.update({name: before[name]} if name in before else {})
 
 
-def _built(models: Models, folder: Path, grace_seconds: float | None) -> tuple[Any, Sessions]:
+def _built(models: Models, folder: Path, grace_seconds: float | None, **more: Any) -> tuple[Any, Sessions]:
     try:
         from keyframe_llm.demos.page import build
         from keyframe_llm.demos.sessions import GRACE_SECONDS
     except ModuleNotFoundError as error:
         raise (ModelError(_MISSING) if error.name == "gradio" else error) from error
-    return build(models, folder, GRACE_SECONDS if grace_seconds is None else grace_seconds)
+    return build(models, folder, GRACE_SECONDS if grace_seconds is None else grace_seconds, **more)
 
 
 def _launched(page: Any, host: str, port: int | None, auth: list[tuple[str, str]], share: bool) -> list[str]:
@@ -120,6 +129,19 @@ def _launched(page: Any, host: str, port: int | None, auth: list[tuple[str, str]
     except OSError as error:
         raise OptionsError(f"cannot serve on {host}, port {port} ({error}); give another --port") from error
     return [address for address in (local, public) if address]
+
+
+def _library(path: str | None, models: Models) -> Library | None:
+    """The library, with the page's encoder of that name where it has one, else with its own.
+
+    Raises `OptionsError` where there is none at the path.
+    """
+    from keyframe_llm.library import Library
+
+    if path is None:
+        return None
+    name = Library(path).encoder_name
+    return Library(path, encoder=models.encoder(name) if name in models.encoder_names else None)
 
 
 def _words(args: argparse.Namespace) -> WordOptions:

@@ -15,6 +15,7 @@ import gradio as gr
 
 from keyframe_llm.cartoon import is_embedded
 from keyframe_llm.demos import render, views
+from keyframe_llm.demos.fetched import Fetch
 from keyframe_llm.demos.player import player
 from keyframe_llm.demos.session import Session, Settings
 from keyframe_llm.demos.sessions import Sessions
@@ -52,8 +53,8 @@ class Handlers:
     def restored(self, name: str, kept: str, request: gr.Request) -> Iterator[Any]:
         """Draw the session that a browser tab had; where it is gone, the conversation that the tab kept.
 
-        Returns start, the video's side, player, conversation, classification, then as `_video_side`, then
-        what the browser keeps, and the settings.
+        Returns start, the video's side, player, conversation, classification, the open videos, then as
+        `_video_side`, then what the browser keeps, and the settings.
         """
         account = request.username or ""
         known = bool(name) and self.sessions.join(str(request.session_hash), f"{account}:{name[:64]}")
@@ -65,10 +66,41 @@ class Handlers:
         if session.video is None and not session.turns:
             yield gr.skip()  # nothing to draw, and the first click may be on its way
             return
-        for _ in session.follow():
-            yield self._whole_page(session)
+        yield from self._followed(session, request)
 
-    def _whole_page(self, session: Session) -> list[Any]:
+    def _followed(self, session: Session, request: gr.Request) -> Iterator[Any]:
+        """Draw everything as long as the session is at work and in view."""
+        for _ in session.follow():
+            if not self._in_view(session, request):
+                yield gr.skip()
+                return
+            yield self._whole_page(session, request)
+
+    def _in_view(self, session: Session, request: gr.Request) -> bool:
+        return self._session(request) is session
+
+    def _videos(self, request: gr.Request) -> Any:
+        """The open videos to choose from; shown where there is another one than that in view."""
+        shelf = self.sessions.shelf(str(request.session_hash))
+        names, current = shelf.names(), shelf.current.name
+        others = [name for _, name in names if name != current]
+        known = current if len(others) < len(names) else None
+        return gr.update(choices=names, value=known, visible=bool(others))
+
+    def chosen(self, name: str, request: gr.Request) -> Iterator[Any]:
+        """Bring another open video into view, with its conversation as it is by now."""
+        session = self.sessions.shelf(str(request.session_hash)).choose(str(name))
+        yield from self._followed(session, request)
+
+    def begun(self, request: gr.Request) -> list[Any]:
+        """Go to the beginning of the page, where another video is given; the open ones stay open."""
+        try:
+            self.sessions.shelf(str(request.session_hash)).begin()
+        except OptionsError as error:
+            raise plain_error(error, "Too many videos") from error
+        return self._beginning(request)
+
+    def _whole_page(self, session: Session, request: gr.Request) -> list[Any]:
         video, busy = session.video, bool(session.stage)
         shown = [gr.update(visible=video is None), gr.update(visible=video is not None)]
         shown_video = player(video, self.sessions.previews.get(video)) if video else ""
@@ -82,62 +114,94 @@ class Handlers:
         if session.settings is not None:
             settings = list(astuple(session.settings))
         side = [notice, status, keyframes, caption, box]
-        return [*shown, shown_video, chat, render.classified(session), *side, render.kept(session), *settings]
+        judged, videos, kept = render.classified(session), self._videos(request), render.kept(session)
+        return [*shown, shown_video, chat, judged, videos, *side, kept, *settings]
 
     def opened(self, upload: str | None, request: gr.Request) -> list[Any]:
         """Put an uploaded video into the player and start anew."""
         if not upload:
-            return [gr.skip()] * 6
+            return [gr.skip()] * 7
         embedded = is_embedded(self.sessions.models.model_names[0])
         return self._opened(Path(upload), _EMBEDDED_QUESTIONS if embedded else GENERAL_QUESTIONS, request)
+
+    def addressed(self, address: str, request: gr.Request) -> Iterator[Any]:
+        """Fetch the video at an address and put it into the player.
+
+        Returns as `opened`, then the address box.
+        """
+        try:
+            session = self.sessions.shelf(str(request.session_hash)).begin()
+        except OptionsError as error:
+            raise plain_error(error, "Too many videos") from error
+        fetch = Fetch(address, self.sessions.folder, session)
+        draw = partial(self._fetched, fetch, session)
+        for drawn in self._work(session, request, fetch.work, draw):
+            yield [*[gr.skip()] * 6, *(drawn if isinstance(drawn, list) else [drawn]), gr.skip()]
+        if fetch.path is not None and self._in_view(session, request):
+            yield [*self.opened(str(fetch.path), request), ""]
+
+    def _fetched(self, fetch: Fetch, session: Session) -> list[Any]:
+        return [fetch.drawn() or render.notice(session)]
 
     def example(self, name: str, request: gr.Request) -> list[Any]:
         """Put a bundled video into the player and start anew."""
         return self._opened(self.examples[name], EXAMPLES[name].questions, request)
 
     def _opened(self, path: Path, questions: tuple[str, ...], request: gr.Request) -> list[Any]:
-        session = self._session(request)
-        session.stop()
-        video = self.sessions.take(str(request.session_hash), path)
-        session.open(video, questions)
-        chat = _chat(questions, [])
-        return [gr.update(visible=False), gr.update(visible=True), player(video), chat, "", ""]
+        try:
+            session = self.sessions.add_video(str(request.session_hash), path, questions)
+        except OptionsError as error:
+            raise plain_error(error, "Too many videos") from error
+        assert session.video is not None
+        shown = [gr.update(visible=False), gr.update(visible=True), player(session.video)]
+        return [*shown, _chat(questions, []), "", self._videos(request), ""]
 
-    def closed(self, request: gr.Request) -> list[Any]:
-        """Put the video away and go back to the beginning."""
-        session = self._session(request)
+    def closed(self, request: gr.Request) -> Iterator[Any]:
+        """Put the video away; show another one that is open, or the beginning."""
+        session, shelf = self._session(request), self.sessions.shelf(str(request.session_hash))
         with session.at_rest():
             session.forget()
         self.sessions.remove_files(str(request.session_hash))
+        if shelf.files:
+            yield from self._followed(shelf.choose(shelf.names()[-1][1]), request)
+        else:
+            yield [*self._beginning(request), *[gr.skip()] * len(Settings.__slots__)]
+
+    def _beginning(self, request: gr.Request) -> list[Any]:
         shown = (gr.update(visible=True), gr.update(visible=False))
         chat = gr.Chatbot(value=[], examples=None, placeholder=NO_CONVERSATION)
         box = gr.update(value="", interactive=False, placeholder=_NO_VIDEO, submit_btn=True, stop_btn=False)
-        return [*shown, "", chat, "", None, "", "", "", "", box]
+        kept = render.kept(self._session(request))
+        return [*shown, "", chat, "", self._videos(request), "", "", "", "", box, kept]
 
     def watched(self, request: gr.Request, *settings: Any) -> Iterator[Any]:
         """Find the key frames of the video; draw them as soon as they are there.
 
-        Also returns the start, the video's side and the upload: where the video cannot be read the page goes
-        back to its beginning and keeps the notice.
+        Also returns the start, the video's side, the upload and the open videos: where the video cannot be
+        read the page goes back to its beginning and keeps the notice.
         """
         session, chosen = self._session(request, settings), Settings(*settings)
         video = session.video
+        if video is None:
+            yield gr.skip()
+            return
 
         def draw() -> list[Any]:
-            side, kept = self._video_side(session), [gr.skip()] * 3
+            side, kept = self._video_side(session), [gr.skip()] * 4
             if not session.stage and session.overview is None and session.video == video:
                 session.video = None
                 self.sessions.remove_files(str(request.session_hash))
-                kept = [gr.update(visible=True), gr.update(visible=False), None]
+                videos = self._videos(request)
+                kept = [gr.update(visible=True), gr.update(visible=False), None, videos]
             return [*side, *kept]
 
-        yield from _work(session, lambda: session.watch(chosen), draw)
+        yield from self._work(session, request, lambda: session.watch(chosen), draw)
 
     def captioned(self, request: gr.Request, caption: str, *settings: Any) -> Iterator[Any]:
         """Choose the frames by the caption a person wrote."""
         session, chosen = self._session(request, settings), Settings(*settings)
         job = partial(session.select_by_caption, caption, chosen)
-        yield from _work(session, job, lambda: self._video_side(session))
+        yield from self._work(session, request, job, lambda: self._video_side(session))
 
     def parted(self, event: gr.EventData, request: gr.Request, *settings: Any) -> Iterator[Any]:
         """Have everything be about the part of the video that was dragged or typed, or about the whole."""
@@ -152,7 +216,7 @@ class Handlers:
             part = None if start is None else checked_part(start, end, length)
             session.ask_about(part, chosen)
 
-        yield from _work(session, job, lambda: self._video_side(session))
+        yield from self._work(session, request, job, lambda: self._video_side(session))
 
     def asked(self, request: gr.Request, question: str, *settings: Any) -> Iterator[Any]:
         """Answer, word by word; the frames come first."""
@@ -161,17 +225,19 @@ class Handlers:
             yield gr.skip()
             return
         session, chosen = self._session(request, settings), Settings(*settings)
-        yield from self._converse(session, partial(session.ask, question, chosen), value="")
+        yield from self._converse(session, request, partial(session.ask, question, chosen), value="")
 
     def again(self, request: gr.Request, *settings: Any) -> Iterator[Any]:
         """Ask the last question once more, with the settings as they are now."""
         session, chosen = self._session(request, settings), Settings(*settings)
         if session.turns:
-            yield from self._converse(session, partial(session.ask_again, chosen))
+            yield from self._converse(session, request, partial(session.ask_again, chosen))
         else:
             yield gr.skip()
 
-    def _converse(self, session: Session, job: Callable[[], Any], **box: Any) -> Iterator[Any]:
+    def _converse(
+        self, session: Session, request: gr.Request, job: Callable[[], Any], **box: Any
+    ) -> Iterator[Any]:
         """Do a job of the conversation; `box` is what changes in the question box at once."""
 
         def draw() -> list[Any]:
@@ -180,7 +246,7 @@ class Handlers:
             box.clear()
             return [*self._chat_side(session), question_box]
 
-        yield from _work(session, job, draw)
+        yield from self._work(session, request, job, draw)
 
     def undone(self, request: gr.Request) -> list[Any]:
         """Take the last question back into the box."""
@@ -207,11 +273,35 @@ class Handlers:
         session, chosen = self._session(request, settings), Settings(*settings)
         names = [name.strip() for label in labels or [] for name in re.split(r"[,\n]", label)]
         job = partial(session.classify, names, chosen)
-        yield from _work(session, job, lambda: [render.classified(session), render.notice(session)])
+        yield from self._work(
+            session, request, job, lambda: [render.classified(session), render.notice(session)]
+        )
 
     def left(self, request: gr.Request) -> None:
         """Keep the session of a page that was closed or lost for some minutes, then end it."""
         self.sessions.leave(str(request.session_hash))
+
+    def _work(
+        self, session: Session, request: gr.Request, job: Callable[[], Any], draw: Callable[[], list[Any]]
+    ) -> Iterator[Any]:
+        """Do the job and draw what is new; where another job is not done, say so and leave it alone.
+
+        What has not changed is left out: a page that gets everything at every word has no time for a click.
+        Nothing is drawn once another video is in view; the job goes on.
+        """
+        last: list[Any] = []
+        try:
+            for _ in session.work(job):
+                if not self._in_view(session, request):
+                    yield gr.skip()  # Gradio sends the last yielded once more when it ends
+                    return
+                drawn = draw()
+                same = [i < len(last) and last[i] == value for i, value in enumerate(drawn)]
+                yield [gr.skip() if known else value for known, value in zip(same, drawn, strict=True)]
+                last = drawn
+        except OptionsError as error:
+            gr.Info(escape(views.sentence(str(error)), quote=False), title="One thing at a time")
+            yield gr.skip()
 
     def _video_side(self, session: Session) -> list[Any]:
         ready = not session.stage
@@ -247,23 +337,6 @@ def _kept_turns(kept: str) -> list[tuple[str, str]]:
         return [(str(question), str(answer)) for question, answer in turns[-_MOST_KEPT:]]
     except (ValueError, TypeError):
         return []
-
-
-def _work(session: Session, job: Callable[[], Any], draw: Callable[[], list[Any]]) -> Iterator[Any]:
-    """Do the job and draw what is new; where another job is not done, say so and leave it alone.
-
-    What has not changed is left out: a page that gets everything at every word has no time for a click.
-    """
-    last: list[Any] = []
-    try:
-        for _ in session.work(job):
-            drawn = draw()
-            same = [i < len(last) and last[i] == value for i, value in enumerate(drawn)]
-            yield [gr.skip() if known else value for known, value in zip(same, drawn, strict=True)]
-            last = drawn
-    except OptionsError as error:
-        gr.Info(escape(views.sentence(str(error)), quote=False), title="One thing at a time")
-        yield gr.skip()
 
 
 def plain_error(error: KeyframeError, title: str = "That did not work") -> gr.Error:

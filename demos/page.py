@@ -18,11 +18,13 @@ from keyframe_llm.demos.api import Endpoints, uploads_only
 from keyframe_llm.demos.buttons import SAVE_CONVERSATION
 from keyframe_llm.demos.downloads import Downloads
 from keyframe_llm.demos.handlers import NO_CONVERSATION, Handlers
+from keyframe_llm.demos.library import LibrarySearch
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.player import Player
 from keyframe_llm.demos.sessions import GRACE_SECONDS, Sessions
 from keyframe_llm.demos.upload import limits, uploaded
 from keyframe_llm.demos.videos import EXAMPLES, demo_video
+from keyframe_llm.library import Library
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.scoring.selectors import selector_names
 from keyframe_llm.video import open_video
@@ -44,27 +46,44 @@ _TAB = """() => {
 }"""
 """Gives the name of the browser tab's session, and the conversation that the tab kept."""
 
-_BRIDGE = "document.addEventListener('kf-part', (event) => trigger('select', event.detail));"
-"""Tells the server what `span.js` was told."""
+_BRIDGE = """
+document.addEventListener('kf-part', (event) => trigger('select', event.detail));
+document.addEventListener('kf-stop', () => trigger('stop'));
+"""
+"""Tells the server what `span.js` and `shelf.js` were told."""
 
 
-def build(models: Models, folder: Path, grace_seconds: float = GRACE_SECONDS) -> tuple[gr.Blocks, Sessions]:
-    """Lay out the page. `folder` is Gradio's own for uploads; sessions and examples live in it."""
+def build(
+    models: Models,
+    folder: Path,
+    grace_seconds: float = GRACE_SECONDS,
+    library: Library | None = None,
+    *,
+    allow_addresses: bool = False,
+) -> tuple[gr.Blocks, Sessions]:
+    """Lay out the page. `folder` is Gradio's own for uploads; sessions and examples live in it.
+
+    With a `library` the page begins with a search of it. `allow_addresses` has the server fetch videos from
+    addresses that visitors give.
+    """
     sessions = Sessions(models, folder, grace_seconds)
     handlers = Handlers(sessions, _examples(folder))
     with gr.Blocks(
         title="Chat with a video", analytics_enabled=False, delete_cache=(3600, _DAY), fill_width=True
     ) as page:
-        gr.HTML(_head(models), elem_id="kf-head")
+        gr.HTML(_head(models, library), elem_id="kf-head")
         sessions.startup.add()
         kept_by_browser = gr.HTML(elem_id="kf-kept")
         bridge = gr.HTML(elem_id="kf-bridge", js_on_load=_BRIDGE)
         with gr.Row(elem_id="kf-main"):
             with gr.Column(scale=5, min_width=330, elem_id="kf-left"):
+                videos = gr.Radio([], label="Videos", visible=False, elem_id="kf-videos")
                 notice = gr.HTML(elem_id="kf-notice")
                 gr.HTML(elem_id="kf-uploading")
-                start, upload, examples = _start(handlers)
-                side = _video_side()
+                start, upload, examples, search = _start(handlers, library)
+                with start:
+                    address = _address() if allow_addresses else None
+                side = _video_side("Add another video" if library is None else "Back to the search")
             with gr.Column(scale=6, min_width=330, elem_id="kf-right"), gr.Tabs():
                 with gr.Tab("Chat"):
                     chat, box = _chat()
@@ -74,9 +93,10 @@ def build(models: Models, folder: Path, grace_seconds: float = GRACE_SECONDS) ->
                     labels, classify, result = _classify()
                 with gr.Tab("Settings"):
                     settings = _settings(models)
-        opened = [start, side["column"], side["player"], chat, result]
+        opened = [start, side["column"], side["player"], chat, result, videos]
         video_side = [notice, side["status"], side["keyframes"], side["caption"], box]
-        kept = [start, side["column"], upload]
+        kept = [start, side["column"], upload, videos]
+        whole = [*opened, *video_side, kept_by_browser, *settings]
         conversation = [chat, side["keyframes"], side["status"], notice, kept_by_browser, box]
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -84,15 +104,23 @@ def build(models: Models, folder: Path, grace_seconds: float = GRACE_SECONDS) ->
             event.then(handlers.watched, settings, [*video_side, *kept], **private)
 
         then_watch(uploaded(folder, handlers.opened, [*opened, notice]))
+        if search is not None:
+            chosen = search.add(handlers.opened, [*opened, notice])
+            chosen.success(handlers.watched, settings, [*video_side, *kept], **private)
         for name, button in examples.items():
             then_watch(button.click(_named(handlers, name), None, [*opened, notice], **private))
-        side["another"].click(handlers.closed, None, [*opened, upload, *video_side], **private)
+        if address is not None:
+            then_watch(address.submit(handlers.addressed, address, [*opened, notice, address], **private))
+        side["another"].click(handlers.begun, None, [*opened, *video_side, kept_by_browser], **private)
+        side["away"].click(handlers.closed, None, whole, **private)
+        videos.input(handlers.chosen, videos, whole, trigger_mode="multiple", **private)
         side["caption"].submit(handlers.captioned, [side["caption"], *settings], video_side, **private)
         # Not "once": right after an answer's last word its event is not over for the page, and the next
         # question would be dropped unheard.
         box.submit(handlers.asked, [box, *settings], conversation, trigger_mode="multiple", **private)
         box.stop(handlers.stopped, None, None, queue=False, **private)
         bridge.select(handlers.parted, settings, video_side, **private)
+        bridge.stop(handlers.stopped, None, None, queue=False, **private)
         chat.example_select(_chosen_question, None, box, **private).then(
             handlers.asked, [box, *settings], conversation, **private
         )
@@ -104,22 +132,27 @@ def build(models: Models, folder: Path, grace_seconds: float = GRACE_SECONDS) ->
         Player(sessions).add(side["player"])
         Endpoints(sessions).add()
         tab = [gr.Textbox(visible=False), gr.Textbox(visible=False)]
-        whole = [*opened, *video_side, kept_by_browser, *settings]
-        page.load(handlers.restored, tab, whole, js=_TAB, **private)
+        loaded = page.load(handlers.restored, tab, whole, js=_TAB, **private)
+        if search is not None:
+            loaded.then(search.restored, None, [search.box, search.results], **private)
         page.unload(handlers.left)
     return page, sessions
 
 
-def _head(models: Models) -> str:
-    lead = "Drop a video, see its key frames, and ask. Every answer shows the frames it rests on."
+def _head(models: Models, library: Library | None) -> str:
+    first = "Drop a video" if library is None else "Search the videos of the library, click a moment"
+    lead = f"{first}, see its key frames, and ask. Every answer shows the frames it rests on."
     embedded = is_embedded(models.model_names[0]) or is_embedded(models.encoder_names[0])
     banner = f'<p class="kf-banner">{_BANNER}</p>' if embedded else ""
     skip = '<a class="kf-skip" href="#kf-question">Skip to the question</a>'
     return f"{skip}<h1>Chat with a video</h1><p>{escape(lead)}</p>{banner}"
 
 
-def _start(handlers: Handlers) -> tuple[Any, Any, dict[str, Any]]:
+def _start(
+    handlers: Handlers, library: Library | None
+) -> tuple[Any, Any, dict[str, Any], LibrarySearch | None]:
     with gr.Column(elem_id="kf-start") as start:
+        search = None if library is None else LibrarySearch(handlers.sessions, library)
         upload = uploads_only(
             gr.File(
                 label="Video",
@@ -135,10 +168,21 @@ def _start(handlers: Handlers) -> tuple[Any, Any, dict[str, Any]]:
                 name: gr.Button(example.title, icon=handlers.examples[name].with_suffix(".jpg"))
                 for name, example in EXAMPLES.items()
             }
-    return start, upload, buttons
+    return start, upload, buttons, search
 
 
-def _video_side() -> dict[str, Any]:
+def _address() -> Any:
+    return gr.Textbox(
+        label="Or the address of a video",
+        placeholder="https://…",
+        info="Press Enter: this server fetches it.",
+        max_lines=1,
+        max_length=2000,
+        elem_id="kf-address",
+    )
+
+
+def _video_side(back: str) -> dict[str, Any]:
     with gr.Column(visible=False, elem_id="kf-side") as column:
         player = gr.HTML(elem_id="kf-player")
         keyframes = gr.HTML(elem_id="kf-keyframes")
@@ -150,9 +194,11 @@ def _video_side() -> dict[str, Any]:
             submit_btn=False,
             elem_id="kf-caption",
         )
-        another = gr.Button("Take another video", size="sm", elem_id="kf-another")
+        with gr.Row():
+            another = gr.Button(back, size="sm", elem_id="kf-another")
+            away = gr.Button("Put this video away", size="sm", elem_id="kf-away")
     parts = {"player": player, "status": status, "keyframes": keyframes, "caption": caption}
-    return {"column": column, "another": another, **parts}
+    return {"column": column, "another": another, "away": away, **parts}
 
 
 def _chat() -> tuple[Any, Any]:

@@ -100,6 +100,8 @@ class Session(Worker):
     def __init__(self, models: Models) -> None:
         super().__init__()
         self.models, self.usual_seconds = models, models.usual_seconds
+        self.name = token_hex(6)
+        """What the page calls it by."""
         self.settings: Settings | None = None
         """The last ones that were used."""
         self.forget()

@@ -15,7 +15,9 @@ from threading import Lock, Timer
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.preview import Preview
 from keyframe_llm.demos.session import Session
+from keyframe_llm.demos.shelf import Shelf
 from keyframe_llm.demos.startup import Startup
+from keyframe_llm.words.tracks import files_beside
 
 __all__ = ["GRACE_SECONDS", "RESULTS", "Sessions"]
 
@@ -27,7 +29,9 @@ GRACE_SECONDS = 1800.0
 
 
 class Sessions:
-    """Sessions by name, each with a folder whose name cannot be guessed.
+    """The videos of each person by the name of the browser tab; each video has a folder of its own.
+
+    The names of the folders cannot be guessed.
 
     A page load has a name of its own, until `join` binds it to the session that the browser tab names.
     """
@@ -35,11 +39,10 @@ class Sessions:
     def __init__(self, models: Models, folder: Path, grace_seconds: float = GRACE_SECONDS) -> None:
         self.models, self.folder, self.grace_seconds = models, folder, grace_seconds
         self.startup = Startup(models)
-        self._sessions: dict[str, Session] = {}
+        self._shelves: dict[str, Shelf] = {}
         self._names: dict[str, str] = {}
         """Page load → the name of its session."""
         self._timers: dict[str, Timer] = {}
-        self._files: dict[str, tuple[Path, Path]] = {}
         self.previews: dict[Path, Preview] = {}
         """Video → its preview, where a browser could not play the video."""
         self._lock = Lock()
@@ -48,25 +51,27 @@ class Sessions:
         """Bind a page load to the session of that name; return whether that session existed."""
         with self._lock:
             self._names[load] = name
-            if load in self._sessions and name not in self._sessions:
-                self._sessions[name] = self._sessions.pop(load)
-                if load in self._files:
-                    self._files[name] = self._files.pop(load)
+            if load in self._shelves and name not in self._shelves:
+                self._shelves[name] = self._shelves.pop(load)
             if timer := self._timers.pop(name, None):
                 timer.cancel()
-            return name in self._sessions
+            return name in self._shelves
+
+    def shelf(self, load: str) -> Shelf:
+        """The videos of a page load, made when they are first asked for."""
+        with self._lock:
+            return self._shelves.setdefault(self._name(load), Shelf(self.models))
 
     def session(self, load: str) -> Session:
-        """The session of a page load, made when it is first asked for."""
-        with self._lock:
-            return self._sessions.setdefault(self._name(load), Session(self.models))
+        """The session in view."""
+        return self.shelf(load).current
 
     def leave(self, load: str) -> None:
         """A page was closed or lost: end its session after the grace, unless another page joins it."""
         with self._lock:
             name = self._name(load)
             self._names.pop(load, None)
-            if name in self._names.values() or name not in self._sessions:
+            if name in self._names.values() or name not in self._shelves:
                 return
             if timer := self._timers.pop(name, None):
                 timer.cancel()
@@ -77,27 +82,41 @@ class Sessions:
             self._timers[name] = timer
             timer.start()
 
+    def add_video(self, load: str, path: Path, questions: tuple[str, ...] = ()) -> Session:
+        """Bring a video at a path into view, beside those that are open; return its session.
+
+        The file stays where it is: the session has a link of its own, and of the subtitles beside it.
+        `questions` are examples to ask. Raises `OptionsError` where too many videos are open.
+        """
+        video = self.take(load, path)
+        session = self.session(load)
+        session.open(video, questions)
+        return session
+
     def take(self, load: str, upload: Path) -> Path:
-        """Link an upload into a folder of the session, in place of the one before; return the new path.
+        """Link a video into a folder of a session of its own, which comes into view; return the new path.
 
         Gradio stores the same file once for all who upload it: each session has a link of its own.
         """
-        self.remove_files(load)
+        shelf = self.shelf(load)
+        session = shelf.room()
         own = self.folder / secrets.token_urlsafe(16)
         own.mkdir()
-        path = own / upload.name
-        try:
-            os.link(upload, path)
-        except OSError:  # a file system without links
-            shutil.copy2(upload, path)
+        for file in (upload, *files_beside(upload)):
+            _link(file, own / file.name)
         with self._lock:
-            self._files[self._name(load)] = (own, upload)
-        return path
+            shelf.files[session] = (own, upload)
+            shelf.current = session
+        return own / upload.name
 
     def remove_files(self, load: str) -> None:
-        """Remove the files of a session; an upload that another session uses too stays."""
+        """Remove the files of the video in view; an upload that another session uses too stays."""
+        shelf = self.shelf(load)
+        self._remove(shelf, shelf.current)
+
+    def _remove(self, shelf: Shelf, session: Session) -> None:
         with self._lock:
-            own, upload = self._files.pop(self._name(load), (None, None))
+            own, upload = shelf.files.pop(session, (None, None))
             if own is None or upload is None:
                 return
             self.previews.pop(own / upload.name, None)
@@ -105,23 +124,25 @@ class Sessions:
         self.discard(upload)
 
     def discard(self, upload: Path) -> None:
-        """Remove an upload unless it is an example or a session uses it."""
+        """Remove an upload unless it is an example, no upload at all, or a session uses it."""
         with self._lock:
-            used = any(upload == other for _, other in self._files.values())
-        if not used and "examples" not in upload.relative_to(self.folder).parts[:1]:
+            shelves = list(self._shelves.values())
+            used = any(upload == other for shelf in shelves for _, other in shelf.files.values())
+        own = upload.is_relative_to(self.folder)
+        if own and not used and "examples" not in upload.relative_to(self.folder).parts[:1]:
             upload.unlink(missing_ok=True)
 
     def end(self, load: str) -> None:
-        """End a session: stop its job, forget it, remove its files."""
+        """End the sessions of a page load: stop their jobs, forget them, remove their files."""
         with self._lock:
-            session = self._sessions.pop(self._name(load), None)
-        if session is not None:
+            shelf = self._shelves.pop(self._name(load), None)
+        for session in shelf.sessions if shelf is not None else ():
             session.stop()
-        self.remove_files(load)
+            self._remove(shelf, session)
 
     def close(self) -> None:
         """End all sessions, for the server ends."""
-        for name in list(self._sessions):
+        for name in list(self._shelves):
             self.end(name)
         for timer in list(self._timers.values()):
             timer.cancel()
@@ -136,3 +157,15 @@ class Sessions:
                 return
             self._names.pop(load, None)
         self.end(name)
+
+
+def _link(file: Path, path: Path) -> None:
+    try:
+        os.link(file, path)
+        return
+    except OSError:  # another file system, or one without links
+        pass
+    try:
+        path.symlink_to(file)  # a video of a library may be gigabytes
+    except OSError:
+        shutil.copy2(file, path)

@@ -12,8 +12,9 @@ __all__ = ["policy", "script", "style", "theme"]
 
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
-_SHEETS = ("page", "player", "transcript", "span")
-_SCRIPTS = ("player", "upload", "span", "page", "transcript")  # the end of a drag is no click for the others
+_SHEETS = ("page", "player", "transcript", "span", "library", "shelf")
+_SCRIPTS = ("player", "upload", "shelf", "span", "page", "transcript", "library")
+"""The end of a drag in `span.js` is no click for those after it."""
 
 
 def style() -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from test_chat import SETTINGS, Colours, Listener
 from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit` are fixtures
+    PATIENCE,
     address,
     answered,
     ask,
     browser,
     pytestmark,
     ready,
+    said,
     visit,
     wait_until_said,
 )
@@ -20,8 +24,12 @@ from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit
 from keyframe_llm import OptionsError
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.session import Session, Settings
+from keyframe_llm.demos.sessions import Sessions
+from keyframe_llm.demos.shelf import MOST_VIDEOS
 from keyframe_llm.demos.span import checked_part
 from keyframe_llm.demos.videos import demo_video
+from support.file_server import serving as file_serving
+from support.words import srt
 
 # A part of the video -------------------------------------------------------------------------------------
 
@@ -107,3 +115,111 @@ def test_a_part_is_dragged_over_the_curves_or_typed_and_cleared_with_a_click(vis
     page.fill(".kf-part input[name=to]", "7.5")
     page.keyboard.press("Enter")
     page.wait_for_selector(".kf-part b:has-text('5.0 s – 7.5 s')")
+
+
+# Several videos ------------------------------------------------------------------------------------------
+
+
+def test_videos_stand_side_by_side_each_with_its_files_and_their_number_is_bounded(tmp_path: Path) -> None:
+    sessions = Sessions(Models([Listener()], [Colours()]), tmp_path / "page")
+    sessions.folder.mkdir()
+    library = tmp_path / "library" / "walk.mp4"
+    library.parent.mkdir()
+    library.write_bytes(demo_video("one_walk.mp4").read_bytes())
+    library.with_suffix(".en.srt").write_text(srt([(1.0, 2.0, "He walks past a tent.")]))
+    first = sessions.add_video("ann", library, ("Who is there?",))
+    first.settings = SETTINGS
+    first.ask("Who is it?", SETTINGS)
+    assert [cue.text for cue in first.turns[0].selection.words] == ["He walks past a tent."]
+    second = sessions.add_video("ann", demo_video("three_scenes.mp4"))
+    shelf = sessions.shelf("ann")
+    assert sessions.session("ann") is second and second is not first and second.settings is SETTINGS
+    assert shelf.names() == [("walk.mp4", first.name), ("three_scenes.mp4", second.name)]
+    assert shelf.choose(first.name) is first and first.turns and shelf.choose("none such") is first
+    for _ in range(MOST_VIDEOS - 2):
+        sessions.add_video("ann", library)
+    with pytest.raises(OptionsError, match="8 videos are open"):
+        sessions.add_video("ann", library)
+    with pytest.raises(OptionsError, match="8 videos are open"):
+        shelf.begin()
+    shelf.choose(first.name)
+    sessions.remove_files("ann")
+    assert library.exists() and not first.video.exists() and second.video.exists()
+    sessions.end("ann")
+    assert not second.video.exists() and library.exists() and library.with_suffix(".en.srt").exists()
+
+
+DROP = """async () => {
+  const bytes = await (await fetch(document.querySelector('#kf-player video').src)).blob();
+  const dropped = new DataTransfer();
+  dropped.items.add(new File([bytes], 'dropped.mp4', { type: 'video/mp4' }));
+  for (const name of ['dragenter', 'dragover', 'drop'])
+    document.querySelector('#kf-chat').dispatchEvent(
+      new DragEvent(name, { bubbles: true, cancelable: true, dataTransfer: dropped }));
+}"""
+
+
+def test_videos_are_switched_without_loss_and_dropped_anywhere(visit: Any) -> None:  # noqa: F811
+    page = visit()
+    page.locator("#kf-examples button").nth(2).click()
+    ready(page)
+    ask(page, "Is it bright?", 1)
+    page.locator("#kf-another").click()
+    page.locator("#kf-examples button").nth(1).click()
+    ready(page)
+    page.fill("#kf-question textarea", "Talk forever")
+    page.press("#kf-question textarea", "Enter")
+    wait_until_said(page, "word3")
+    videos = page.locator("#kf-videos label")
+    videos.nth(0).click()
+    wait_until_said(page, "Is it bright?")
+    ready(page)
+    assert "word3" not in said(page) and "one_walk.mp4" in page.inner_text("#kf-player")
+    page.evaluate(DROP)
+    page.wait_for_selector("#kf-videos label:has-text('dropped.mp4')")
+    videos.nth(1).click()
+    wait_until_said(page, "word30")  # which went on meanwhile
+    page.locator("#kf-question .stop-button").click()
+    wait_until_said(page, "— stopped")
+    answered(page, 1)
+    page.locator("#kf-away").click()
+    page.wait_for_function("document.querySelectorAll('#kf-videos label').length == 2")
+    page.reload()
+    page.wait_for_selector("#kf-player:has-text('dropped.mp4')")
+    assert videos.all_inner_texts() == ["one_walk.mp4", "dropped.mp4"]
+    ready(page)
+    videos.nth(0).click()
+    wait_until_said(page, "Is it bright?")
+
+
+def test_an_address_is_fetched_where_the_operator_allows_it(
+    browser: Any,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    from keyframe_llm.demos.chat import serving
+
+    files = {"clip.mp4": demo_video("one_walk.mp4").read_bytes(), "text.mp4": b"no video at all"}
+    with (
+        file_serving(files) as server,
+        serving(Models([Listener()], [Colours()]), allow_addresses=True) as addresses,
+    ):
+        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(addresses[0])
+        for given, told in (
+            ("file:///etc/passwd", "give one that begins with http"),
+            ("x", "begins with http"),
+        ):
+            page.fill("#kf-address textarea, #kf-address input", given)
+            page.keyboard.press("Enter")
+            page.wait_for_selector(f".kf-trouble:has-text('{told}')")
+        page.fill("#kf-address textarea, #kf-address input", server.url("clip.mp4"))
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#kf-player:has-text('clip.mp4')")
+        ready(page)
+        folder = Path(os.environ["GRADIO_TEMP_DIR"])
+        assert len([p for p in folder.rglob("clip.mp4")]) == 2
+        page.locator("#kf-away").click()
+        page.wait_for_selector("#kf-address")
+        assert list(folder.rglob("clip.mp4")) == []
+        page.context.close()

@@ -309,11 +309,11 @@ def test_two_browsers_do_not_see_each_other_and_uploads_go_with_them(visit: Any,
     assert all(name not in ann.inner_text("body") for name in ("bob.mp4", "Is bob here?"))
     assert all(name not in bob.inner_text("body") for name in ("ann.mp4", "Is ann here?"))
     assert len(list(folder.rglob("ann.mp4"))) == 2  # as it came, and as hers
-    ann.locator("#kf-another").click()
+    ann.locator("#kf-away").click()
     ann.wait_for_selector("#kf-examples button")
     assert list(folder.rglob("ann.mp4")) == [] and list(folder.rglob("bob.mp4")) != []
     ask(bob, "Is bob still here?", 2)
-    bob.locator("#kf-another").click()
+    bob.locator("#kf-away").click()
     bob.wait_for_selector("#kf-examples button")
     assert list(folder.rglob("bob.mp4")) == []
 

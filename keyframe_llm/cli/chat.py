@@ -23,6 +23,9 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--encoder", action="append", metavar="NAME", help="encoder (default: fits the model)"
     )
+    command.add_argument(
+        "--library", metavar="FILE", help="begin with a search of this library; who comes in sees its videos"
+    )
     flags.add_device(command)
     flags.add_prompts(command)
     command.add_argument("--host", default="127.0.0.1", help="address to bind to (default: %(default)s)")
@@ -31,6 +34,11 @@ def add(commands: Any) -> None:
         "--auth", action="append", metavar="NAME:PASSWORD", help="who may come in; repeatable"
     )
     command.add_argument("--share", action="store_true", help="make a public link through Gradio's servers")
+    command.add_argument(
+        "--allow-addresses",
+        action="store_true",
+        help="let visitors give addresses of videos; this machine fetches whatever it reaches for them",
+    )
     flags.add_fields(command.add_argument_group("words options"), WordOptions)
 
 
