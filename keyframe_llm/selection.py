@@ -52,7 +52,8 @@ class Selection:
     found: Found | None = None
     """Whether what the text asks for is there at all.
 
-    None without a text, for a caption that the model wrote, and where `method` is not `moments`."""
+    None without a text, for one that names nothing ("What happens?"), for a caption that the model wrote, and
+    where `method` is not `moments`."""
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds spent in `decode`, `propose`, `caption`, `embed`, `score` and in `total`.
 

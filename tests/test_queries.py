@@ -11,7 +11,7 @@ from keyframe_llm import select_keyframes
 from keyframe_llm.cartoon.world.language import caption
 from keyframe_llm.cartoon.world.scenes import SceneFrame, random_clip
 from keyframe_llm.cartoon.world.video import write_clip
-from keyframe_llm.scoring.queries import caption_parts, question_parts
+from keyframe_llm.scoring.queries import caption_parts, names_something, question_parts
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,23 @@ def test_sentences_and_what_comes_then_are_parts(text: str, parts: list[str]) ->
 )
 def test_what_a_question_lets_one_choose_from_are_parts(text: str, parts: list[str]) -> None:
     assert question_parts(text) == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("What happens in the video?", False),
+        ("Describe this clip in one short sentence.", False),
+        ("Who is it, and where?", False),
+        ("???", False),
+        ("Who walks?", True),
+        ("How many people are there?", True),
+        ("视频里有什么？", True),  # only English is known
+    ],
+)
+def test_a_text_of_general_words_names_nothing(text: str, names: bool) -> None:
+    assert names_something([text]) is names
+    assert names_something([text, "a dog"])
 
 
 def test_a_text_of_nothing_but_space_between_its_words_is_taken_apart_at_once() -> None:

@@ -24,7 +24,7 @@ from keyframe_llm.proposals.resample import FINEST_FPS, unseen_samples
 from keyframe_llm.proposals.sample import Samples, sample_video
 from keyframe_llm.proposals.spacing import gap_of, unseen
 from keyframe_llm.scoring.found import Found, found_in
-from keyframe_llm.scoring.queries import Query, checked_text, query_texts
+from keyframe_llm.scoring.queries import Query, checked_text, names_something, query_texts
 from keyframe_llm.scoring.selectors import (
     choose_frames,
     chooses_proposals,
@@ -210,7 +210,8 @@ class VideoIndex:
             kept = min(kept, len(frames)) - 1  # as many would be too small to read
         frames = resized(frames, size)
         outside = index.embedder.warnings(index.video.path) if index.embedder and texts else ()
-        judged = query if caption_source != "generated" or question is not None else None
+        own = caption_source == "generated" and question is None
+        judged = None if own or not names_something(texts) else query
         tell("done", 1.0)
         spent["total"] = spent.get("total", 0.0) + time.perf_counter() - began
         return Selection(
