@@ -93,6 +93,8 @@ def _facts(turn: Turn, selection: Selection) -> dict[str, Any]:
         plural = "frame" if count == 1 else "frames"
         of = f" from {part_name(turn.part)}" if turn.part else ""
         facts = [f"rests on {count} {plural} of {selection.sampled_frames} sampled{of}"]
+        if selection.found is not None:
+            facts.insert(0, f"in the video: {selection.found}")
         if visual:
             facts.append(f"{visual:,} image tokens, not the {visual * 8 // count:,} of 8 uniform frames")
         chosen = selection.timings["total"] - selection.timings["caption"]

@@ -369,7 +369,9 @@ def test_the_warning_about_the_embedded_models_is_the_librarys_own(flags: Path, 
     session, settings = Session(Models(["cartoon"])), Settings("cartoon", "cartoon")
     assert session.models.encoder_names == ["cartoon"]
     session.open(flags)
-    session.ask("What is it?", settings)
+    session.ask("Where is the snowman?", settings)
+    drawn = str(render.messages(session))
+    assert re.search(r"in the video: (yes|maybe|probably not there) · rests on", drawn)
     assert session.warnings == (OUTSIDE_WORLD,) and "kf-warning" in render.notice(session)
     assert "their words and scores mean nothing" in str(render.messages(session)[-2:])  # at the answer too
     session.open(demo_video("one_walk.mp4"))
