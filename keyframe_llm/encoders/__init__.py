@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from keyframe_llm.cartoon import is_embedded
 from keyframe_llm.encoders import huggingface, onnx, openclip
-from keyframe_llm.encoders.base import Encoder, preferred_image_size, split_text
+from keyframe_llm.encoders.base import Encoder, has_accelerator, preferred_image_size, split_text
 from keyframe_llm.encoders.huggingface import TransformersEncoder
 from keyframe_llm.encoders.onnx import ONNX_PREFIX, OnnxEncoder
 from keyframe_llm.encoders.openclip import FOLDER_PREFIX, HUB_PREFIX, OpenClipEncoder
@@ -49,6 +49,10 @@ NAMED_ENCODERS = {
 """Names for those who do not want to choose a model; all three have the licence Apache-2.0."""
 
 
+_CONVERTED = {NAMED_ENCODERS["fast"], NAMED_ENCODERS["balanced"]}
+"""Models that run through ONNX Runtime where there is no GPU."""
+
+
 def default_encoder(model: object) -> str:
     """The encoder for a Video-LLM that is given without one: the embedded encoder for the embedded model."""
     return "cartoon" if is_embedded(model) else DEFAULT_ENCODER
@@ -65,8 +69,9 @@ def load_encoder(name: str | Encoder, device: str | None = None) -> Encoder:
     `name` is a hub id or local folder (transformers), `hf-hub:<id>` or `local-dir:<folder>` (open_clip),
     `sentence:<id or folder>` (sentence-transformers), `http://host:port/v1#served-name`, one of
     `NAMED_ENCODERS`, or `cartoon`, the small one inside the package. `device` is a torch device; None takes
-    the best there is. Raises `OptionsError` for an object that is no encoder and `ModelError` for a model
-    that cannot be had.
+    the best there is. `onnx:<id or folder>` runs a model of transformers on the processor through ONNX
+    Runtime, as `fast` and `balanced` run where there is no GPU. Raises `OptionsError` for an object that is
+    no encoder and `ModelError` for a model that cannot be had.
     """
     if not isinstance(name, str):
         missing = [m for m in ("embed_images", "embed_texts") if not callable(getattr(name, m, None))]
@@ -77,7 +82,7 @@ def load_encoder(name: str | Encoder, device: str | None = None) -> Encoder:
             )
         return name
     name = encoder_source(name)
-    if name.startswith(ONNX_PREFIX):
+    if name.startswith(ONNX_PREFIX) or (name in _CONVERTED and _on_processor(device)):
         return OnnxEncoder(name)
     if name.startswith((HUB_PREFIX, FOLDER_PREFIX)):
         return OpenClipEncoder(name, device=device)
@@ -101,6 +106,10 @@ def stated_image_size(name: str) -> int | None:
     if name.startswith((SENTENCE_PREFIX, *SERVER_PREFIXES)):
         return None
     return huggingface.stated_image_size(_source(name))
+
+
+def _on_processor(device: str | None) -> bool:
+    return device == "cpu" or (device is None and not has_accelerator())
 
 
 def _source(name: str) -> str:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes.util
+import os
+import platform
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -24,6 +29,7 @@ __all__ = [
     "Images",
     "TorchEncoder",
     "checked_device",
+    "has_accelerator",
     "placement",
     "preferred_image_size",
     "split_text",
@@ -171,6 +177,16 @@ def placement(device: str | None, dtype: torch.dtype | None) -> tuple[torch.devi
         )
     place = checked_device(device)
     return place, dtype or (torch.float32 if place.type == "cpu" else torch.float16)
+
+
+def has_accelerator() -> bool:
+    """Whether this machine seems to have a GPU that torch could use; asks no torch, which takes seconds."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1")
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    if sys.platform == "win32":
+        return not hidden and ctypes.util.find_library("nvcuda") is not None
+    return not hidden and any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
 
 
 def checked_device(device: str) -> torch.device:
