@@ -67,13 +67,15 @@ def upload(tmp_path: Path) -> Callable[[], str]:
 def test_a_question_chooses_the_same_frames_everywhere(
     question: str, llm: KeyframeLLM, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wanted = frames(select_keyframes(VIDEO, question=question, encoder="cartoon"))
-    assert 1 <= len(wanted) <= 3
+    selection = select_keyframes(VIDEO, question=question, encoder="cartoon")
+    wanted, found = frames(selection), selection.found
+    assert 1 <= len(wanted) <= 3 and found is not None and found.word == "yes"
     assert frames(llm.select(VIDEO, question=question)) == wanted
     assert frames(index_video(VIDEO, encoder="cartoon").select(question=question)) == wanted
     command = ("select", str(VIDEO), "--question", question, "--encoder", "cartoon")
-    assert frames(printed(capsys, *command)) == wanted
-    assert frames(by_tool("select_keyframes", query=question)) == wanted
+    for result in (printed(capsys, *command), by_tool("select_keyframes", query=question)):
+        assert frames(result) == wanted
+        assert (result["found"], round(result["found_score"], 2)) == ("yes", round(found.score, 2))
 
 
 def test_a_question_has_the_same_answer_everywhere(
