@@ -80,5 +80,7 @@ def test_what_is_said_is_printable_data(tools: Any) -> None:
 
 
 def test_key_frames_for_what_is_said_show_the_second(tools: Any) -> None:
-    frames = tools.select_keyframes("talk.mkv", "When is the deadline mentioned?")["keyframes"]
+    found = tools.select_keyframes("talk.mkv", "When is the deadline mentioned?")
+    frames = found["keyframes"]
+    assert found["found"] == "yes"  # by its words; no frame shows a deadline
     assert any(19.5 <= frame["seconds"] <= 21.9 for frame in frames)
