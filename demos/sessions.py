@@ -162,10 +162,5 @@ class Sessions:
 def _link(file: Path, path: Path) -> None:
     try:
         os.link(file, path)
-        return
-    except OSError:  # another file system, or one without links
-        pass
-    try:
-        path.symlink_to(file)  # a video of a library may be gigabytes
-    except OSError:
+    except OSError:  # another file system, or one without links; Gradio serves no symbolic ones
         shutil.copy2(file, path)
