@@ -313,6 +313,7 @@ def test_tools_say_so_where_their_model_is_not_on_this_machine(tmp_path: Path) -
         "read_transcript": False,
         "contact_sheet": False,
         "view_frames": False,
+        "index_video": False,
         "describe_video": True,
         "select_keyframes": True,
         "find_in_videos": True,

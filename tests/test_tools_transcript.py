@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,43 @@ def test_key_frames_for_what_is_said_show_the_second(tools: Any) -> None:
     frames = found["keyframes"]
     assert found["found"] == "yes"  # by its words; no frame shows a deadline
     assert any(19.5 <= frame["seconds"] <= 21.9 for frame in frames)
+
+
+def cue(text: str) -> str:
+    return f"1\n00:00:03,000 --> 00:00:05,000\n{text}\n"
+
+
+def test_a_subtitle_file_beside_the_video_is_read_once_it_is_there(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "v.mp4").write_bytes((folder / "silent.mp4").read_bytes())
+    with Toolbox("cartoon", "cartoon", roots=[root]) as tools:
+        before = tools.video_info("v.mp4")
+        assert (before["subtitle_files"], before["has_transcript"]) == ([], False)
+        assert tools.select_keyframes("v.mp4", "when is the deadline?", include_images=False)["keyframes"]
+        (root / "v.en.srt").write_text(cue("the deadline"))
+        after = tools.video_info("v.mp4")
+        assert (after["subtitle_files"], after["has_transcript"]) == (["v.en.srt"], True)
+        (found,) = tools.read_transcript("v.mp4")["cues"]
+        assert (found["start_seconds"], found["text"]) == (3.0, "the deadline")
+        frames = tools.select_keyframes("v.mp4", "when is the deadline?", include_images=False)["keyframes"]
+        assert any(3 <= frame["seconds"] <= 5 for frame in frames)
+
+
+def test_only_plain_subtitle_files_of_bounded_size_in_the_root_are_read(folder: Path, tmp_path: Path) -> None:
+    root, secret = tmp_path / "root", tmp_path / "secret.srt"
+    root.mkdir()
+    (root / "v.mp4").write_bytes((folder / "silent.mp4").read_bytes())
+    secret.write_text(cue("a secret outside"))
+    (root / "v.srt").symlink_to(secret)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(root / "v.de.srt")
+    with (root / "v.en.srt").open("wb") as large:
+        large.truncate(9_000_000)
+    with Toolbox("cartoon", roots=[root]) as tools:
+        read = tools.read_transcript("v.mp4")
+        assert read["cues"] == []
+        (warning,) = read["warnings"]
+        assert warning.startswith("v.en.srt has 9 MB"), "it tells a private place"
+        assert tools.open_files._held == {}
+        assert not list(tools._temporary.glob("*"))

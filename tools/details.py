@@ -25,8 +25,9 @@ _MOST_CHANGES = 50
 def stated_details(path: Path, video: VideoFacts, limits: Limits) -> VideoDetails:
     """What the header of a file states; `video` is what is known of it already. Raises `VideoError`."""
     from keyframe_llm.video.source import av_errors, check_path, open_container, video_stream
+    from keyframe_llm.words.tracks import embedded_tracks, tracks_beside
 
-    name = check_path(path)
+    name, beside = check_path(path), tracks_beside(path)
     with open_container(name, limits.max_pixels) as container, av_errors(name):
         stream = video_stream(container, name)
         rate = stream.average_rate
@@ -38,6 +39,8 @@ def stated_details(path: Path, video: VideoFacts, limits: Limits) -> VideoDetail
             "title": _text(container.metadata.get("title")),
             "sound": [_track(each) for each in container.streams.audio],
             "subtitles": [_track(each) for each in container.streams.subtitles],
+            "subtitle_files": [str(track.file) for track in beside],
+            "has_transcript": any(track.kind == "text" for track in [*embedded_tracks(container), *beside]),
             "chapters": _chapters(container),
             "change_seconds": None,
             "warnings": [],

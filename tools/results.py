@@ -124,6 +124,8 @@ class VideoDetails(TypedDict):
     title: str | None
     sound: list[Track]
     subtitles: list[Track]
+    subtitle_files: Annotated[list[str], Field(description="Files beside it that hold its subtitles.")]
+    has_transcript: Annotated[bool, Field(description="Whether `read_transcript` finds words.")]
     chapters: list[Chapter]
     change_seconds: Annotated[
         list[float] | None, Field(description="Seconds at which the video begins to look different.")

@@ -158,7 +158,10 @@ class ToolRuntime:
 
     def public_text(self, text: str, file: AllowedFile) -> str:
         """The text, printable, with the file's path replaced by its public name."""
-        return printable(self.roots.relative_text(text.replace(str(file.path), file.name)), _LONGEST_TEXT)
+        text = text.replace(str(file.path), file.name)
+        stem = Path(file.name).with_suffix("").as_posix()  # a subtitle file beside it has the same one
+        text = text.replace(str(file.path.with_suffix("")), stem)
+        return printable(self.roots.relative_text(text), _LONGEST_TEXT)
 
     def check_budget(self, max_frames: int) -> int:
         """`max_frames` itself; raises `ToolError` where it is over the limit."""

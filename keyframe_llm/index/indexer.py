@@ -35,6 +35,7 @@ from keyframe_llm.scoring.selectors import needs_sharpness, propose_options
 from keyframe_llm.selection import Selection
 from keyframe_llm.video import Decoder, VideoInput, VideoSource, as_source, open_video
 from keyframe_llm.words import Words
+from keyframe_llm.words.tracks import files_beside
 
 __all__ = [
     "Indexer",
@@ -151,7 +152,7 @@ class Indexer:
         self, index: VideoIndex, decoder: Decoder, source: VideoSource, options: SelectOptions
     ) -> VideoIndex:
         """The index with the words of the video; read once for all questions about it."""
-        key = (*video_key(source, options), options.words)
+        key = (*video_key(source, options), options.words, _subtitle_files(source))
         with self._turn(key):
             words = self._words.get(key)
             if words is None:
@@ -404,6 +405,13 @@ def video_key(video: VideoInput, options: SelectOptions) -> tuple[Any, ...]:
     stat = path.stat() if path.exists() else None
     seen = (stat.st_mtime_ns, stat.st_size) if stat else ()
     return (str(path), *seen, *_made_of(options))
+
+
+def _subtitle_files(source: VideoSource) -> tuple[tuple[int, ...], ...]:
+    """The subtitle files beside a video as they are now: one may be written after the video was read."""
+    beside = files_beside(source) if isinstance(source, str) else []
+    found = [path.stat() for path in beside if path.exists()]
+    return tuple((each.st_ino, each.st_size, each.st_mtime_ns) for each in found)
 
 
 def _made_of(options: SelectOptions) -> tuple[Any, ...]:
