@@ -13,7 +13,7 @@ from keyframe_llm.errors import user_path
 __all__ = ["DRAWN", "OUTSIDE_WORLD", "encoder_path", "is_drawn", "is_embedded", "vlm_path", "world_warnings"]
 
 OUTSIDE_WORLD = (
-    "the embedded `cartoon` models understand only the drawn world they were trained on; "
+    "the embedded models (cartoon) understand only the drawn world they were trained on; "
     "on other footage their words and scores mean nothing: name a real --model and --encoder"
 )
 DRAWN = "drawn by keyframe-llm"
