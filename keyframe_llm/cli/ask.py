@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.videos is not None or args.within is not None:
         raise OptionsError("--videos and --in are for a library; give --library FILE, or leave them out")
-    llm = new_llm(args)
+    llm = new_llm(args, preload=not args.dry_run)
     if args.dry_run:
         selection, cost = llm.cost(
             flags.given_video(args), args.question, caption=args.caption, price_per_million=args.price

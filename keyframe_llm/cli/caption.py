@@ -25,6 +25,6 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Have the Video-LLM describe key frames that were chosen without a text."""
-    llm = new_llm(args)
+    llm = new_llm(args, preload=True)
     caption = llm.caption(flags.given_video(args))
     show(args, caption.selection, {"model": llm.model_name}, headline=caption.text)

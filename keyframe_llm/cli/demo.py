@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     """Describe the video, then answer a question about two seconds that the caption does not mention."""
     from keyframe_llm.demos.videos import DEMO_QUESTION, demo_video
 
-    llm, video = new_llm(args), str(demo_video())
+    llm, video = new_llm(args, preload=True), str(demo_video())
     described = llm.select(video, generate_caption=True)
     answer = llm.ask(video, DEMO_QUESTION, caption=described.caption)
     if not args.json:

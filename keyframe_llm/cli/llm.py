@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
+from threading import Thread
 
 from keyframe_llm.cli.output import ProgressBar
 from keyframe_llm.options import SelectOptions, option_fields
@@ -17,10 +19,27 @@ def select_options(args: argparse.Namespace) -> SelectOptions:
     return SelectOptions.paper(**given) if args.preset == "paper" else SelectOptions(**given)
 
 
-def new_llm(args: argparse.Namespace) -> KeyframeLLM:
-    """The library with what was given; what was not keeps the library's own defaults."""
+def new_llm(args: argparse.Namespace, *, preload: bool = False) -> KeyframeLLM:
+    """The library with what was given; what was not keeps the library's own defaults.
+
+    With `preload` the Video-LLM is loaded while the video is read, which is then known to be one.
+    """
     names = ("model", "encoder", "device", "prompts", "layout")
     given = {name: getattr(args, name) for name in names if getattr(args, name, None)}
-    return KeyframeLLM(
-        **given, options=select_options(args), progress=ProgressBar(args.quiet), cache=not args.no_cache
-    )
+    shown = ProgressBar(args.quiet)
+    loading: Thread | None = None
+
+    def progress(stage: str, share: float) -> None:
+        nonlocal loading
+        if preload and loading is None and stage in ("decode", "embed"):
+            loading = Thread(target=_load, args=(llm,), name="keyframe-llm-load")
+            loading.start()
+        shown(stage, share)
+
+    llm = KeyframeLLM(**given, options=select_options(args), progress=progress, cache=not args.no_cache)
+    return llm
+
+
+def _load(llm: KeyframeLLM) -> None:
+    with suppress(Exception):  # whoever needs the model tries again, and is told
+        _ = llm.model

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import os
 import sys
 import traceback
@@ -50,6 +51,8 @@ _COMMANDS = (
     evaluate,
 )
 _LETTERS = 1000
+_COLLECT_AFTER = (50_000, 20, 20)
+"""Objects made before garbage is looked for: imports make a million that stay, and each search costs time."""
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -60,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     ready_streams()
     _quiet_libraries()
+    gc.set_threshold(*_COLLECT_AFTER)
     args = argparse.Namespace()
 
     def work() -> None:

@@ -87,13 +87,13 @@ class OnnxEncoder(BatchedEncoder):
 
 def _converted(name: str) -> Path:
     """The folder of the converted model; it is converted by the first call that needs it."""
+    found = existing_folder(name)
+    if found is not None:
+        return found
     with LOADING:
-        folder = existing_folder(name)
-        if folder is None:
-            from keyframe_llm.encoders.onnx_export import convert
+        from keyframe_llm.encoders.onnx_export import convert
 
-            folder = convert(name)
-        return folder
+        return existing_folder(name) or convert(name)
 
 
 def _session(model: Path) -> InferenceSession:

@@ -1,0 +1,82 @@
+"""What a command loads, and when: the Video-LLM comes while the video is read, and not before it is one."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keyframe_llm.cli import main
+from keyframe_llm.errors import ModelError
+from support.encoders import ColourEncoder
+
+PATIENCE = 60.0
+
+
+class Writer:
+    """A Video-LLM that says one thing."""
+
+    def generate(self, messages: Any, *, max_new_tokens: int = 128) -> str:
+        return "a flag"
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names under which Video-LLMs were loaded, and by which threads; the encoder is a small one."""
+    seen: list[str] = []
+    monkeypatch.setattr("keyframe_llm.index.embedder.load_encoder", lambda *_: ColourEncoder())
+    return seen
+
+
+def test_the_video_llm_is_loaded_while_the_video_is_read(
+    videos: Any, tmp_path: Path, loads: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    begun, late = threading.Event(), list[float]()
+
+    def load(name: str, **_: Any) -> Any:
+        begun.set()
+        loads.append(name)
+        from keyframe_llm.vlm import CompletedVLM
+
+        return CompletedVLM(Writer())
+
+    class Shown:
+        def __init__(self, quiet: bool) -> None:
+            pass
+
+        def __call__(self, stage: str, share: float) -> None:
+            if stage == "decode" and share < 1 and not begun.wait(PATIENCE):
+                late.append(share)
+
+    monkeypatch.setattr("keyframe_llm.pipeline.load_vlm", load)
+    monkeypatch.setattr("keyframe_llm.cli.llm.ProgressBar", Shown)
+    video = str(videos.flags(tmp_path / "flags.mp4"))
+    assert main(["ask", video, "Which colour?", "--model", "some/model", "--no-cache"]) == 0
+    assert capsys.readouterr().out.endswith("a flag\n")
+    assert loads == ["some/model"] and not late
+
+
+def test_a_model_that_cannot_be_had_is_told_once_in_one_line(
+    videos: Any, tmp_path: Path, loads: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def load(name: str, **_: Any) -> Any:
+        raise ModelError(f"{name!r} is nowhere")
+
+    monkeypatch.setattr("keyframe_llm.pipeline.load_vlm", load)
+    video = str(videos.flags(tmp_path / "flags.mp4"))
+    assert main(["ask", video, "Which?", "--model", "some/model", "--no-cache", "--quiet"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["keyframe-llm: error: 'some/model' is nowhere"]
+
+
+def test_no_video_llm_is_loaded_for_what_is_no_video(
+    tmp_path: Path, loads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keyframe_llm.pipeline.load_vlm", lambda name, **_: loads.append(name))
+    (tmp_path / "words.mp4").write_text("no video")
+    for name in ("nowhere.mp4", "words.mp4"):
+        video = str(tmp_path / name)
+        assert main(["ask", video, "Which?", "--model", "some/model", "--no-cache", "--quiet"]) == 2
+    assert loads == []
