@@ -221,9 +221,9 @@ class Library:
         evidence = self.evidence(question, **where)
         messages = evidence.messages(llm.prompts)
         text = llm.model.generate(messages, max_new_tokens=max_new_tokens)
-        tokens = llm.model.count_tokens(messages) or (None, None)
+        prompt, visual = llm.model.count_tokens(messages) or (None, None)
         warnings = (*self.warnings_of(evidence, llm.model_name), *getattr(llm.model, "warnings", ()))
-        return LibraryAnswer(text, evidence, llm.model_name, *tokens, warnings)
+        return LibraryAnswer(text, evidence, llm.model_name, prompt, visual, warnings)
 
     def warnings_of(self, evidence: Evidence, model: str) -> tuple[str, ...]:
         """What the caller should know of the models that a question is answered with."""
