@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from encoder_shapes import SHAPES
 from measuring import Cost, machine, measured, one_line, table
+
+from keyframe_llm.hub import FOLDER_VARIABLE
 
 __all__ = ["main"]
 
@@ -61,6 +64,7 @@ def main() -> None:
     ends = time.monotonic() + asked.limit
     with tempfile.TemporaryDirectory() as scratch:
         folder = asked.keep or Path(scratch)
+        os.environ[FOLDER_VARIABLE] = str(folder.resolve() / "cache")  # for converted encoders
         encoders = {name: _made(name, folder.resolve() / name) for name in names}
         print(f"{machine()}; {_torch()}\n", flush=True)
         if asked.pictures:

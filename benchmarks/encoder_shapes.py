@@ -14,6 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from keyframe_llm.encoders import ONNX_PREFIX, load_encoder
+from keyframe_llm.encoders.base import has_accelerator
+
 __all__ = ["SHAPES", "make_encoder"]
 
 SHAPES: dict[str, tuple[int, int] | str] = {
@@ -30,7 +33,10 @@ _TOKENS = 256_000
 
 
 def make_encoder(shape: str, folder: Path) -> str:
-    """Write the encoder into the folder, unless it is there already; returns the name to load it by."""
+    """Write the encoder into the folder, unless it is there already; returns the name to load it by.
+
+    Those of `fast` and `balanced` run as they do by these names: through ONNX Runtime where there is no GPU.
+    """
     made_of = SHAPES[shape]
     if not folder.is_dir():
         unfinished = folder.with_name(folder.name + ".part")
@@ -40,7 +46,9 @@ def make_encoder(shape: str, folder: Path) -> str:
         else:
             _siglip2(unfinished, *made_of)
         unfinished.rename(folder)
-    return f"local-dir:{folder}" if isinstance(made_of, str) else str(folder)
+    if isinstance(made_of, str):
+        return f"local-dir:{folder}"
+    return str(folder) if has_accelerator() else f"onnx:{folder}"
 
 
 def _siglip2(folder: Path, patch: int, side: int) -> None:
@@ -77,4 +85,7 @@ def _open_clip(folder: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    print(make_encoder(sys.argv[1], Path(sys.argv[2])))
+    made = make_encoder(sys.argv[1], Path(sys.argv[2]))
+    if made.startswith(ONNX_PREFIX):
+        load_encoder(made)  # converts it, which happens once
+    print(made)
