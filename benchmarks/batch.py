@@ -100,7 +100,8 @@ def size(folder: Path) -> int:
 
 def memory(counts: Sequence[int], folder: Path) -> None:
     """Print how much memory `batch` and `index` take with so many short videos of different content."""
-    clip, rows = demo_video("one_walk.mp4").read_bytes(), []
+    clip = demo_video("one_walk.mp4").read_bytes()
+    print("|  | videos | program, peak MB | worker, peak MB |\n| --- | --- | --- | --- |")
     for count in counts:
         many = folder / f"many{count}"
         many.mkdir()
@@ -113,8 +114,8 @@ def memory(counts: Sequence[int], folder: Path) -> None:
             ("index", [PROGRAM, "index", str(many), "--library", str(library), "--encoder", ENCODER]),
         ):
             program, worker = peaks([*arguments, "--quiet"])
-            rows.append((name, count, f"{program / 1e6:.0f}", f"{worker / 1e6:.0f}" if worker else "–"))
-    print(table(("", "videos", "program, peak MB", "worker, peak MB"), rows))
+            second = f"{worker / 1e6:.0f}" if worker else "–"
+            print(f"| {name} | {count} | {program / 1e6:.0f} | {second} |", flush=True)
 
 
 def peaks(arguments: Sequence[str]) -> tuple[int, int]:
