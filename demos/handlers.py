@@ -20,7 +20,7 @@ from keyframe_llm.demos.player import player
 from keyframe_llm.demos.session import Session, Settings
 from keyframe_llm.demos.sessions import Sessions
 from keyframe_llm.demos.span import checked_part, part_name
-from keyframe_llm.demos.videos import EXAMPLES
+from keyframe_llm.demos.videos import DRAWN_QUESTIONS, EXAMPLES
 from keyframe_llm.errors import KeyframeError, OptionsError
 
 __all__ = ["GENERAL_QUESTIONS", "NO_CONVERSATION", "Handlers", "plain_error"]
@@ -34,8 +34,6 @@ _MOST_KEPT = 200
 _NO_VIDEO = "First drop a video, or take an example"
 NO_CONVERSATION = "First a video, then your questions about it"
 GENERAL_QUESTIONS = ("What happens in the video?", "Who is in it?", "Where is this?")
-_EMBEDDED_QUESTIONS = ("What happens in the video?", "Where is the man?", "What does the woman do?")
-"""What the embedded model was taught to be asked about any drawn video."""
 
 
 class Handlers:
@@ -122,7 +120,7 @@ class Handlers:
         if not upload:
             return [gr.skip()] * 7
         embedded = is_embedded(self.sessions.models.model_names[0])
-        return self._opened(Path(upload), _EMBEDDED_QUESTIONS if embedded else GENERAL_QUESTIONS, request)
+        return self._opened(Path(upload), DRAWN_QUESTIONS if embedded else GENERAL_QUESTIONS, request)
 
     def addressed(self, address: str, request: gr.Request) -> Iterator[Any]:
         """Fetch the video at an address and put it into the player.

@@ -11,10 +11,12 @@ from keyframe_llm.cartoon.world.language import caption
 from keyframe_llm.cartoon.world.scenes import Clip, Scene, SceneFrame
 from keyframe_llm.cartoon.world.video import write_clip
 
-__all__ = ["DEMO_QUESTION", "EXAMPLES", "Example", "demo_clips", "demo_video", "draw"]
+__all__ = ["DEMO_QUESTION", "DRAWN_QUESTIONS", "EXAMPLES", "Example", "demo_clips", "demo_video", "draw"]
 
 DEMO_QUESTION = "What is the robot in purple doing?"
 """Its answer lies in two seconds of `hidden_event.mp4`."""
+DRAWN_QUESTIONS = ("What happens in the video?", "Where is the man?", "What does the woman do?")
+"""What the embedded models can be asked about any drawn video."""
 
 
 @dataclass(frozen=True, slots=True)

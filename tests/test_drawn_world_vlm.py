@@ -16,7 +16,7 @@ from keyframe_llm.data import Frames
 from keyframe_llm.demos.dialogue import conversation
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.session import Session, Settings, Turn
-from keyframe_llm.demos.videos import DEMO_QUESTION, EXAMPLES, demo_video
+from keyframe_llm.demos.videos import DEMO_QUESTION, DRAWN_QUESTIONS, EXAMPLES, demo_video
 from keyframe_llm.messages import frame_messages, prompt
 from keyframe_llm.vlm import load_vlm
 from keyframe_llm.vlm.drawn_world import DrawnWorldVLM
@@ -31,6 +31,11 @@ RIGHT = {
     "What does the man in green do?": "walks to the left",
     "Where is the man in green?": "in the desert",
     "Which way does the man in green go?": "to the left",
+}
+GENERAL = {  # where the man is, and what the woman does
+    "hidden_event.mp4": ["in the park", "plays the guitar"],
+    "three_scenes.mp4": ["in the desert", "climbs a ladder up"],  # as one of two women does
+    "one_walk.mp4": ["in the desert", NOT_SHOWN],
 }
 FOLLOW_UPS = {
     "hidden_event.mp4": ("And where is she?", "in the kitchen"),  # after the woman in yellow
@@ -58,6 +63,8 @@ def test_every_example_on_the_chat_page_is_answered_rightly_alone_and_after_ever
             session.ask(question, SETTINGS)
         return [turn.answer for turn in session.turns]
 
+    general = said(DRAWN_QUESTIONS)
+    assert ("walks" in general[0] or "kicks" in general[0]) and general[1:] == GENERAL[name]
     one, two, three = EXAMPLES[name].questions
     for alone in (two, three):
         assert said([alone]) == [RIGHT[alone]]
