@@ -2,8 +2,11 @@
 
     python benchmarks/mcp_load.py --calls 100 --root ~/Videos
 
-Without `--root` the calls are about the bundled clips. The server is a process of its own; its memory is
-the peak of its resident set (VmHWM in Linux).
+    python benchmarks/mcp_load.py --clients 1 4 16 --calls 40
+
+With `--clients` so many clients make `--calls` calls each, one after the other, about videos that were
+read already. Without `--root` the calls are about the bundled clips. The server is a process of its own; its
+memory is the peak of its resident set (VmHWM in Linux).
 """
 
 from __future__ import annotations
@@ -16,9 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import anyio
@@ -117,14 +121,55 @@ def measure(root: Path, calls: int, *options: str) -> dict[str, Any]:
     return {"calls": calls, **measured, "answered": len(answers) - 1, "failed": failed, "addresses": bound}
 
 
+def throughput(root: Path, clients: Sequence[int], calls: int, *options: str) -> list[dict[str, Any]]:
+    """For each number of clients: calls answered a second, and the median and worst seconds of a call."""
+    videos = sorted(path.name for path in root.iterdir() if path.suffix in (".mp4", ".mkv", ".webm", ".mov"))
+
+    async def client_work(url: str, number: int, spent: list[float]) -> None:
+        async with (
+            httpx2.AsyncClient(timeout=600) as web,
+            Client(streamable_http_client(url, http_client=web)) as client,
+        ):
+            for i in range(calls):
+                began = time.perf_counter()
+                video = videos[(number + i) % len(videos)]
+                result = await client.call_tool("select_keyframes", {"video": video})
+                assert not result.is_error, result.content
+                spent.append(time.perf_counter() - began)
+
+    async def run(url: str, count: int) -> dict[str, Any]:
+        spent: list[float] = []
+        began = time.perf_counter()
+        async with anyio.create_task_group() as tasks:
+            for number in range(count):
+                tasks.start_soon(client_work, url, number, spent)
+        seconds = time.perf_counter() - began
+        return {
+            "clients": count,
+            "calls_a_second": round(len(spent) / seconds, 1),
+            "median_seconds": round(median(spent), 3),
+            "worst_seconds": round(max(spent), 3),
+        }
+
+    with serving(root, *options) as (url, _):
+        anyio.run(run, url, 1)  # the videos are read, and what is slow at first is loaded
+        return [anyio.run(run, url, count) for count in clients]
+
+
 def main() -> None:
     """Print the figures as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, help="folder of videos (default: the bundled clips)")
     parser.add_argument("--calls", type=int, default=100)
+    parser.add_argument("--clients", type=int, nargs="+", help="measure throughput with so many clients")
     args, options = parser.parse_known_args()
     from keyframe_llm.demos.videos import demo_video
 
+    if args.clients:
+        root = args.root or demo_video().parent
+        for measured in throughput(root, args.clients, args.calls, *options):
+            print(json.dumps(measured), flush=True)
+        return
     print(json.dumps(measure(args.root or demo_video().parent, args.calls, *options)))
 
 
