@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from html import escape
 
-__all__ = ["LINK_TO_MOMENT", "SAVE_CONVERSATION", "copy_answer", "save_frame", "save_selection"]
+__all__ = [
+    "LINK_TO_MOMENT",
+    "SAVE_CONVERSATION",
+    "copy_answer",
+    "edit_question",
+    "save_frame",
+    "save_selection",
+]
 
 LINK_TO_MOMENT = (
     '<button type="button" class="kf-tool" data-moment title="The second that the player shows">'
@@ -19,6 +26,14 @@ SAVE_CONVERSATION = (
 def copy_answer(answer: str) -> str:
     """A button that copies an answer as the model wrote it."""
     return f'<button type="button" class="kf-tool" data-copy="{escape(answer)}">Copy answer</button>'
+
+
+def edit_question(turn: str, question: str) -> str:
+    """A button that puts a question back into the box, to be asked in other words."""
+    return (
+        f'<button type="button" class="kf-tool" data-edit="{escape(turn)}" '
+        f'data-question="{escape(question)}">Edit the question</button>'
+    )
 
 
 def save_frame(owner: str, i: int, second: float) -> str:

@@ -36,12 +36,13 @@ def conversation(
     *,
     words: Sequence[Cue] = (),
     matched: Iterable[int] = (),
+    system: str = "",
 ) -> Messages:
     """The frames chosen for this question, the words around them, the last turns, and the question.
 
     The first message holds the frames, as in the conversations that Video-LLMs are trained on. Only frames
     chosen for the present question are sent: earlier answers say in words what earlier frames showed.
-    `matched` are indices of the `words` that the question fits.
+    `matched` are indices of the `words` that the question fits; `system` is a system prompt, if any.
     """
     prompts = prompts or default_prompts()
     turns = earlier[-_REMEMBERED_TURNS:]
@@ -53,6 +54,8 @@ def conversation(
     for turn, following in zip(turns, questions[1:], strict=True):
         messages.append({"role": "assistant", "content": [{"type": "text", "text": turn.answer}]})
         messages.append({"role": "user", "content": [{"type": "text", "text": following}]})
+    if system.strip():
+        messages.insert(0, {"role": "system", "content": [{"type": "text", "text": system.strip()}]})
     return messages
 
 

@@ -216,14 +216,16 @@ class Handlers:
 
         yield from self._work(session, request, job, lambda: self._video_side(session))
 
-    def asked(self, request: gr.Request, question: str, *settings: Any) -> Iterator[Any]:
-        """Answer, word by word; the frames come first."""
+    def asked(self, request: gr.Request, question: str, edited: str, *settings: Any) -> Iterator[Any]:
+        """Answer, word by word; the frames come first. An `edited` turn is asked in other words."""
         if not question.strip():
             gr.Info("Write a question first.", title="Nothing was asked")
             yield gr.skip()
             return
         session, chosen = self._session(request, settings), Settings(*settings)
-        yield from self._converse(session, request, partial(session.ask, question, chosen), value="")
+        yield from self._converse(
+            session, request, partial(session.ask, question, chosen, in_place_of=str(edited or "")), value=""
+        )
 
     def again(self, request: gr.Request, *settings: Any) -> Iterator[Any]:
         """Ask the last question once more, with the settings as they are now."""

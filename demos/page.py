@@ -53,6 +53,10 @@ document.addEventListener('kf-stop', () => trigger('stop'));
 """Tells the server what `span.js` and `shelf.js` were told."""
 
 
+_WITH_EDITED = "(question, _, ...settings) => [question, window.kfEdited(), ...settings]"
+"""Adds the name of the turn that `editing.js` has in the question box."""
+
+
 def build(
     models: Models,
     folder: Path,
@@ -117,12 +121,14 @@ def build(
         side["caption"].submit(handlers.captioned, [side["caption"], *settings], video_side, **private)
         # Not "once": right after an answer's last word its event is not over for the page, and the next
         # question would be dropped unheard.
-        box.submit(handlers.asked, [box, *settings], conversation, trigger_mode="multiple", **private)
+        editing = gr.Textbox(visible=False)
+        asking = [box, editing, *settings]
+        box.submit(handlers.asked, asking, conversation, trigger_mode="multiple", js=_WITH_EDITED, **private)
         box.stop(handlers.stopped, None, None, queue=False, **private)
         bridge.select(handlers.parted, settings, video_side, **private)
         bridge.stop(handlers.stopped, None, None, queue=False, **private)
         chat.example_select(_chosen_question, None, box, **private).then(
-            handlers.asked, [box, *settings], conversation, **private
+            handlers.asked, asking, conversation, **private
         )
         chat.retry(handlers.again, settings, conversation, **private)
         chat.undo(handlers.undone, None, conversation, **private)
@@ -145,7 +151,8 @@ def _head(models: Models, library: Library | None) -> str:
     embedded = is_embedded(models.model_names[0]) or is_embedded(models.encoder_names[0])
     banner = f'<p class="kf-banner">{_BANNER}</p>' if embedded else ""
     skip = '<a class="kf-skip" href="#kf-question">Skip to the question</a>'
-    return f"{skip}<h1>Chat with a video</h1><p>{escape(lead)}</p>{banner}"
+    keys = '<button type="button" class="kf-help" aria-haspopup="dialog">Shortcuts</button>'
+    return f"{skip}{keys}<h1>Chat with a video</h1><p>{escape(lead)}</p>{banner}"
 
 
 def _start(
@@ -269,7 +276,28 @@ def _settings(models: Models) -> list[Any]:
     )
     model = gr.Dropdown(models.model_names, label="Video-LLM", interactive=len(models.model_names) > 1)
     encoder = gr.Dropdown(models.encoder_names, label="Encoder", interactive=len(models.encoder_names) > 1)
-    return [model, encoder, frames, method, *weights, compare]
+    return [model, encoder, frames, method, *weights, compare, *_parameters()]
+
+
+def _parameters() -> list[Any]:
+    """The model's parameters, in the order of the fields of `Settings`."""
+    system = gr.Textbox(
+        value="",
+        label="System prompt",
+        info="What the model is told before everything else; empty: its own.",
+        lines=2,
+        max_lines=6,
+        max_length=2000,
+        elem_id="kf-system",
+    )
+    with gr.Row():
+        temperature = gr.Slider(
+            0, 2, 0, step=0.1, label="Temperature", info="0: the likeliest words", min_width=150
+        )
+        longest = gr.Slider(
+            16, 2048, 512, step=16, label="Longest answer", info="Tokens, at most", min_width=150
+        )
+    return [system, temperature, longest]
 
 
 def _named(handlers: Handlers, name: str) -> Any:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from keyframe_llm.data import STAGES
 from keyframe_llm.demos import transcript, views
-from keyframe_llm.demos.buttons import copy_answer, save_selection
+from keyframe_llm.demos.buttons import copy_answer, edit_question, save_selection
 from keyframe_llm.demos.session import Session, Turn
 from keyframe_llm.demos.span import control, part_name
 from keyframe_llm.demos.times import linked_times
@@ -50,6 +50,8 @@ def _turn(turn: Turn, session: Session) -> list[dict[str, Any]]:
         warned = [views.sentence(escape(text)) for text in turn.warnings]
         parts += [_html(f'<p class="kf-warning">{text}</p>') for text in warned]
         parts.append(_facts(turn, turn.selection))
+    elif turn.state in ("failed", "stopped"):
+        parts.append(_html(f'<p class="kf-tools">{edit_question(turn.name, turn.question)}</p>'))
     return parts
 
 
@@ -102,7 +104,8 @@ def _facts(turn: Turn, selection: Selection) -> dict[str, Any]:
         facts.append(f"chosen in {chosen:.1f} s, {ended} in {turn.answer_seconds:.1f} s")
         if turn.saved_seconds >= 0.1:
             facts.append(f"{turn.saved_seconds:.1f} s saved: the video was not read again")
-        tools = f'<p class="kf-tools">{copy_answer(turn.answer)}{save_selection(turn.name)}</p>'
+        again = edit_question(turn.name, turn.question)
+        tools = f'<p class="kf-tools">{again}{copy_answer(turn.answer)}{save_selection(turn.name)}</p>'
         turn.drawn["facts"] = _html(f'<p class="kf-facts">{escape(" · ".join(facts))}</p>{tools}')
     message: dict[str, Any] = turn.drawn["facts"]
     return message

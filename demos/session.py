@@ -21,7 +21,14 @@ from keyframe_llm.demos.dialogue import conversation, query_text
 from keyframe_llm.demos.models import Models, judge
 from keyframe_llm.demos.span import Part, part_options
 from keyframe_llm.demos.worker import Stopped, Worker
-from keyframe_llm.errors import KeyframeError, ModelError, OptionsError, VideoError
+from keyframe_llm.errors import (
+    KeyframeError,
+    ModelError,
+    OptionsError,
+    VideoError,
+    check_number,
+    check_whole,
+)
 from keyframe_llm.messages import Messages
 from keyframe_llm.selection import Selection
 from keyframe_llm.video import open_video
@@ -33,8 +40,6 @@ LONGEST_SECONDS = 3 * 3600.0
 """Longer videos are refused: all sessions share one machine."""
 _LONGEST_TEXT = 2000
 """Characters of a question or a caption."""
-_LONGEST_ANSWER = 512
-"""Tokens."""
 _log = logging.getLogger(__name__)
 _INDEXING = ("decode", "propose", "embed")
 _WITHOUT_LISTENING: dict[str, Any] = {"listen": None, "read_screen": False}
@@ -55,9 +60,18 @@ class Settings:
     temporal: float = 0.0
     drop: float = 0.5
     compare: bool = False
+    system: str = ""
+    """The system prompt; empty: that of the model itself."""
+    temperature: float = 0.0
+    longest: int = 512
+    """Tokens of an answer, at most."""
 
     def options(self) -> dict[str, Any]:
-        """The fields of `SelectOptions` that differ; raises `OptionsError` where all weights are 0."""
+        """The fields of `SelectOptions` that differ; raises `OptionsError` on values out of range."""
+        check_number("temperature", self.temperature, 0, 2)
+        check_whole("longest answer", int(self.longest), 1, 4096)
+        if len(self.system) > _LONGEST_TEXT:
+            raise OptionsError(f"the system prompt is longer than {_LONGEST_TEXT:,} characters; shorten it")
         chosen: dict[str, Any] = {"max_frames": int(self.frames), "method": self.method}
         if self.method in _WEIGHTED:
             parts = (self.semantic, self.temporal, self.drop)
@@ -181,18 +195,23 @@ class Session(Worker):
             raise
         self._show(found, settings)
 
-    def ask(self, question: str, settings: Settings) -> None:
-        """Answer a question from frames chosen for it, knowing the conversation so far."""
+    def ask(self, question: str, settings: Settings, *, in_place_of: str = "") -> None:
+        """Answer a question from frames chosen for it, knowing the conversation so far.
+
+        `in_place_of` names a turn that it replaces, with all that follow it; nothing where that is gone.
+        """
         llm = self._llm(settings)
         turn = Turn(_checked_text("question", question), part=self.part)
+        while any(past.name == in_place_of for past in self.turns):
+            self.take_back()
         earlier = [past for past in self.turns if past.answer and past.state in ("done", "stopped")]
         self.turns.append(turn)
         self.changed()
         try:
             self._choose(turn, earlier, settings)
-            self._answer(turn, earlier, llm)
+            self._answer(turn, earlier, llm, settings)
             if turn.uniform is not None and turn.state == "done":
-                self._answer_uniform(turn, earlier, llm, turn.uniform)
+                self._answer_uniform(turn, earlier, llm, turn.uniform, settings)
         except Stopped:
             turn.state = "stopped"
         except KeyframeError as error:
@@ -264,35 +283,43 @@ class Session(Worker):
         self.in_view = turn
         self.changed()
 
-    def _answer(self, turn: Turn, earlier: Sequence[Turn], llm: KeyframeLLM) -> None:
+    def _answer(self, turn: Turn, earlier: Sequence[Turn], llm: KeyframeLLM, settings: Settings) -> None:
         assert turn.selection is not None
         self.progress("answer", 0.0)
-        messages = self._messages(turn.selection.frames, turn, earlier, llm)
+        messages = self._messages(turn.selection.frames, turn, earlier, llm, settings)
         if not getattr(llm.model, "concurrent", False):  # a server would be asked twice more
             turn.tokens = llm.model.count_tokens(messages)
         began = time.perf_counter()
-        for piece in self._pieces(llm, messages):
+        for piece in self._pieces(llm, messages, settings):
             turn.answer += piece
         turn.answer = turn.answer.strip()
         turn.answer_seconds = time.perf_counter() - began
         turn.state = "stopped" if self.stopping else "done"
 
-    def _answer_uniform(self, turn: Turn, earlier: Sequence[Turn], llm: KeyframeLLM, uniform: Frames) -> None:
+    def _answer_uniform(
+        self, turn: Turn, earlier: Sequence[Turn], llm: KeyframeLLM, uniform: Frames, settings: Settings
+    ) -> None:
         self.changed()
-        for piece in self._pieces(llm, self._messages(uniform, turn, earlier, llm)):
+        for piece in self._pieces(llm, self._messages(uniform, turn, earlier, llm, settings), settings):
             turn.uniform_answer += piece
         turn.uniform_answer = turn.uniform_answer.strip() + (" … (stopped)" if self.stopping else "")
 
-    def _messages(self, frames: Frames, turn: Turn, earlier: Sequence[Turn], llm: KeyframeLLM) -> Messages:
+    def _messages(
+        self, frames: Frames, turn: Turn, earlier: Sequence[Turn], llm: KeyframeLLM, settings: Settings
+    ) -> Messages:
         """The conversation with these frames: those chosen for the question, or uniform ones."""
         found = turn.selection
         assert found is not None
         matched = [match.cue for match in found.word_matches] if frames is found.frames else []
-        return conversation(frames, earlier, turn.question, llm.prompts, words=found.words, matched=matched)
+        told = {"words": found.words, "matched": matched, "system": settings.system}
+        return conversation(frames, earlier, turn.question, llm.prompts, **told)
 
-    def _pieces(self, llm: KeyframeLLM, messages: Messages) -> Iterator[str]:
+    def _pieces(self, llm: KeyframeLLM, messages: Messages, settings: Settings) -> Iterator[str]:
         """The answer piece by piece, until it ends or is stopped."""
-        answer = llm.model.stream(messages, max_new_tokens=_LONGEST_ANSWER)
+        model: Any = llm.model  # a `SharedVLM`
+        answer = model.stream(
+            messages, max_new_tokens=int(settings.longest), temperature=settings.temperature
+        )
         with closing(answer) as pieces:  # type: ignore[type-var]  # generators, typed as iterators
             for piece in pieces:
                 if self.stopping:

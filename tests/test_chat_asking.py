@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_chat import SETTINGS, Colours, Listener
+from test_chat_access import violations
 from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit` are fixtures
     PATIENCE,
     address,
     answered,
     ask,
     browser,
+    player_seconds,
     pytestmark,
     ready,
     said,
@@ -223,3 +226,95 @@ def test_an_address_is_fetched_where_the_operator_allows_it(
         page.wait_for_selector("#kf-address")
         assert list(folder.rglob("clip.mp4")) == []
         page.context.close()
+
+
+# Other words, other parameters, keys ---------------------------------------------------------------------
+
+
+class Parrot(Listener):
+    """Says what it was asked for."""
+
+    def stream(
+        self, messages: list[dict[str, Any]], *, max_new_tokens: int = 128, temperature: float = 0.0
+    ) -> Iterator[str]:
+        self.conversations.append(messages)
+        yield f"temperature {temperature}, {max_new_tokens} tokens"
+
+
+def test_the_models_parameters_reach_it_and_a_model_that_has_none_says_so() -> None:
+    model = Parrot()
+    session = Session(Models([model], [Colours()]))
+    session.open(demo_video("one_walk.mp4"))
+    session.ask("Who?", Settings("Parrot", "Colours", system=" Be brief. ", temperature=0.7, longest=64))
+    session.ask("Who?", Settings("Parrot", "Colours"))
+    assert [turn.answer for turn in session.turns] == [
+        "temperature 0.7, 64 tokens",
+        "temperature 0.0, 512 tokens",
+    ]
+    told, plain = model.conversations
+    assert told[0] == {"role": "system", "content": [{"type": "text", "text": "Be brief."}]}
+    assert [message["role"] for message in plain] == ["user", "assistant", "user"]
+    plainer = Session(Models([Listener()], [Colours()]))
+    plainer.open(demo_video("one_walk.mp4"))
+    plainer.ask("Who?", Settings("Listener", "Colours", temperature=0.7))
+    assert plainer.turns[0].state == "failed" and "temperature 0 alone" in plainer.turns[0].trouble
+    for wrong in ({"temperature": 3.0}, {"longest": 0}, {"system": "x" * 3000}):
+        with pytest.raises(OptionsError, match=r"temperature|longest|system"):
+            Settings("m", "e", **wrong).options()
+
+
+def test_an_edited_question_takes_the_place_of_the_old_one_and_of_what_followed() -> None:
+    model = Listener()
+    session = Session(Models([model], [Colours()]))
+    session.open(demo_video("one_walk.mp4"))
+    for question in ("Who is it?", "Where is it?", "And then?"):
+        session.ask(question, SETTINGS)
+    session.ask("Where is the man?", SETTINGS, in_place_of=session.turns[1].name)
+    assert [turn.question for turn in session.turns] == ["Who is it?", "Where is the man?"]
+    assert len(model.conversations[-1]) == 3
+    with pytest.raises(OptionsError, match="empty"):
+        session.ask(" ", SETTINGS, in_place_of=session.turns[0].name)
+    session.ask("Why?", SETTINGS, in_place_of="gone")
+    assert len(session.turns) == 3
+
+
+def test_questions_are_edited_and_keys_do_what_their_sheet_says(visit: Any) -> None:  # noqa: F811
+    page = visit()
+    page.locator("#kf-examples button").nth(1).click()
+    ready(page)
+    ask(page, "Is it bright?", 1)
+    ask(page, "And is it dark then?", 2)
+    page.locator("[data-edit]").first.click()
+    page.wait_for_selector(".kf-editing")
+    assert page.input_value("#kf-question textarea") == "Is it bright?"
+    page.keyboard.press("Escape")
+    assert page.input_value("#kf-question textarea") == "" and page.locator(".kf-editing").count() == 0
+    page.keyboard.press("ArrowUp")
+    assert page.input_value("#kf-question textarea") == "And is it dark then?"
+    ask(page, "Is it <b>really</b> dark?", 2)
+    page.wait_for_function("!document.querySelector('#kf-chat').innerText.includes('dark then')")
+    assert "Is it <b>really</b> dark?" in said(page)
+    page.locator("h1").click()
+    page.keyboard.press("?")
+    page.wait_for_selector(".kf-sheet[open]")
+    assert page.get_by_label("Single keys do something").is_checked() and violations(page) == []
+    page.keyboard.press("Escape")
+    assert page.locator(".kf-sheet[open]").count() == 0
+    frames = page.locator("#kf-keyframes .kf-frame").evaluate_all(
+        "all => all.map(one => +one.dataset.second)"
+    )
+    ahead = [second for second in frames if second > 0.05]
+    page.keyboard.press("n")
+    assert player_seconds(page) == pytest.approx(ahead[0], abs=0.05)
+    page.evaluate("document.querySelector('#kf-player video').currentTime = 6")
+    page.keyboard.press("[")
+    page.keyboard.press("l")
+    assert player_seconds(page) == pytest.approx(11.0, abs=0.05)
+    page.keyboard.press("]")
+    page.wait_for_selector(".kf-part b:has-text('6.0 s – 11.0 s')")
+    ready(page)
+    page.locator("h1").click()
+    page.keyboard.press("t")
+    page.wait_for_function("document.activeElement.matches('#kf-transcript input')")
+    page.keyboard.type("k?")
+    assert page.locator(".kf-sheet[open]").count() == 0

@@ -109,7 +109,9 @@ class OpenAIVLM:
             self._last_counts.append((_digest(request), count))
         return (reply.choices[0].message.content or "").strip()
 
-    def stream(self, messages: Messages, *, max_new_tokens: int = 128) -> Generator[str, None, int | None]:
+    def stream(
+        self, messages: Messages, *, max_new_tokens: int = 128, temperature: float = 0.0
+    ) -> Generator[str, None, int | None]:
         """Yield the answer piece by piece; closing the iterator closes the connection at once.
 
         An empty piece comes every 0.2 s while the server says nothing, so that a caller can close the
@@ -121,7 +123,7 @@ class OpenAIVLM:
 
         def read() -> None:
             try:
-                for piece in self._read(connection, messages, max_new_tokens):
+                for piece in self._read(connection, messages, max_new_tokens, temperature):
                     pieces.put(piece)
             except KeyframeError as error:
                 pieces.put(error)
@@ -148,9 +150,11 @@ class OpenAIVLM:
         finally:
             connection.close()
 
-    def _read(self, connection: Connection, messages: Messages, max_new_tokens: int) -> Iterator[str | int]:
+    def _read(
+        self, connection: Connection, messages: Messages, max_new_tokens: int, temperature: float
+    ) -> Iterator[str | int]:
         """The pieces of an answer, and the number of prompt tokens where the server says it."""
-        events = self._opened(connection, messages, max_new_tokens)
+        events = self._opened(connection, messages, max_new_tokens, temperature=temperature)
         finished = False
         with events, self._errors(_BROKE_OFF):
             for event in events:
@@ -164,9 +168,10 @@ class OpenAIVLM:
         if not finished:  # a connection closed cleanly looks like an end
             raise ModelError(f"the server {self._address} {_BROKE_OFF}; see its log, or give {_ELSE}")
 
-    def _opened(self, connection: Connection, messages: Messages, max_new_tokens: int) -> Any:
+    def _opened(self, connection: Connection, messages: Messages, max_new_tokens: int, **options: Any) -> Any:
         """The events of an answer; a server that refuses to count tokens is asked again without."""
-        ask = partial(self._ask, messages, max_new_tokens, http_client=connection.client, stream=True)
+        options |= {"http_client": connection.client, "stream": True}
+        ask = partial(self._ask, messages, max_new_tokens, **options)
         if not self._counts:
             return ask()[0]
         try:

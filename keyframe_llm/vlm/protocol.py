@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from keyframe_llm.errors import ModelError
 from keyframe_llm.messages import Messages
 
-__all__ = ["VLM", "CompletedVLM", "Messages", "Normalise"]
+__all__ = ["VLM", "CompletedVLM", "Messages", "Normalise", "takes"]
 
 Normalise = Literal["sum", "mean"]
 
@@ -54,7 +54,7 @@ class CompletedVLM:
         self.model = model
         name = getattr(model, "name", None)
         self.name: str = name if isinstance(name, str) else type(model).__name__
-        self._takes_length = _takes(model.generate, "max_new_tokens")
+        self._takes_length = takes(model.generate, "max_new_tokens")
 
     def generate(self, messages: Messages, *, max_new_tokens: int = 128) -> str:
         """The object's own answer; `max_new_tokens` is passed on where it takes that argument."""
@@ -103,7 +103,8 @@ class CompletedVLM:
         return own if callable(own) else None
 
 
-def _takes(function: Callable[..., Any], name: str) -> bool:
+def takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function takes an argument of that name."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # a function without a signature gets what the protocol says

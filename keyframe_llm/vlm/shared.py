@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.encoders.shared import Checkpoint, SharedModel
+from keyframe_llm.errors import OptionsError
 from keyframe_llm.vlm import VLM, Messages, Normalise, load_vlm
+from keyframe_llm.vlm.protocol import takes
 
 __all__ = ["SharedVLM"]
 
@@ -67,14 +69,20 @@ class SharedVLM(SharedModel[VLM]):
         with self._acquired() as model:
             return model.generate(messages, max_new_tokens=max_new_tokens)
 
-    def stream(self, messages: Messages, *, max_new_tokens: int = 128) -> Generator[str, None, int | None]:
+    def stream(
+        self, messages: Messages, *, max_new_tokens: int = 128, temperature: float = 0.0
+    ) -> Generator[str, None, int | None]:
         """See `VLM.stream`; other calls wait until the answer has ended or the iterator is closed.
 
         A model that serves many threads at once, such as `OpenAIVLM`, lets no call wait. The return value is
-        the model's own: the number of prompt tokens, or None.
+        the model's own: the number of prompt tokens, or None. Raises `OptionsError` where the model takes no
+        temperature other than 0.
         """
         with self._acquired() as model:
-            pieces = model.stream(messages, max_new_tokens=max_new_tokens)
+            more: dict[str, Any] = {"temperature": temperature} if temperature else {}
+            if more and not takes(model.stream, "temperature"):
+                raise OptionsError(f"the model {self.name} answers at temperature 0 alone; set it to 0")
+            pieces = model.stream(messages, max_new_tokens=max_new_tokens, **more)
             try:
                 while True:
                     piece = next(pieces)

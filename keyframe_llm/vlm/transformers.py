@@ -86,8 +86,10 @@ class TransformersVLM:
             answers += [text.strip() for text in self._tokenizer.batch_decode(new, skip_special_tokens=True)]
         return answers
 
-    def stream(self, messages: Messages, *, max_new_tokens: int = 128) -> Iterator[str]:
-        """Yield the greedy answer piece by piece; joined and stripped, it is what `generate` returns.
+    def stream(
+        self, messages: Messages, *, max_new_tokens: int = 128, temperature: float = 0.0
+    ) -> Iterator[str]:
+        """Yield the answer piece by piece; at temperature 0, joined and stripped, what `generate` returns.
 
         The model runs in a thread of its own. Closing the iterator stops it at its next token; an error
         there is raised here.
@@ -100,7 +102,8 @@ class TransformersVLM:
 
         def work() -> None:
             try:
-                self._generate(inputs, max_new_tokens, streamer=pieces, stopping_criteria=[_stopper(stop)])
+                told = {"streamer": pieces, "stopping_criteria": [_stopper(stop)]}
+                self._generate(inputs, max_new_tokens, temperature, **told)
             except BaseException as error:
                 failures.append(error)
                 pieces.text_queue.put(pieces.stop_signal)
