@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 Backend = Literal["pyav", "decord"]
-Candidates = Literal["diverse", "representatives", "even"]
+Candidates = Literal["coarse", "diverse", "representatives", "even"]
 Guide = Literal["auto", "caption", "question", "both"]
 Pooling = Literal["mean", "text"]
 Proposer = Literal["stacfp", "ufp", "scfp"]
@@ -190,7 +190,8 @@ class ProposeOptions:
     candidates: Candidates | None = _option(
         None,
         "The frames that a text is scored on: `diverse` (the clusters' representatives, then always the "
-        "frame farthest from all so far), `representatives` (one frame a cluster) or `even` (equal steps in "
+        "frame farthest from all so far), `coarse` (those of them that cover the video, and for each text "
+        "those beside its best ones), `representatives` (one frame a cluster) or `even` (equal steps in "
         "time); without it the method decides.",
     )
     max_images: int = _option(

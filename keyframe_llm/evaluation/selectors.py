@@ -15,6 +15,7 @@ import numpy as np
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.evaluation.dense import EmbeddedText, Picks
 from keyframe_llm.index import VideoIndex
+from keyframe_llm.index.reserve import closer, with_reserve
 from keyframe_llm.options import ProposeOptions, SelectOptions, Task
 from keyframe_llm.proposals.propose import candidates_of, propose
 from keyframe_llm.scoring.queries import Query
@@ -55,7 +56,8 @@ def proposed(index: VideoIndex, options: ProposeOptions) -> VideoIndex:
     found = propose(index.histograms, index.seconds, options)
     candidates = candidates_of(found, index.histograms, options)
     rows = index.embedded()[candidates.indices]
-    return replace(index, proposals=found, candidates=candidates, embeddings=rows)
+    whole = replace(index, proposals=found, candidates=candidates, embeddings=rows)
+    return with_reserve(whole, options.max_images) if options.candidates == "coarse" else whole
 
 
 def row_of(options: SelectOptions, task: Task | None = "retrieval") -> Row:
@@ -68,7 +70,10 @@ def row_of(options: SelectOptions, task: Task | None = "retrieval") -> Row:
         wanted = options.replaced(max_frames=k, seed=seed)
         stage = propose_options(wanted)
         among = index if stage.candidates == "even" else proposed(index, stage)
-        choice = choose_frames(among, _query(text, wanted, task), wanted)
+        query = _query(text, wanted, task)
+        if query is not None:
+            among = closer(among, query, wanted)
+        choice = choose_frames(among, query, wanted)
         return choice.candidates.indices[choice.chosen]
 
     return row

@@ -17,6 +17,8 @@ from threading import Lock
 from typing import Any, TypeVar
 from weakref import ref
 
+import numpy as np
+
 from keyframe_llm.cost import PictureTokens
 from keyframe_llm.data import CaptionSource, Progress
 from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder
@@ -24,6 +26,7 @@ from keyframe_llm.index.cached_words import cached_words
 from keyframe_llm.index.embedder import Embedder
 from keyframe_llm.index.feature_cache import FeatureCache
 from keyframe_llm.index.parts import is_part, part_of_index, whole_options
+from keyframe_llm.index.reserve import Reserve
 from keyframe_llm.index.saved import from_arrays, to_arrays
 from keyframe_llm.index.store import Store
 from keyframe_llm.index.video_index import VideoIndex, build_index, silent, texts_of
@@ -138,6 +141,7 @@ class Indexer:
                 progress=self.progress,
                 tokens=tokens,
             )
+            self._keep_reserve(index, source, options)
         timings = {**selection.timings, "total": time.perf_counter() - began}
         warnings = tuple(dict.fromkeys([*selection.warnings, *self.cache.warnings]))
         return replace(selection, timings=timings, warnings=warnings)
@@ -228,10 +232,14 @@ class Indexer:
             if not pictures:
                 return index
             rows = self.cache.embeddings(key, self.embedder.source, index.candidates.indices)
-            if rows is not None:
-                return replace(index, embeddings=rows)
-            if (kept := self._kept_pictures(source, options)) is not None:
-                return replace(index, pictures=tuple(kept[i] for i in index.candidates.indices))
+            needed = rows is None or index.reserve is not None
+            kept = self._kept_pictures(source, options) if needed else None
+            reserve = self._kept_reserve(index, source, options, kept)
+            if rows is not None and (reserve is None) == (index.reserve is None):
+                return replace(index, embeddings=rows, reserve=reserve)
+            if kept is not None:
+                own = tuple(kept[i] for i in index.candidates.indices)
+                return replace(index, pictures=own, reserve=reserve)
         found = self._part(decoder, source, options) if self.keep_samples and is_part(options) else None
         index = found or build_index(
             decoder,
@@ -244,6 +252,10 @@ class Indexer:
             on_samples=partial(self._keep_pictures, source, options) if self.keep_samples else None,
         )
         self.cache.keep_arrays(key, to_arrays(index))
+        if index.reserve is not None and pictures:
+            apart = self._index_key(source, options, pictures=True, kind="reserve")
+            every = np.arange(len(index.reserve))
+            self.cache.keep_pictures(apart, index.reserve.pictures, every)
         if index.embeddings is not None:
             self._keep_embeddings(index, key)
         return index
@@ -263,14 +275,35 @@ class Indexer:
     def _keep_pictures(
         self, source: VideoSource, options: SelectOptions, samples: Samples, index: VideoIndex
     ) -> None:
-        self.cache.keep_pictures(
-            self._index_key(source, options, pictures=True, kind="pictures"),
-            samples.pictures,
-            index.candidates.indices,
-        )
+        needed = index.candidates.indices
+        if index.reserve is not None:
+            needed = np.concatenate([needed, index.reserve.samples(index.seconds)])
+        key = self._index_key(source, options, pictures=True, kind="pictures")
+        self.cache.keep_pictures(key, samples.pictures, needed)
 
     def _kept_pictures(self, source: VideoSource, options: SelectOptions) -> tuple[bytes, ...] | None:
         return self.cache.pictures(self._index_key(source, options, pictures=True, kind="pictures"))
+
+    def _kept_reserve(
+        self, index: VideoIndex, source: VideoSource, options: SelectOptions, kept: Sequence[bytes] | None
+    ) -> Reserve | None:
+        """The index's reserve with its pictures, out of those of all samples or its own; None without any."""
+        if index.reserve is None:
+            return None
+        samples = index.reserve.samples(index.seconds)
+        own = self._index_key(source, options, pictures=True, kind="reserve")
+        pictures = self.cache.pictures(own) if kept is None else [kept[i] for i in samples]
+        key = self._index_key(source, options, pictures=True)
+        rows = self.cache.embeddings(key, self.embedder.source, samples)
+        return None if pictures is None else Reserve(index.reserve.seconds, pictures, rows)
+
+    def _keep_reserve(self, index: VideoIndex, source: VideoSource, options: SelectOptions) -> None:
+        """What texts had embedded of the reserve."""
+        rows = None if index.reserve is None else index.reserve.new_rows()
+        if index.reserve is not None and rows is not None:
+            key = self._index_key(source, options, pictures=True)
+            samples = index.reserve.samples(index.seconds)
+            self.cache.keep_embeddings(key, self.embedder.source, samples, rows)
 
     def _embedded(
         self, index: VideoIndex, source: VideoSource, options: SelectOptions, spent: dict[str, float]

@@ -11,6 +11,7 @@ import numpy as np
 
 from keyframe_llm.data import Proposals, VideoInfo
 from keyframe_llm.index.embedder import Embedder
+from keyframe_llm.index.reserve import Reserve
 from keyframe_llm.index.video_index import VideoIndex
 from keyframe_llm.options import SelectOptions
 
@@ -29,6 +30,8 @@ def to_arrays(index: VideoIndex) -> dict[str, Any]:
     arrays = {"seconds": index.seconds, "histograms": index.histograms}
     for name, found in (("proposals", index.proposals), ("candidates", index.candidates)):
         arrays |= {f"{name}_labels": found.labels, f"{name}_indices": found.indices}
+    if index.reserve is not None:
+        arrays["reserve_seconds"] = index.reserve.seconds
     if index.sharpness is not None:
         arrays["sharpness"] = index.sharpness
     return {**arrays, "facts": json.dumps(facts)}
@@ -51,6 +54,7 @@ def from_arrays(
         histograms=np.asarray(values["histograms"], np.float32),
         proposals=proposals,
         candidates=candidates,
+        reserve=Reserve(values["reserve_seconds"]) if "reserve_seconds" in values else None,
         sharpness=values.get("sharpness"),
         span_seconds=facts["span_seconds"],
         options=options,

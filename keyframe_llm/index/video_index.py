@@ -17,6 +17,7 @@ from keyframe_llm.errors import OptionsError
 from keyframe_llm.index.budget import affordable_size, resized
 from keyframe_llm.index.embedder import Embedder
 from keyframe_llm.index.matched_words import MatchedWords, cues_inside, matched_words
+from keyframe_llm.index.reserve import Reserve, closer, with_reserve
 from keyframe_llm.jpeg import decode_jpeg
 from keyframe_llm.options import DecodeOptions, ProposeOptions, SelectOptions
 from keyframe_llm.proposals.propose import candidates_of, propose
@@ -70,6 +71,8 @@ class VideoIndex:
     """(K, D) of the candidates by the encoder; None until a text is expected."""
     pictures: tuple[bytes, ...] = field(default=(), repr=False)
     """K JPEG pictures of the candidates, until they are embedded; then none."""
+    reserve: Reserve | None = field(default=None, repr=False)
+    """Frames that become candidates where a text fits beside them; None where all are."""
     sharpness: NDArray[np.float64] | None = None
     """(N,) of the sampled frames, where the method needs it."""
     span_seconds: float
@@ -197,6 +200,7 @@ class VideoIndex:
         if texts:
             tell("embed", 0.0)
             query = _timed(spent, "embed", index._query, texts, options, question=question is not None)
+            index = _timed(spent, "embed", closer, index, query, options, gap_seconds=gap)
         kept = options.choose.max_frames
         while True:
             allowed = options.replaced(max_frames=kept)
@@ -365,7 +369,7 @@ def propose_index(
     if proposals is None or len(proposals.sampled_seconds) != len(samples.seconds):
         proposals = _timed(spent, "propose", propose, samples.histograms, samples.seconds, stage)
     candidates = _timed(spent, "propose", candidates_of, proposals, samples.histograms, stage)
-    return VideoIndex(
+    index = VideoIndex(
         video=info,
         seconds=samples.seconds,
         histograms=samples.histograms,
@@ -378,6 +382,7 @@ def propose_index(
         plan=samples.plan,
         timings=spent,
     )
+    return with_reserve(index, stage.max_images) if stage.candidates == "coarse" else index
 
 
 def _opened(video: VideoSource, options: SelectOptions) -> Decoder:

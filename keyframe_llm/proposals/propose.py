@@ -20,14 +20,14 @@ def propose(histograms: ArrayLike, seconds: ArrayLike, options: ProposeOptions) 
     if options.proposer == "scfp":
         return scfp(histograms, seconds, k_max=options.k_max, seed=options.seed)
     k_max = options.k_max
-    if k_max is None and options.candidates == "diverse":
+    if k_max is None and options.candidates in ("coarse", "diverse"):
         k_max = max(2, min(options.max_images, usual_k_max(seconds)))
     return stacfp(histograms, seconds, gamma_time=options.gamma_time, k_max=k_max, seed=options.seed)
 
 
 def candidates_of(proposals: Proposals, histograms: ArrayLike, options: ProposeOptions) -> Proposals:
-    """The frames that a text is scored on, as `options.candidates` says; all cover the same N samples."""
-    if options.candidates == "diverse":
+    """The frames that a text may be scored on, as `options.candidates` says; all cover the same N samples."""
+    if options.candidates in ("coarse", "diverse"):
         return with_more_frames(proposals, histograms, options.max_images)
     if options.candidates == "even":
         return _even(proposals.sampled_seconds, options.max_images)

@@ -31,7 +31,7 @@ from keyframe_llm.errors import OptionsError
 from keyframe_llm.proposals.color_histogram import spacetime
 from keyframe_llm.proposals.kmeans import best_clustering, representatives
 
-__all__ = ["scfp", "stacfp", "ufp", "usual_k_max"]
+__all__ = ["scfp", "shots", "stacfp", "ufp", "usual_k_max"]
 
 Array = NDArray[np.floating]
 Labels = NDArray[np.intp]
@@ -72,13 +72,13 @@ def stacfp(
         raise OptionsError(f"gamma_time is {gamma_time!r}; give a number from 0")
     span = float(times[-1] - times[0])
     limit = _limit(k_max, span, len(times))
-    shots = _shots(rows)
-    moving = [not _still(rows[shot]) for shot in shots]
-    active = sum(_length(times, shot) for shot, moves in zip(shots, moving, strict=True) if moves)
+    found = shots(rows)
+    moving = [not _still(rows[shot]) for shot in found]
+    active = sum(_length(times, shot) for shot, moves in zip(found, moving, strict=True) if moves)
     x = spacetime(rows, times, gamma_time)
     labels, tried = _clustered(x, rows, max(2, math.ceil(math.sqrt(active))), limit, seed)
     if tried:
-        labels = _show_all(x, rows, times, labels, _segments(rows, times, shots, moving), limit)
+        labels = _show_all(x, rows, times, labels, _segments(rows, times, found, moving), limit)
     return _proposals(x, times, labels, tried)
 
 
@@ -155,8 +155,11 @@ def _still(rows: NDArray[np.float32]) -> bool:
     return variance < _STILL_SPREAD**2 and steps > _STILL_RATIO * 2 * variance
 
 
-def _shots(rows: NDArray[np.float32]) -> list[slice]:
-    """What lies between two cuts. A cut is a large step that stands out from the eight steps around it."""
+def shots(rows: NDArray[np.float32]) -> list[slice]:
+    """What lies between two cuts. A cut is a large step that stands out from the eight steps around it.
+
+    `rows` is (N, d), histograms of length 1; the slices are of them.
+    """
     step = np.linalg.norm(np.diff(rows, axis=0), axis=1)
     around = sliding_window_view(np.pad(step, (4, 5), constant_values=np.nan), 9)[: len(step)]
     usual = np.nanmedian(around, axis=1)
@@ -176,12 +179,12 @@ def _clustered(
 
 
 def _segments(
-    rows: NDArray[np.float32], times: NDArray[np.float64], shots: list[slice], moving: list[bool]
+    rows: NDArray[np.float32], times: NDArray[np.float64], found: list[slice], moving: list[bool]
 ) -> list[slice]:
     """What must be shown, longest first: the shots, long moving ones in equal parts."""
     longest = max(_SEGMENT_SECONDS, (times[-1] - times[0]) / _SEGMENTS_PER_VIDEO)
     segments: list[slice] = []
-    for shot, moves in zip(shots, moving, strict=True):
+    for shot, moves in zip(found, moving, strict=True):
         count = math.ceil(_length(times, shot) / longest - 1e-6) if moves else 1
         if shot.stop - shot.start == 1:  # a flash, or only the middle of a dissolve?
             beside = rows[max(0, shot.start - 1) : shot.stop + 1]
