@@ -114,7 +114,10 @@ def build(
         for name, button in examples.items():
             then_watch(button.click(_named(handlers, name), None, [*opened, notice], **private))
         if address is not None:
-            then_watch(address.submit(handlers.addressed, address, [*opened, notice, address], **private))
+            fetched = [*opened, notice, address]
+            then_watch(
+                address.submit(handlers.addressed, address, fetched, trigger_mode="multiple", **private)
+            )
         side["another"].click(handlers.begun, None, [*opened, *video_side, kept_by_browser], **private)
         side["away"].click(handlers.closed, None, whole, **private)
         videos.input(handlers.chosen, videos, whole, trigger_mode="multiple", **private)
@@ -125,7 +128,7 @@ def build(
         asking = [box, editing, *settings]
         box.submit(handlers.asked, asking, conversation, trigger_mode="multiple", js=_WITH_EDITED, **private)
         box.stop(handlers.stopped, None, None, queue=False, **private)
-        bridge.select(handlers.parted, settings, video_side, **private)
+        bridge.select(handlers.parted, settings, video_side, trigger_mode="multiple", **private)
         bridge.stop(handlers.stopped, None, None, queue=False, **private)
         chat.example_select(_chosen_question, None, box, **private).then(
             handlers.asked, asking, conversation, **private
