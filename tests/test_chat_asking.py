@@ -11,7 +11,6 @@ import pytest
 from test_chat import SETTINGS, Colours, Listener
 from test_chat_access import violations
 from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit` are fixtures
-    PATIENCE,
     address,
     answered,
     ask,
@@ -195,37 +194,22 @@ def test_videos_are_switched_without_loss_and_dropped_anywhere(visit: Any) -> No
     wait_until_said(page, "Is it bright?")
 
 
-def test_an_address_is_fetched_where_the_operator_allows_it(
-    browser: Any,  # noqa: F811
-    tmp_path: Path,
-) -> None:
-    from keyframe_llm.demos.chat import serving
-
-    files = {"clip.mp4": demo_video("one_walk.mp4").read_bytes(), "text.mp4": b"no video at all"}
-    with (
-        file_serving(files) as server,
-        serving(Models([Listener()], [Colours()]), allow_addresses=True) as addresses,
-    ):
-        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-        page.set_default_timeout(PATIENCE)
-        page.goto(addresses[0])
-        for given, told in (
-            ("file:///etc/passwd", "give one that begins with http"),
-            ("x", "begins with http"),
-        ):
-            page.fill("#kf-address textarea, #kf-address input", given)
+def test_an_address_is_fetched_where_the_operator_allows_it(visit: Any) -> None:  # noqa: F811
+    page, field = visit(), "#kf-address textarea, #kf-address input"
+    with file_serving({"clip.mp4": demo_video("one_walk.mp4").read_bytes()}) as server:
+        for given in ("file:///etc/passwd", "x"):
+            page.fill(field, given)
             page.keyboard.press("Enter")
-            page.wait_for_selector(f".kf-trouble:has-text('{told}')")
-        page.fill("#kf-address textarea, #kf-address input", server.url("clip.mp4"))
+            page.wait_for_selector(f".kf-trouble:has-text(\"is '{given}'; give one\")")
+        page.fill(field, server.url("clip.mp4"))
         page.keyboard.press("Enter")
         page.wait_for_selector("#kf-player:has-text('clip.mp4')")
         ready(page)
-        folder = Path(os.environ["GRADIO_TEMP_DIR"])
-        assert len([p for p in folder.rglob("clip.mp4")]) == 2
-        page.locator("#kf-away").click()
-        page.wait_for_selector("#kf-address")
-        assert list(folder.rglob("clip.mp4")) == []
-        page.context.close()
+    folder = Path(os.environ["GRADIO_TEMP_DIR"])
+    assert len(list(folder.rglob("clip.mp4"))) == 2  # as it came, and as the session has it
+    page.locator("#kf-away").click()
+    page.wait_for_selector("#kf-address")
+    assert list(folder.rglob("clip.mp4")) == []
 
 
 # Other words, other parameters, keys ---------------------------------------------------------------------

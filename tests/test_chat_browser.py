@@ -95,7 +95,7 @@ class Talker:
 def address() -> Iterator[str]:
     from keyframe_llm.demos.chat import serving
 
-    with serving(Models([Talker()], [Brightness()])) as addresses:
+    with serving(Models([Talker()], [Brightness()]), allow_addresses=True) as addresses:
         yield addresses[0]
     gc.collect()
 
