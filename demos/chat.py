@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -140,7 +140,8 @@ def _library(path: str | None, models: Models) -> Library | None:
 
     if path is None:
         return None
-    name = Library(path).encoder_name
+    with closing(Library(path)) as known:
+        name = known.encoder_name
     return Library(path, encoder=models.encoder(name) if name in models.encoder_names else None)
 
 

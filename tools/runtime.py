@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -83,7 +83,8 @@ class ToolRuntime:
         as they lie in the roots; without an `encoder` its own is taken.
         """
         if library is not None and encoder is None:
-            encoder = Library(library).encoder_name
+            with closing(Library(library)) as known:
+                encoder = known.encoder_name
         encoder = encoder if encoder is not None else default_encoder(model)
         self.model, self.encoder = _public_name(model), _public_name(encoder)
         self._given_model, self._given_encoder = model, encoder
@@ -133,6 +134,8 @@ class ToolRuntime:
         self.close()
         deadline = time.monotonic() + wait_seconds
         ended = self._pool.wait(wait_seconds) and self._readings.wait(max(0.0, deadline - time.monotonic()))
+        if ended and self.library is not None:
+            self.library.close()
         shutil.rmtree(self._temporary, ignore_errors=True)
         return ended
 
