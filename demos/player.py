@@ -117,8 +117,8 @@ class Player:
 
     async def prepared(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
         """Make the preview of the video that the browser cannot play, once, and draw how far it is."""
-        session = self.sessions.session(str(request.session_hash))
-        video = session.video
+        load = str(request.session_hash)
+        video = self.sessions.session(load).video
         if video is None or video.parent.name != event._data["video"]:
             yield gr.skip()
             return
@@ -129,10 +129,10 @@ class Player:
             Thread(
                 target=preview.make, args=(video.exists,), name="keyframe-llm-preview", daemon=True
             ).start()
-        while not preview.done and session.video == video:
+        while not preview.done and self.sessions.session(load).video == video:  # another may come into view
             yield player(video, preview)
             await asyncio.sleep(_REDRAW_SECONDS)
-        yield player(video, preview) if session.video == video else gr.skip()
+        yield player(video, preview) if self.sessions.session(load).video == video else gr.skip()
 
     def still(self, event: gr.EventData, request: gr.Request) -> Any:
         """Draw the frame at a second of a video that the browser cannot play."""
