@@ -204,7 +204,7 @@ def _video_side(back: str) -> dict[str, Any]:
             submit_btn=False,
             elem_id="kf-caption",
         )
-        with gr.Row():
+        with gr.Row(elem_id="kf-buttons"):
             another = gr.Button(back, size="sm", elem_id="kf-another")
             away = gr.Button("Put this video away", size="sm", elem_id="kf-away")
     parts = {"player": player, "status": status, "keyframes": keyframes, "caption": caption}
