@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -291,8 +291,12 @@ def test_pages_of_a_search_and_the_list_of_what_is_searched(place: Path, indexed
 
 
 def test_a_library_of_another_encoder_is_an_error_that_names_no_place(place: Path, indexed: Path) -> None:
+    class Other(ColourEncoder):
+        def embed_texts(self, texts: Sequence[str], /) -> np.ndarray:
+            return super().embed_texts(texts) @ np.diag([1.0, -1.0, 2.0])
+
     with (
-        Toolbox(encoder="cartoon", roots=[place / "a"], library=indexed) as tools,
+        Toolbox(encoder=Other(), roots=[place / "a"], library=indexed) as tools,
         pytest.raises(ToolError, match="tell the user to check it and its encoder") as caught,
     ):
         tools.search_videos("red")
