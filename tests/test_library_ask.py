@@ -158,7 +158,7 @@ def test_names_captions_and_words_are_data_in_quotes(library: Library, folder: P
 def test_the_command_asks_a_library(tmp_path: Path, capsys: Capture) -> None:
     path = str(tmp_path / "library.sqlite")
     (tmp_path / "v").mkdir()
-    shutil.copy(demo_video("hidden_event.mp4"), tmp_path / "v" / "hidden\x1b.mp4")
+    shutil.copy(demo_video("one_walk.mp4"), tmp_path / "v" / "walk\x1b.mp4")
     assert (
         main(
             ["index", str(tmp_path / "v"), "--library", path, "--encoder", "cartoon", "--fps", "2", "--quiet"]
@@ -166,13 +166,13 @@ def test_the_command_asks_a_library(tmp_path: Path, capsys: Capture) -> None:
         == 0
     )
     capsys.readouterr()
-    question = "What is the robot in purple doing?"
+    question = "What is the man in green doing?"
     assert main(["ask", question, "--library", path, "--model", "cartoon", "--max-frames", "2"]) == 0
     row, text = capsys.readouterr().out.splitlines()
-    assert row.split()[:2] == ["1", "hidden\\x1b.mp4"] and "31.00s" in row and text == "flies a kite"
+    assert row.split()[:2] == ["1", "walk\\x1b.mp4"] and text == "walks"
     assert main(["ask", "--library", path, question, "--model", "cartoon", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["answer"] == "flies a kite" and 30 <= told["videos"][0]["seconds"][0] <= 33
+    assert told["answer"] == "walks" and 0 <= told["videos"][0]["seconds"][0] < 6
     assert told["prompt_tokens"] > told["visual_tokens"] > 0 and told["problems"] == []
     for arguments, says in (
         (["ask", "a.mp4", "q", "--library", path], "the video 'a.mp4' is given too"),

@@ -50,7 +50,10 @@ def run(args: argparse.Namespace) -> None:
     question = _question(args)
     given = {name: value for name, value in vars(args).items() if name in option_fields()}
     where = {name: given.pop(name) for name in ("start_seconds", "end_seconds") if name in given}
-    shown = {"max_videos": _VIDEOS if args.videos is None else args.videos, "max_frames": given.pop("max_frames", _FRAMES)}
+    shown = {
+        "max_videos": _VIDEOS if args.videos is None else args.videos,
+        "max_frames": given.pop("max_frames", _FRAMES),
+    }
     library = Library(args.library, encoder=args.encoder, device=args.device, **given)
     llm = new_llm(args)
     if args.json:
