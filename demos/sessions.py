@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from threading import Lock, Timer
 
+from keyframe_llm.demos.memory import give_back_memory
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.preview import Preview
 from keyframe_llm.demos.session import Session
@@ -122,6 +123,7 @@ class Sessions:
             self.previews.pop(own / upload.name, None)
             shutil.rmtree(own, ignore_errors=True)
         self.discard(upload)
+        give_back_memory()
 
     def discard(self, upload: Path) -> None:
         """Remove an upload unless it is an example, no upload at all, or a session uses it."""
