@@ -46,8 +46,8 @@ def run(args: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, _end)
     place = {"host": args.host, "port": args.port}
     library = _library(args.library, models)
-    more = {"library": library, "allow_addresses": getattr(args, "allow_addresses", False)}
-    with serving(models, **place, auth=auth, share=args.share, **more) as addresses:
+    allowed = {"share": args.share, "allow_addresses": args.allow_addresses}
+    with serving(models, **place, auth=auth, library=library, **allowed) as addresses:
         print("Chat with a video:", *addresses, flush=True)
         print("Ctrl+C ends it; uploads are removed then.", file=sys.stderr)
         while True:

@@ -19,6 +19,7 @@ from keyframe_llm.demos.fetched import Fetch
 from keyframe_llm.demos.player import player
 from keyframe_llm.demos.session import Session, Settings
 from keyframe_llm.demos.sessions import Sessions
+from keyframe_llm.demos.shelf import Shelf
 from keyframe_llm.demos.span import checked_part, part_name
 from keyframe_llm.demos.videos import DRAWN_QUESTIONS, EXAMPLES
 from keyframe_llm.errors import KeyframeError, OptionsError
@@ -48,6 +49,9 @@ class Handlers:
             session.settings = Settings(*settings)
         return session
 
+    def _shelf(self, request: gr.Request) -> Shelf:
+        return self.sessions.shelf(str(request.session_hash))
+
     def restored(self, name: str, kept: str, request: gr.Request) -> Iterator[Any]:
         """Draw the session that a browser tab had; where it is gone, the conversation that the tab kept.
 
@@ -61,7 +65,7 @@ class Handlers:
         if not known and turns:
             session.recall(turns)
             session.trouble = _ENDED
-        if session.video is None and not session.turns:
+        if session.video is None and not session.turns and not self._shelf(request).files:
             yield gr.skip()  # nothing to draw, and the first click may be on its way
             return
         yield from self._followed(session, request)
@@ -79,7 +83,7 @@ class Handlers:
 
     def _videos(self, request: gr.Request) -> Any:
         """The open videos to choose from; shown where there is another one than that in view."""
-        shelf = self.sessions.shelf(str(request.session_hash))
+        shelf = self._shelf(request)
         names, current = shelf.names(), shelf.current.name
         others = [name for _, name in names if name != current]
         known = current if len(others) < len(names) else None
@@ -87,13 +91,13 @@ class Handlers:
 
     def chosen(self, name: str, request: gr.Request) -> Iterator[Any]:
         """Bring another open video into view, with its conversation as it is by now."""
-        session = self.sessions.shelf(str(request.session_hash)).choose(str(name))
+        session = self._shelf(request).choose(str(name))
         yield from self._followed(session, request)
 
     def begun(self, request: gr.Request) -> list[Any]:
         """Go to the beginning of the page, where another video is given; the open ones stay open."""
         try:
-            self.sessions.shelf(str(request.session_hash)).begin()
+            self._shelf(request).begin()
         except OptionsError as error:
             raise plain_error(error, "Too many videos") from error
         return self._beginning(request)
@@ -128,7 +132,7 @@ class Handlers:
         Returns as `opened`, then the address box.
         """
         try:
-            session = self.sessions.shelf(str(request.session_hash)).begin()
+            session = self._shelf(request).begin()
         except OptionsError as error:
             raise plain_error(error, "Too many videos") from error
         fetch = Fetch(address, self.sessions.folder, session)
@@ -156,7 +160,7 @@ class Handlers:
 
     def closed(self, request: gr.Request) -> Iterator[Any]:
         """Put the video away; show another one that is open, or the beginning."""
-        session, shelf = self._session(request), self.sessions.shelf(str(request.session_hash))
+        session, shelf = self._session(request), self._shelf(request)
         with session.at_rest():
             session.forget()
         self.sessions.remove_files(str(request.session_hash))

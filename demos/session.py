@@ -311,8 +311,15 @@ class Session(Worker):
         found = turn.selection
         assert found is not None
         matched = [match.cue for match in found.word_matches] if frames is found.frames else []
-        told = {"words": found.words, "matched": matched, "system": settings.system}
-        return conversation(frames, earlier, turn.question, llm.prompts, **told)
+        return conversation(
+            frames,
+            earlier,
+            turn.question,
+            llm.prompts,
+            words=found.words,
+            matched=matched,
+            system=settings.system,
+        )
 
     def _pieces(self, llm: KeyframeLLM, messages: Messages, settings: Settings) -> Iterator[str]:
         """The answer piece by piece, until it ends or is stopped."""
@@ -320,7 +327,7 @@ class Session(Worker):
         answer = model.stream(
             messages, max_new_tokens=int(settings.longest), temperature=settings.temperature
         )
-        with closing(answer) as pieces:  # type: ignore[type-var]  # generators, typed as iterators
+        with closing(answer) as pieces:
             for piece in pieces:
                 if self.stopping:
                     break

@@ -138,7 +138,9 @@ class Sessions:
         """End the sessions of a page load: stop their jobs, forget them, remove their files."""
         with self._lock:
             shelf = self._shelves.pop(self._name(load), None)
-        for session in shelf.sessions if shelf is not None else ():
+        if shelf is None:
+            return
+        for session in shelf.sessions:
             session.stop()
             self._remove(shelf, session)
 
