@@ -5,11 +5,21 @@ from __future__ import annotations
 import ctypes
 import gc
 from contextlib import suppress
+from threading import Timer
 
 __all__ = ["give_back_memory"]
 
+_DELAY_SECONDS = 1.0
+
 
 def give_back_memory() -> None:
+    """In a moment, when nobody holds the video any more, free what is left of it."""
+    timer = Timer(_DELAY_SECONDS, _free)
+    timer.daemon = True
+    timer.start()
+
+
+def _free() -> None:
     """Free what only circles of references hold, and have the C library return what it keeps for later."""
     gc.collect()
     with suppress(AttributeError, OSError, TypeError):  # other C libraries have no such call
