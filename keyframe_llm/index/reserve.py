@@ -133,6 +133,6 @@ def _with_reserved(index: VideoIndex, reserve: Reserve, which: Sequence[int]) ->
     labels = np.abs(index.seconds[:, None] - index.seconds[indices[order]]).argmin(axis=1)
     return replace(
         index,
-        candidates=Proposals(index.seconds, labels, indices[order]),
+        candidates=Proposals(index.seconds, labels, indices[order], index.candidates.silhouettes),
         embeddings=np.concatenate([index.embedded(), rows])[order],
     )

@@ -145,7 +145,9 @@ class VideoIndex:
         labels = np.abs(self.seconds[:, None] - times).argmin(axis=1)
         return replace(
             self,
-            candidates=Proposals(self.seconds, labels, self.candidates.indices[indices]),
+            candidates=Proposals(
+                self.seconds, labels, self.candidates.indices[indices], self.candidates.silhouettes
+            ),
             embeddings=None if self.embeddings is None else self.embeddings[indices],
             pictures=tuple(self.pictures[i] for i in indices) if self.pictures else (),
         )
