@@ -44,10 +44,15 @@ def run(args: argparse.Namespace) -> None:
     if args.share and not auth:
         print("keyframe-llm: warning: whoever has the link can use the page; add --auth", file=sys.stderr)
     signal.signal(signal.SIGTERM, _end)
-    place = {"host": args.host, "port": args.port}
-    library = _library(args.library, models)
-    allowed = {"share": args.share, "allow_addresses": args.allow_addresses}
-    with serving(models, **place, auth=auth, library=library, **allowed) as addresses:
+    with serving(
+        models,
+        host=args.host,
+        port=args.port,
+        auth=auth,
+        share=args.share,
+        library=_library(args.library, models),
+        allow_addresses=args.allow_addresses,
+    ) as addresses:
         print("Chat with a video:", *addresses, flush=True)
         print("Ctrl+C ends it; uploads are removed then.", file=sys.stderr)
         while True:
