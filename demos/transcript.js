@@ -92,11 +92,15 @@
     block.style.height = block.offsetHeight + 'px';
     block.textContent = '';
   };
-  const nearby = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) if (target.isConnected) (isIntersecting ? fill : empty)(target);
-  }, { rootMargin: '900px 0px' });
+  let nearby = null;  // a margin counts only around the element that scrolls
+  const watch = () => {
+    nearby?.disconnect();
+    nearby = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) if (target.isConnected) (isIntersecting ? fill : empty)(target);
+    }, { root: list, rootMargin: '900px 0px' });
+  };
   const rebuild = () => {
-    nearby.disconnect();
+    watch();
     const words = wanted(), all = cues.length.toLocaleString();
     shown = found(words);
     blocks = [];
@@ -109,6 +113,7 @@
       blocks.push(block);
     }
     list.replaceChildren(...blocks);
+    if (blocks.length) fill(blocks[0]);
     blocks.forEach((block) => nearby.observe(block));
     const some = shown.length < cues.length;
     const nothing = !source() ? 'The words of a video stand here once it has been read.' : source().dataset.words ? 'Fetching the words …' : source().dataset.none;

@@ -140,9 +140,9 @@ def test_the_transcript_follows_is_searched_and_clicked_and_marks_the_lines_of_a
     page.locator(".kf-lines").hover()
     page.mouse.wheel(0, -3000)
     page.wait_for_function("!document.querySelector('.kf-follow').checked")
-    page.evaluate("document.querySelector('#kf-player video').currentTime = 57.5")
+    page.evaluate("document.querySelector('#kf-player video').currentTime = 39.5")
     page.wait_for_function(
-        "document.querySelector('.kf-cue[aria-current]')?.innerText.includes('Remark 57 ')"
+        "document.querySelector('.kf-cue[aria-current]')?.innerText.includes('Remark 39 ')"
     )
     assert page.evaluate("document.querySelector('.kf-lines').scrollTop") == 0
     search = page.get_by_role("searchbox", name="Search the words")
