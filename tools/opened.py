@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenedVideo"]
 
 _SAVED_QUALITY = 95
-_SOON_SECONDS = 1.0
+_SOON_SECONDS = 0.25
 
 
 class OpenedVideo:
