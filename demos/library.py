@@ -16,6 +16,7 @@ import gradio as gr
 
 from keyframe_llm.demos import views
 from keyframe_llm.demos.sessions import Sessions
+from keyframe_llm.demos.shelf import Shelf
 from keyframe_llm.demos.times import clock
 from keyframe_llm.errors import KeyframeError, as_one_line
 from keyframe_llm.jpeg import encode_jpeg, jpeg_data_url
@@ -29,6 +30,8 @@ _LONGEST_NAME, _LONGEST_WORDS, _LONGEST_TEXT = 80, 90, 300
 _LISTEN = "document.addEventListener('kf-found', (event) => trigger('click', event.detail));"
 
 Opened = Callable[[str, gr.Request], list[Any]]
+Again = Callable[[str, gr.Request], Iterator[Any]]
+Watched = Callable[..., Iterator[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +53,7 @@ class LibrarySearch:
 
     def __init__(self, sessions: Sessions, library: Library) -> None:
         self.sessions, self.library = sessions, library
-        self._last: WeakKeyDictionary[object, _Search] = WeakKeyDictionary()
+        self._last: WeakKeyDictionary[Shelf, _Search] = WeakKeyDictionary()
         with gr.Column(elem_id="kf-library"):
             self.box = gr.Textbox(
                 label="Search the library",
@@ -63,16 +66,37 @@ class LibrarySearch:
             )
             self.results = gr.HTML(elem_id="kf-found")
 
-    def add(self, opened: Opened, outputs: list[Any]) -> Any:
-        """Declare the events; `opened` puts a video into the player. Returns the event of a chosen moment."""
+    def add(self, opened: Opened, again: Again, outputs: list[Any]) -> Any:
+        """Declare the events; `opened` puts a video into the player, `again` shows one that is open.
+
+        `outputs` are those of `again`, which begin with those of `opened`. Returns the event of a moment.
+        """
         hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
-        def chosen(event: gr.EventData, request: gr.Request) -> list[Any]:
-            return opened(self._path(int(event._data["number"]), request), request)
+        def chosen(event: gr.EventData, request: gr.Request) -> Iterator[Any]:
+            path = self._path(int(event._data["number"]), request)
+            shelf = self._shelf(request)
+            known = [session.name for session, (_, file) in shelf.files.items() if file == Path(path)]
+            if known:  # it is open already, with its conversation
+                yield from again(known[0], request)
+                return
+            shown = opened(path, request)
+            yield [*shown, *[gr.skip()] * (len(outputs) - len(shown))]
 
         self.box.submit(self.searched, self.box, self.results, **hidden)
         told = gr.HTML(js_on_load=_LISTEN, elem_id="kf-chosen", elem_classes="kf-hidden")
         return told.click(chosen, None, outputs, **hidden)
+
+    def watching(self, watched: Watched) -> Watched:
+        """`watched`, but for videos that were read before."""
+
+        def watch(request: gr.Request, *settings: Any) -> Iterator[Any]:
+            if self.sessions.session(str(request.session_hash)).overview is not None:
+                yield gr.skip()
+            else:
+                yield from watched(request, *settings)
+
+        return watch
 
     def searched(self, text: str, request: gr.Request) -> Iterator[str]:
         """Draw what is found for a text."""
@@ -106,8 +130,7 @@ class LibrarySearch:
             name = str(error).replace(video.path, Path(video.path).name)
             raise gr.Error(views.sentence(name), print_exception=False) from error
 
-    def _shelf(self, request: gr.Request) -> object:
-        """What a session's videos stand on: it lasts as long as the session."""
+    def _shelf(self, request: gr.Request) -> Shelf:
         return self.sessions.shelf(str(request.session_hash))
 
 

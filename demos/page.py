@@ -109,8 +109,9 @@ def build(
 
         then_watch(uploaded(folder, handlers.opened, [*opened, notice]))
         if search is not None:
-            chosen = search.add(handlers.opened, [*opened, notice])
-            chosen.success(handlers.watched, settings, [*video_side, *kept], **private)
+            chosen = search.add(handlers.opened, handlers.chosen, whole)
+            watching = search.watching(handlers.watched)
+            chosen.success(watching, settings, [*video_side, *kept], **private)
         for name, button in examples.items():
             then_watch(button.click(_named(handlers, name), None, [*opened, notice], **private))
         if address is not None:

@@ -81,6 +81,11 @@ def test_a_search_leads_to_a_chat_about_a_moment_and_back_to_what_was_found(
     page.get_by_role("button", name="Back to the search").click()
     page.wait_for_selector(".kf-moment")
     assert cells.count() == count and page.input_value(SEARCH) == "dark zeppelin lands"
+    cells.last.click()  # open already: its conversation is there, and no second one beside it
+    page.wait_for_selector("#kf-chat .kf-facts")
+    assert page.locator("#kf-videos input").count() <= 1
+    page.get_by_role("button", name="Back to the search").click()
+    page.wait_for_selector(".kf-moment")
     cells.first.click()
     page.wait_for_selector("#kf-player video[data-name='walk.mp4']")
     page.get_by_role("button", name="Back to the search").click()
