@@ -46,7 +46,7 @@ def counted(llm: KeyframeLLM) -> dict[str, int]:
     """How often the encoder's two towers ran, from now on."""
     model: Any = llm.encoder
     counts = {"pictures": 0, "texts": 0}
-    for name, tower in (("pictures", model._model.vision_model), ("texts", model._model.text_model)):
+    for name, tower in (("pictures", model.model.vision_model), ("texts", model.model.text_model)):
 
         def count(*_: Any, name: str = name) -> None:
             counts[name] += 1
