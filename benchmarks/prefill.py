@@ -92,7 +92,7 @@ def rows(model: Any, asked: argparse.Namespace) -> list[tuple[object, ...]]:
         name = f"{seconds_long:g} s at 2 a second ({frames} frames)"
         whole = shape.family == "qwen2.5"  # from Qwen3-VL on, a time stands before every pair
         prompts.append((name, "video", [(frames // 2, pair)] if whole else [(1, pair)] * (frames // 2)))
-    lines = []
+    lines: list[tuple[object, ...]] = []
     for name, kind, parts in prompts:
         tokens = sum(pairs * each for pairs, each in parts)
         lines.append((name, f"{tokens:,}", *measure(model, prompt(kind, parts, model), asked.repeat)))
@@ -117,7 +117,7 @@ def build(shape: Shape, device: str) -> Any:
         **{"vision_start_token_id": START, "vision_end_token_id": END},
     }
     wide, blocks, vision_heads, vision_inner = shape.vision
-    vision = {"hidden_size": wide, "depth": blocks, "num_heads": vision_heads}
+    vision: dict[str, Any] = {"hidden_size": wide, "depth": blocks, "num_heads": vision_heads}
     vision |= {"intermediate_size": vision_inner, "out_hidden_size": hidden}
     quarters = [blocks // 4 * (i + 1) - 1 for i in range(4)]
     config: Any
