@@ -108,6 +108,8 @@ def build(
             event.then(handlers.watched, settings, [*video_side, *kept], **private)
 
         then_watch(uploaded(folder, handlers.opened, [*opened, notice]))
+        # Who is faster than the page's script uploads as Gradio does it.
+        then_watch(upload.upload(handlers.opened, upload, [*opened, notice], **private))
         if search is not None:
             chosen = search.add(handlers.opened, handlers.chosen, whole)
             watching = search.watching(handlers.watched)
