@@ -12,6 +12,7 @@ from keyframe_llm.cli.output import RunProgress, clear_progress, note, print_jso
 from keyframe_llm.library import Library, Outcome
 from keyframe_llm.library.builder import Status
 from keyframe_llm.library.database import LIBRARY_VARIABLE
+from keyframe_llm.library.library import STORES
 from keyframe_llm.options import DecodeOptions, ProposeOptions, WordOptions, option_fields
 from keyframe_llm.pipeline import DEFAULT_ENCODER
 
@@ -42,6 +43,11 @@ def add(commands: Any) -> None:
         metavar="NAME",
         help=f"image-text encoder (default: the library's, else {DEFAULT_ENCODER})",
     )
+    command.add_argument(
+        "--store",
+        choices=STORES,
+        help="search in memory (sqlite), or on disk for a million videos (lancedb); the library remembers it",
+    )
     flags.add_device(command)
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument("--quiet", action="store_true", help="no progress on stderr")
@@ -62,7 +68,7 @@ def add_library(command: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Index what is new, and say at the end what became of everything."""
     given = {name: value for name, value in vars(args).items() if name in option_fields()}
-    library = Library(args.library, encoder=args.encoder, device=args.device, **given)
+    library = Library(args.library, encoder=args.encoder, device=args.device, store=args.store, **given)
     outcomes: list[Outcome] = []
     progress = RunProgress(args.quiet or args.json)
     for step in library.index(args.sources):

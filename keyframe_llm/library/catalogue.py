@@ -18,10 +18,13 @@ from keyframe_llm.library.cue_index import CueIndex
 from keyframe_llm.library.database import opened, storage_errors
 from keyframe_llm.words import Cue, CueSource
 
-__all__ = ["CAPTION", "Catalogue", "FileState", "StoredVideo"]
+__all__ = ["CAPTION", "OUTLINE_MARK", "Catalogue", "FileState", "StoredVideo"]
 
 CAPTION = "caption"
 """The source of words that were given with a video."""
+
+OUTLINE_MARK = np.dtype([("video", np.int64), ("made", np.float64)])
+"""What tells an outline from every other: the number of its video, which may be given again, and when."""
 
 _KEPT_DAYS = 30.0
 """How long a video whose files are gone is kept, in case they are found elsewhere."""
@@ -226,6 +229,16 @@ class Catalogue:
         """The number and the outline of every video that a file holds."""
         found = self._rows("SELECT id, outline FROM videos WHERE gone_at IS NULL ORDER BY id")
         return [(int(row[0]), bytes(row[1])) for row in found]
+
+    def outline(self, video: int) -> bytes:
+        """The outline of one video; empty where it is not known any more."""
+        rows = self._rows("SELECT outline FROM videos WHERE id = ?", (video,))
+        return bytes(rows[0][0]) if rows else b""
+
+    def outline_marks(self) -> NDArray[np.void]:
+        """(V,) `OUTLINE_MARK`: every video that a file holds, in order."""
+        found = self._rows("SELECT id, indexed_at FROM videos WHERE gone_at IS NULL ORDER BY id")
+        return np.array([tuple(row) for row in found], OUTLINE_MARK)
 
     def videos(self, numbers: Iterable[int], paths: dict[int, str], size: int) -> list[StoredVideo]:
         """The videos of these numbers with embeddings of `size` numbers; `paths` are files that hold them."""

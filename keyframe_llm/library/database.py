@@ -122,15 +122,17 @@ def opened(path: Path, *, create: bool) -> sqlite3.Connection:
 
 
 @contextmanager
-def sole_writer(path: Path, name: str = "") -> Iterator[None]:
+def sole_writer(path: Path, name: str = "", *, wait_seconds: float = 0) -> Iterator[None]:
     """Hold the right to write until the block or the process ends; a second one gets an `OptionsError`.
 
-    `name` is what is written to, where that is not the library at `path`.
+    `name` is what is written to, where that is not the library at `path`; a second one waits so long.
     """
     lock = path.with_name(path.name + _LOCK_SUFFIX)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(lock, timeout=0, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            lock, timeout=wait_seconds, isolation_level=None, check_same_thread=False
+        )
     try:
         try:
             connection.execute("BEGIN EXCLUSIVE")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from keyframe_llm.library.outline import OutlineSearch
+from keyframe_llm.library.outline import Outlines
 
 __all__ = ["Held", "Place"]
 
@@ -37,11 +37,12 @@ class Held:
     """The files and outlines of a library, as they were at one version of it."""
 
     def __init__(
-        self, version: int, files: list[tuple[str, int, float]], outlines: list[tuple[int, bytes]]
+        self, version: int, files: list[tuple[str, int, float]], search: Callable[[int], Outlines]
     ) -> None:
+        """`search` makes the search of outlines of so many numbers a row."""
         self.version = version
-        self._files, self._outlines = files, outlines
-        self._search: OutlineSearch | None = None
+        self._files, self._make = files, search
+        self._search: Outlines | None = None
 
     def paths(self, place: Place) -> dict[int, str]:
         """The first file of every video that a search may look at, by the video's number."""
@@ -51,8 +52,8 @@ class Held:
                 found[video] = path
         return found
 
-    def outlines(self, size: int) -> OutlineSearch:
+    def outlines(self, size: int) -> Outlines:
         """The outlines, of so many numbers a row."""
         if self._search is None:
-            self._search, self._outlines = OutlineSearch(self._outlines, size), []
+            self._search = self._make(size)
         return self._search

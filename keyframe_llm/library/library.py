@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from threading import RLock
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from keyframe_llm.arrays import unit_rows
 from keyframe_llm.cartoon import world_warnings
 from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder
-from keyframe_llm.errors import OptionsError, VideoError, check_number, check_whole
+from keyframe_llm.errors import OptionsError, VideoError, check_number, check_whole, shortened
 from keyframe_llm.index import Indexer
 from keyframe_llm.library.answer import Evidence, LibraryAnswer, ShownVideo, best_seconds
 from keyframe_llm.library.builder import Builder, Outcome
@@ -25,7 +26,9 @@ from keyframe_llm.library.collect import Item, collect, whole_path
 from keyframe_llm.library.cue_index import StoredCue
 from keyframe_llm.library.database import library_path, sole_writer
 from keyframe_llm.library.held import Held, Place
+from keyframe_llm.library.lance import LanceSearch, check_lancedb
 from keyframe_llm.library.moments import FoundVideo, Window
+from keyframe_llm.library.outline import Outlines, OutlineSearch
 from keyframe_llm.library.ranking import by_pictures, joined
 from keyframe_llm.library.showing import current_file, frames_at
 from keyframe_llm.library.word_search import by_words
@@ -34,7 +37,10 @@ from keyframe_llm.pipeline import DEFAULT_MODEL, KeyframeLLM
 from keyframe_llm.scoring.queries import caption_parts, checked_text, query_kind, question_parts
 from keyframe_llm.vlm import VLM
 
-__all__ = ["Library", "Step"]
+__all__ = ["STORES", "Library", "Step"]
+
+STORES = ("sqlite", "lancedb")
+"""Where the outlines of a library are searched: in memory, or on disk."""
 
 _PROBE = "a photo of a street with people and cars"
 _LEAST_LIKENESS = 0.999
@@ -66,21 +72,26 @@ class Library:
         *,
         encoder: str | Encoder | None = None,
         device: str | None = None,
+        store: str | None = None,
         **options: Any,
     ) -> None:
         """`path` is the library's file (None: see `library_path`); it is made by the first video.
 
         `encoder` is a name or an object; without one the library's own is taken, by its name, and for a new
-        library the default. `device` is where it runs. `options` are fields of `SelectOptions`: how videos
+        library the default. `device` is where it runs. `store` is where the outlines are
+        searched, "sqlite" (in memory) or "lancedb" (on disk); a library that is written to remembers it, and
+        without one its own is taken. `options` are fields of `SelectOptions`: how videos
         are decoded and proposed, which of their words are read.
         """
         self.path = library_path(None if path is None else fspath(path))
         self.options = SelectOptions(**options)
         self._encoder, self._device = encoder, device
+        self._store = _checked_store(store)
         self._indexer: Indexer | None = None
         self._probe = np.zeros(0, np.float32)
         self._reader: Catalogue | None = None
         self._held: Held | None = None
+        self._lance: LanceSearch | None = None
         self._lock = RLock()
 
     def close(self) -> None:
@@ -88,7 +99,7 @@ class Library:
         with self._lock:
             if self._reader is not None:
                 self._reader.close()
-            self._reader, self._held = None, None
+            self._reader, self._held, self._lance = None, None, None
 
     def paths(self) -> list[str]:
         """The files in the library, by name."""
@@ -139,6 +150,8 @@ class Library:
                 yield Step(len(items), len(items), Outcome(path, "gone"))
 
     def _builder(self, catalogue: Catalogue) -> Builder:
+        if self._store is not None:
+            catalogue.set_fact("store", self._store.encode())
         return Builder(catalogue, lambda: self._matching_indexer(catalogue), self.options)
 
     # Searching ----------------------------------------------------------------------------------------
@@ -287,8 +300,18 @@ class Library:
         """What every search needs, read again once another process or thread has written."""
         version = catalogue.version
         if self._held is None or self._held.version != version:
-            self._held = Held(version, catalogue.located(), catalogue.outlines())
+            self._held = Held(version, catalogue.located(), partial(self._outlines, catalogue))
         return self._held
+
+    def _outlines(self, catalogue: Catalogue, size: int) -> Outlines:
+        """The search of outlines that this library has, in step with it."""
+        if (self._store or (catalogue.fact("store") or b"").decode()) != "lancedb":
+            return OutlineSearch(catalogue.outlines(), size)
+        if self._lance is None:
+            self._lance = LanceSearch(catalogue, size)
+        else:
+            self._lance.follow(catalogue)
+        return self._lance
 
     # The encoder --------------------------------------------------------------------------------------
 
@@ -313,6 +336,14 @@ class Library:
                     f"not with {self._indexer.embedder.name!r}; give that one, or name another library"
                 )
             return self._indexer
+
+
+def _checked_store(store: str | None) -> str | None:
+    if store not in (None, *STORES):
+        raise OptionsError(f"store is {shortened(store)}; give one of {', '.join(STORES)}")
+    if store == "lancedb":
+        check_lancedb()
+    return store
 
 
 def _probe(indexer: Indexer) -> NDArray[np.float32]:

@@ -9,13 +9,14 @@ are enough: of the ten best among 2,500 simulated videos of 3–20 scenes, a sho
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.arrays import unit_rows
 
-__all__ = ["OutlineSearch", "outline_of"]
+__all__ = ["OutlineSearch", "Outlines", "outline_of"]
 
 _MOST_ROWS = 16
 _ROUNDS = 3
@@ -43,6 +44,17 @@ def _far_apart(rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         chosen.append(int(np.argmin(nearest)))
         nearest = np.maximum(nearest, rows @ rows[chosen[-1]])
     return rows[chosen]
+
+
+class Outlines(Protocol):
+    """The search of all outlines of a library."""
+
+    @property
+    def videos(self) -> NDArray[np.int64]:
+        """(V,) the numbers of the videos."""
+
+    def best(self, text: NDArray[np.floating], count: int, allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The `count` videos among those allowed, (V,) bool, whose outlines fit a text best, in order."""
 
 
 class OutlineSearch:
