@@ -2,6 +2,7 @@
 
     python benchmarks/library_search.py                     # 1,000 simulated videos of 128 candidates
     python benchmarks/library_search.py --videos 10000      # 2 GB on disk, a few minutes
+    python benchmarks/library_search.py --videos 10000 --store lancedb
 
 The vectors are simulated: each video has 3–20 scenes near topics that many videos share, and the candidates
 of a scene are alike. A text lies near one candidate. Recall is the share of the ten videos with the best
@@ -17,14 +18,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 from measuring import machine
 from numpy.typing import NDArray
 
 from keyframe_llm.arrays import unit_rows
 from keyframe_llm.library import Library
 from keyframe_llm.library.catalogue import Catalogue, FileState
+from keyframe_llm.library.lance import LanceSearch
+from keyframe_llm.library.library import STORES
 from keyframe_llm.library.moments import Window
-from keyframe_llm.library.outline import OutlineSearch, outline_of
+from keyframe_llm.library.outline import Outlines, OutlineSearch, outline_of
 from keyframe_llm.library.ranking import best_fits
 
 __all__ = ["main"]
@@ -54,13 +58,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time the search of a library of simulated vectors.")
     parser.add_argument("--videos", type=int, default=1000)
     parser.add_argument("--size", type=int, default=768, help="numbers a vector")
+    parser.add_argument("--store", choices=STORES, default="sqlite", help="where outlines are searched")
     arguments = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "library.sqlite"
         texts = fill(path, arguments.videos, arguments.size)
         print(f"{arguments.videos} videos, {path.stat().st_size / arguments.videos / 1000:.0f} kB each")
-        measure(path, texts)
+        measure(path, texts, arguments.store)
 
 
 def simulated(videos: int, size: int) -> Iterator[NDArray[np.float16]]:
@@ -89,12 +94,21 @@ def fill(path: Path, videos: int, size: int) -> NDArray[np.float32]:
     return np.asarray(unit_rows(np.array(texts)), np.float32)
 
 
-def measure(path: Path, texts: NDArray[np.float32]) -> None:
+def search_of(catalogue: Catalogue, size: int, store: str) -> Outlines:
+    """The search of all outlines."""
+    return LanceSearch(catalogue, size) if store == "lancedb" else OutlineSearch(catalogue.outlines(), size)
+
+
+def measure(path: Path, texts: NDArray[np.float32], store: str) -> None:
     """Print the times of the stages and of a whole search, and the recall of the short list."""
     catalogue = Catalogue(path, create=False)
     began = time.perf_counter()
-    search = OutlineSearch(catalogue.outlines(), texts.shape[1])
-    print(f"outlines read into memory: {time.perf_counter() - began:.2f} s")
+    search = search_of(catalogue, texts.shape[1], store)
+    print(f"outlines read into memory, or onto disk: {time.perf_counter() - began:.2f} s")
+    began, process = time.perf_counter(), psutil.Process()
+    before = process.memory_info().rss
+    search = search_of(catalogue, texts.shape[1], store)
+    print(f"opened again: {time.perf_counter() - began:.2f} s")
     numbers = search.videos.tolist()
     paths = dict.fromkeys(numbers, "")
     allowed = np.ones(len(numbers), bool)
@@ -107,6 +121,9 @@ def measure(path: Path, texts: NDArray[np.float32]) -> None:
         best_fits(catalogue.videos(listed[-1].tolist(), paths, len(text)), text, Window())
         spent["outlines"].append(middle - began)
         spent["candidates of 64 videos"].append(time.perf_counter() - middle)
+    print(f"memory of the second one: {(process.memory_info().rss - before) / 1e6:.0f} MB")
+    folder = path.with_name(path.name + ".lance")
+    print(f"its folder: {sum(each.stat().st_size for each in folder.rglob('*')) / 1e6:.0f} MB")
     best = np.empty((len(texts), len(numbers)))
     for start in range(0, len(numbers), 100):
         some = catalogue.videos(numbers[start : start + 100], paths, texts.shape[1])
@@ -117,7 +134,7 @@ def measure(path: Path, texts: NDArray[np.float32]) -> None:
     for stage, times in spent.items():
         print(f"{stage}: median {np.median(times) * 1000:.0f} ms")
     print(f"recall@10 of the short list: {recall:.3f}")
-    library = Library(path, encoder=Placed(texts))
+    library = Library(path, encoder=Placed(texts), store=store)
     whole = []
     for number in range(len(texts)):
         began = time.perf_counter()

@@ -148,6 +148,9 @@ class Library:
                 yield Step(number, len(items), builder.add(item))
             for path in catalogue.remove_missing([folder for folder in folders if folder.is_dir()]):
                 yield Step(len(items), len(items), Outcome(path, "gone"))
+            probe = catalogue.fact("probe")
+            if probe is not None and self._kept_store(catalogue) == "lancedb":
+                LanceSearch(catalogue, len(probe) // 4)  # in step now, so that no search waits for it
 
     def _builder(self, catalogue: Catalogue) -> Builder:
         if self._store is not None:
@@ -305,13 +308,16 @@ class Library:
 
     def _outlines(self, catalogue: Catalogue, size: int) -> Outlines:
         """The search of outlines that this library has, in step with it."""
-        if (self._store or (catalogue.fact("store") or b"").decode()) != "lancedb":
+        if self._kept_store(catalogue) != "lancedb":
             return OutlineSearch(catalogue.outlines(), size)
         if self._lance is None:
             self._lance = LanceSearch(catalogue, size)
         else:
             self._lance.follow(catalogue)
         return self._lance
+
+    def _kept_store(self, catalogue: Catalogue) -> str:
+        return self._store or (catalogue.fact("store") or STORES[0].encode()).decode()
 
     # The encoder --------------------------------------------------------------------------------------
 
