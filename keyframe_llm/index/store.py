@@ -55,11 +55,11 @@ class Entry:
 class Store:
     """Sets of arrays and texts on disk, at most `max_bytes` of them together."""
 
-    def __init__(self, folder: Path | None = None, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, folder: str | os.PathLike[str] | None = None, *, max_bytes: int = MAX_BYTES) -> None:
         self.max_bytes = check_whole("max_bytes", max_bytes, 1)
         self.problem: str | None = None
         """Why nothing could be written, where that was so; the work goes on without."""
-        self.folder: Path | None = folder
+        self.folder: Path | None = None if folder is None else Path(folder)
         """Where the entries lie; None where no folder is known, and nothing is kept."""
         if folder is None:
             try:

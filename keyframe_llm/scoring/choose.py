@@ -85,11 +85,12 @@ def select(
         floor = adaptive_threshold(total[allowed], task)
     else:
         floor = check_number("threshold", threshold, 0)
+    ranked = _steps_of(total)
     chosen: list[int] = []
     moments = max_frames - (max_frames // _SHARE_OF_PHASES if task == "question" and alike is not None else 0)
     while len(chosen) < moments and allowed.any():
         fresh = allowed if repeats is None else allowed & ~repeats[chosen].any(axis=0)
-        best = int(np.argmax(np.where(fresh if fresh.any() else allowed, total, -np.inf)))
+        best = int(np.argmax(np.where(fresh if fresh.any() else allowed, ranked, -np.inf)))
         chosen.append(best)
         # The first frame stands even where no score reaches the threshold, which holds for all others.
         allowed &= (np.abs(times - times[best]) >= gap) & (total >= floor)
@@ -144,6 +145,15 @@ def adaptive_threshold(total: ArrayLike, task: Task = "retrieval") -> float:
     mean, best = float(values.mean()), float(values.max())
     # Slightly below, or rounding of the mean would throw out frames that are all alike.
     return mean + STRICTNESS[task] * (best - mean) - 1e-9
+
+
+def _steps_of(total: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(K,) the scores in steps of a millionth of the highest: what differs by less was rounded differently.
+
+    Of two frames that are the same, the earlier one is chosen, on every processor.
+    """
+    highest = float(np.abs(total).max())
+    return np.round(total / highest * 1e6) if highest > 0 else total
 
 
 def checked_unseen(
