@@ -164,5 +164,7 @@ def test_wrong_input_is_named(change, message):
 
 @pytest.mark.parametrize("rounding", [-3e-8, 0.0, 3e-8])
 def test_of_two_frames_that_differ_by_rounding_the_earlier_is_chosen(rounding: float) -> None:
-    chosen = select([0.2, 0.9, 0.3, 0.9 + rounding], [0.0, 10.0, 20.0, 30.0], max_frames=1, duration_seconds=31)
+    chosen = select(
+        [0.2, 0.9, 0.3, 0.9 + rounding], [0.0, 10.0, 20.0, 30.0], max_frames=1, duration_seconds=31
+    )
     assert chosen.tolist() == [1]
