@@ -105,6 +105,7 @@ def measure(path: Path, texts: NDArray[np.float32], store: str) -> None:
     began = time.perf_counter()
     search = search_of(catalogue, texts.shape[1], store)
     print(f"outlines read into memory, or onto disk: {time.perf_counter() - began:.2f} s")
+    del search
     began, process = time.perf_counter(), psutil.Process()
     before = process.memory_info().rss
     search = search_of(catalogue, texts.shape[1], store)

@@ -39,7 +39,7 @@ _CACHE_BYTES, _WAIT_SECONDS = 256 << 20, 3600.0
 
 def check_lancedb() -> Any:
     """The module `lancedb`; raises `OptionsError` where it is not installed."""
-    os.environ.setdefault("LANCE_LOG", "error")  # it warns of every new table
+    os.environ.setdefault("LANCEDB_LOG", "error")  # it warns of every new table
     try:
         import lancedb
     except ImportError as error:
