@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from batch_runs import Claims, command, finished, kept, rows, sources, started
+from batch_runs import command, finished, kept, rows, sources, started
+from measuring import Claims
 
 __all__ = ["main"]
 

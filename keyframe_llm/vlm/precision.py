@@ -47,7 +47,8 @@ def native_types() -> set[torch.dtype]:
     import torch
 
     native = {torch.float32, torch.float64}
-    if platform.machine() in ("aarch64", "arm64") and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    arm = platform.machine() in ("aarch64", "arm64")
+    if arm and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # of torch
         found = {"bf16": torch.bfloat16, "fp16": torch.float16}
         return native | {
             t for n, t in found.items() if getattr(torch.ops.mkldnn, f"_is_mkldnn_{n}_supported")()
