@@ -89,6 +89,7 @@ def test_a_search_leads_to_a_chat_about_a_moment_and_back_to_what_was_found(
     cells.first.click()
     page.wait_for_selector("#kf-player video[data-name='walk.mp4']")
     page.get_by_role("button", name="Back to the search").click()
+    page.wait_for_selector(".kf-moment")
     page.reload()
     page.wait_for_selector(".kf-moment")
     assert cells.count() == count and page.input_value(SEARCH) == "dark zeppelin lands"
