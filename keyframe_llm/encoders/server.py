@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,15 +12,15 @@ from numpy.typing import NDArray
 
 from keyframe_llm.arrays import unit_rows
 from keyframe_llm.encoders.base import WAYS_OUT, Images
-from keyframe_llm.errors import ModelError, OptionsError, check_number, check_whole
+from keyframe_llm.errors import ModelError, OptionsError, check_whole
 from keyframe_llm.hub import one_line
 from keyframe_llm.jpeg import jpeg_data_url, jpeg_within
 from keyframe_llm.markers import marker_pattern, split_markers
+from keyframe_llm.openai_client import openai_client
 
 __all__ = ["SERVER_PREFIXES", "ServerEncoder"]
 
 SERVER_PREFIXES = ("http://", "https://")
-_CONNECT_SECONDS = 10.0
 _IMAGE_BYTES = 1_000_000
 
 T = TypeVar("T")
@@ -54,23 +53,12 @@ class ServerEncoder:
         """
         self.image_size = check_whole("image_size", image_size, 1)
         self._concurrency = check_whole("concurrency", concurrency, 1)
-        retries = check_whole("retries", retries, 0)
-        timeout_seconds = check_number("timeout_seconds", timeout_seconds, 0, above=True)
-        try:
-            import openai
-        except ImportError as error:
-            raise ModelError(
-                f"{url!r} needs the openai package: `pip install keyframe-llm[server]`"
-            ) from error
         self.name = url
-        self._address, _, self._served = url.partition("#")
+        self._client, self._address, self._served = openai_client(
+            url, timeout_seconds=timeout_seconds, retries=retries
+        )
         if not self._served:
             raise OptionsError(f"encoder is {url!r}, which names no model; give {url}#served-name")
-        timeout = openai.Timeout(timeout_seconds, connect=_CONNECT_SECONDS)
-        key = os.environ.get("OPENAI_API_KEY") or "none"
-        self._client = openai.OpenAI(
-            base_url=self._address, api_key=key, timeout=timeout, max_retries=retries
-        )
         self._markers = marker_pattern()
 
     def embed_images(self, images: Images, /) -> NDArray[np.float32]:

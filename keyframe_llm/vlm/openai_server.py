@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +13,9 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import Any, NoReturn
 
-from keyframe_llm.errors import KeyframeError, ModelError, check_number, check_whole
+from keyframe_llm.errors import KeyframeError, ModelError, check_whole
 from keyframe_llm.hub import one_line
+from keyframe_llm.openai_client import openai_client
 from keyframe_llm.vlm.connection import Connection
 from keyframe_llm.vlm.protocol import Messages, Normalise
 from keyframe_llm.vlm.served_request import FramesAs, ServedRequest, served_model
@@ -25,7 +25,6 @@ __all__ = ["OpenAIVLM"]
 _ELSE = "another URL, the path of a local folder, or `--model cartoon`"
 _ABSENT = "cannot be reached"
 _BROKE_OFF = "broke off in the middle of its answer"
-_CONNECT_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 0.2
 _REMEMBERED_COUNTS = 16
 _NO_TIMES = (
@@ -61,23 +60,13 @@ class OpenAIVLM:
         `served_model`), and the attribute `frames_as` tells. Raises `ModelError` where the `openai` package
         is missing, the server does not answer, or a name is needed; `OptionsError` on a value out of range.
         """
-        retries = check_whole("retries", retries, 0)
-        concurrency = check_whole("concurrency", concurrency, 1)
-        timeout_seconds = check_number("timeout_seconds", timeout_seconds, 0, above=True)
-        try:
-            import openai
-        except ImportError as error:
-            raise ModelError(
-                f"{url!r} needs the openai package: `pip install keyframe-llm[server]`"
-            ) from error
-        self._address, _, served = url.partition("#")
-        self._concurrency = concurrency
-        timeout = openai.Timeout(timeout_seconds, connect=_CONNECT_SECONDS)
-        key = os.environ.get("OPENAI_API_KEY") or "none"
-        self._retries, self._counts = retries, True
-        self._client = openai.OpenAI(
-            base_url=self._address, api_key=key, timeout=timeout, max_retries=retries
+        self._concurrency = check_whole("concurrency", concurrency, 1)
+        self._client, self._address, served = openai_client(
+            url, timeout_seconds=timeout_seconds, retries=retries
         )
+        import openai
+
+        self._retries, self._counts = retries, True
         # With a name the list only shows early that the server is there: not worth asking twice.
         listing = self._client.with_options(max_retries=0) if served else self._client
         listed: list[Any] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import wave
 from collections.abc import Iterator
 from typing import Any
@@ -11,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.errors import ModelError, check_number
+from keyframe_llm.errors import ModelError
 from keyframe_llm.hub import one_line
+from keyframe_llm.openai_client import openai_client
 from keyframe_llm.words.whisper import Spoken
 
 __all__ = ["ServerRecogniser"]
 
 _ELSE = "another URL, or the name of a Whisper model that runs here"
-_CONNECT_SECONDS = 10.0
 _RETRIES = 2
 # Whisper's own rule for a segment in which nothing is said.
 _NO_SPEECH, _UNSURE = 0.6, -1.0
@@ -32,25 +31,14 @@ class ServerRecogniser:
 
         Raises `ModelError` where the `openai` package or the model's name is missing.
         """
-        check_number("timeout_seconds", timeout_seconds, 0, above=True)
-        try:
-            import openai
-        except ImportError as error:
-            raise ModelError(
-                f"{url!r} needs the openai package: `pip install keyframe-llm[server]`"
-            ) from error
-        self._address, _, self._model = url.partition("#")
+        self._client, self._address, self._model = openai_client(
+            url, timeout_seconds=timeout_seconds, retries=_RETRIES
+        )
         if not self._model:
             raise ModelError(f"{url!r} names no model; give {self._address}#name, e.g. #whisper-1")
         self._asked = (language or "").partition("-")[0] or None
         self.language: str | None = None
         """The language of what was transcribed, where the server says it by its tag."""
-        self._client = openai.OpenAI(
-            base_url=self._address,
-            api_key=os.environ.get("OPENAI_API_KEY") or "none",
-            timeout=openai.Timeout(timeout_seconds, connect=_CONNECT_SECONDS),
-            max_retries=_RETRIES,
-        )
 
     def transcribe(self, samples: NDArray[np.float32], rate: int) -> Iterator[Spoken]:
         """The segments that the server hears in (n,) samples. Raises `ModelError`."""
