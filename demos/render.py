@@ -17,6 +17,7 @@ from keyframe_llm.data import STAGES
 from keyframe_llm.demos import transcript, views
 from keyframe_llm.demos.buttons import copy_answer, edit_question, save_selection
 from keyframe_llm.demos.session import Session, Turn
+from keyframe_llm.demos.shown_text import as_data
 from keyframe_llm.demos.span import control, part_name
 from keyframe_llm.demos.times import linked_times
 from keyframe_llm.jpeg import encode_jpeg
@@ -42,7 +43,7 @@ def kept(session: Session) -> str:
 
 
 def _turn(turn: Turn, session: Session) -> list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = [{"role": "user", "content": views.as_data(turn.question)}]
+    parts: list[dict[str, Any]] = [{"role": "user", "content": as_data(turn.question)}]
     if turn.selection is not None:
         parts.append(_frames(turn, turn.selection, session))
     parts += [{"role": "assistant", "content": text} for text in _texts(turn, session)]
@@ -66,18 +67,18 @@ def _frames(turn: Turn, selection: Selection, session: Session) -> dict[str, Any
 
 def _texts(turn: Turn, session: Session) -> list[str]:
     if turn.state == "failed":
-        trouble = f"**That did not work:** {views.as_data(_without_path(turn.trouble, session.video))}"
-        return [views.as_data(turn.answer), trouble] if turn.answer else [trouble]
+        trouble = f"**That did not work:** {as_data(_without_path(turn.trouble, session.video))}"
+        return [as_data(turn.answer), trouble] if turn.answer else [trouble]
     if turn.state == "kept":
-        return [views.as_data(turn.answer)]
+        return [as_data(turn.answer)]
     if not turn.answer or turn.selection is None:
         return ["*stopped before the first word*"] if turn.state == "stopped" else [_waiting(session)]
     end = turn.selection.video.duration_seconds
-    texts = [linked_times(views.as_data(turn.answer), turn.selection.frames, end)]
+    texts = [linked_times(as_data(turn.answer), turn.selection.frames, end)]
     if turn.state == "stopped":
         texts[0] += " *— stopped*"
     if turn.uniform is not None and turn.state == "done":
-        uniform_answer = linked_times(views.as_data(turn.uniform_answer), turn.uniform, end) or "…"
+        uniform_answer = linked_times(as_data(turn.uniform_answer), turn.uniform, end) or "…"
         texts.append(f"*Shown the uniform frames instead, the model says:* {uniform_answer}")
     return texts
 

@@ -19,6 +19,7 @@ from keyframe_llm.classification import Classification
 from keyframe_llm.data import Frames
 from keyframe_llm.demos.dialogue import conversation, query_text
 from keyframe_llm.demos.models import Models, judge
+from keyframe_llm.demos.shown_text import clean, cleaned
 from keyframe_llm.demos.span import Part, part_options
 from keyframe_llm.demos.worker import Stopped, Worker
 from keyframe_llm.errors import (
@@ -318,7 +319,7 @@ class Session(Worker):
             llm.prompts,
             words=found.words,
             matched=matched,
-            system=settings.system,
+            system=clean(settings.system),
         )
 
     def _pieces(self, llm: KeyframeLLM, messages: Messages, settings: Settings) -> Iterator[str]:
@@ -328,7 +329,7 @@ class Session(Worker):
             messages, max_new_tokens=int(settings.longest), temperature=settings.temperature
         )
         with closing(answer) as pieces:
-            for piece in pieces:
+            for piece in cleaned(pieces):
                 if self.stopping:
                     break
                 if piece:  # a server that says nothing sends empty ones
@@ -371,6 +372,7 @@ class Session(Worker):
 
 
 def _checked_text(name: str, text: str) -> str:
+    text = clean(text)
     if not text.strip():
         raise OptionsError(f"the {name} is empty; write something about the video")
     if len(text) > _LONGEST_TEXT:

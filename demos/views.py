@@ -22,7 +22,6 @@ from keyframe_llm.selection import Selection
 
 __all__ = [
     "Address",
-    "as_data",
     "bars",
     "frame_labels",
     "keyframes",
@@ -43,7 +42,7 @@ _INDEXING = ("decode", "propose", "caption", "embed", "score")
 
 def sentence(text: str) -> str:
     """Begin with a capital letter, unless it is a file's name that stands first."""
-    return text[:1].upper() + text[1:] if re.match(r"[a-z]+\s", text) else text
+    return text[:1].upper() + text[1:] if re.match(r"[a-z]+(\s|$)", text) else text
 
 
 def strip(
@@ -144,8 +143,3 @@ def bars(probabilities: Mapping[str, float], most: int = 12) -> str:
     left = len(probabilities) - most
     more = f"<p>and {left} less likely</p>" if left > 0 else ""
     return f'<div class="kf-labels">{"".join(rows)}{more}</div>'
-
-
-def as_data(text: str) -> str:
-    """A text from a person or a model as Markdown that shows it: no HTML, no picture, no link of its own."""
-    return re.sub(r"([!\[\]<>&])", lambda found: f"&#{ord(found[1])};", text)

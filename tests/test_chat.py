@@ -27,6 +27,7 @@ from keyframe_llm.demos.dialogue import conversation, query_text
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.session import Session, Settings, Turn
 from keyframe_llm.demos.sessions import Sessions
+from keyframe_llm.demos.shown_text import as_data, cleaned
 from keyframe_llm.demos.times import clock, linked_times
 from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
 from keyframe_llm.demos.views import keyframes
@@ -329,6 +330,33 @@ NOTE = "\n\n*\\* No frame that the model was shown has this time.*"
 )
 def test_times_in_an_answer_are_links_and_durations_are_not(answer: str, drawn: str) -> None:
     assert linked_times(answer, TIMES, 120.0) == drawn
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("![x](y) <b> a & b", "&#33;&#91;x&#93;(y) &#60;b&#62; a &#38; b"),
+        ("http://a.b www.c.d e@f", "http:&#47;&#47;a.b www&#46;c.d e&#64;f"),
+        ("if `a[0]` and", "if <code>a&#91;&#48;&#93;</code> and"),
+        (
+            "```json\n<b>\n\n[x]\n```\nend",
+            "<pre><code>&#60;b&#62;&#10;&#10;&#91;x&#93;&#10;</code></pre>\n\nend",
+        ),
+        ("~~~\nopen", "<pre><code>open</code></pre>"),
+        ("`a\n\nb ``c``", "&#96;a\n\nb <code>c</code>"),
+        ("x\n\n    <b>\n- y\n    - z", "x\n\n   &#60;b&#62;\n- y\n    - z"),
+    ],
+)
+def test_texts_are_shown_as_they_are_and_code_as_code(text: str, drawn: str) -> None:
+    assert as_data(text).strip() == drawn
+
+
+def test_broken_letters_and_control_characters_do_not_reach_the_page(talk: SimpleNamespace) -> None:
+    assert "".join(cleaned(["a\ud83d", "\ude00\x00\x1b b\r\n", "\tc\ud83d"])) == "a😀 b\n\tc\ufffd"
+    talk.model.generate = lambda messages, **_: "half \ud83d"
+    talk.session.ask("Who is \udc00 it?", SETTINGS)
+    turn = talk.session.turns[0]
+    assert (turn.question, turn.answer) == ("Who is \ufffd it?", "half \ufffd")
 
 
 def test_the_curve_has_its_picks_where_their_seconds_are(minute: Path) -> None:

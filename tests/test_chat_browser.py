@@ -426,7 +426,7 @@ def test_after_a_restart_of_the_server_the_conversation_is_still_there(browser: 
 HOSTILE = (
     "![x](http://127.0.0.1:9/markdown.png) <img src=http://127.0.0.1:9/html.png> "
     "<iframe src=http://127.0.0.1:9/frame></iframe> [![y][1]](http://127.0.0.1:9/a)\n\n"
-    "[1]: http://127.0.0.1:9/reference.png\n\n<b>bold</b>"
+    "[1]: http://127.0.0.1:9/reference.png http://127.0.0.1:9/ `a[0] <\ud83d`\n\n<b>bold</b>"
 )
 
 
@@ -452,6 +452,8 @@ def test_neither_an_answer_nor_a_question_makes_the_browser_contact_another_mach
         ask(page, "Is <i>it</i> ![z](http://127.0.0.1:9/question.png)?", 1)
         wait_until_said(page, "<b>bold</b>")
         assert "<i>it</i>" in said(page) and "![x]" in said(page)
+        assert page.inner_text("#kf-chat code") == "a[0] <\ufffd"
+        assert page.locator("#kf-chat a:not([href^='#t='])").count() == 0
         assert [url for url in contacted if ":9/" in url] == []
         blocked = """new Promise(done => { const image = new Image(); image.onerror = () => done(true);
             image.onload = () => done(false); image.src = 'http://127.0.0.1:9/script.png'; })"""
