@@ -18,15 +18,19 @@ from typing import Any
 from measuring import table
 
 from keyframe_llm.tools import Toolbox
+from keyframe_llm.tools.times import format_time
 
 PART = {"start_seconds": 120, "end_seconds": 200}
+INSIDE = {"start_seconds": 140, "end_seconds": 160}
 CALLS: list[tuple[str, dict[str, Any]]] = [
     ("describe_video", {}),
     ("select_keyframes", {"query": "a man walks", "include_images": False}),
     ("ask_video", {"question": "What does the man do?"}),
     ("select_keyframes", {"query": "a dog", "include_images": False, **PART}),
     ("describe_video", PART),
+    ("select_keyframes", {"query": "a dog", "include_images": False, **INSIDE}),
 ]
+ALONE = [CALLS[3]]
 
 
 def processor_seconds() -> float:
@@ -60,20 +64,28 @@ def cost(tools: Toolbox, name: str, arguments: dict[str, Any]) -> tuple[float, f
     return processor_seconds() - used, time.perf_counter() - began, max(0, len(frames) - 1)
 
 
+def rows(video: Path, calls: list[tuple[str, dict[str, Any]]], before: str) -> list[list[object]]:
+    """Make some calls, with nothing read before them."""
+    made: list[list[object]] = []
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["KEYFRAME_LLM_CACHE"] = cache
+        with Toolbox("cartoon", roots=[video.parent]) as tools:
+            for name, arguments in calls:
+                spent, seconds, frames = cost(tools, name, {"video": video.name, **arguments})
+                start, end = arguments.get("start_seconds"), arguments.get("end_seconds")
+                part = "all" if start is None else f"{format_time(start)} to {format_time(end)}"
+                made.append([f"`{name}`", part, before, f"{spent:.1f}", f"{seconds:.1f}", frames])
+                before = "the calls above"
+    return made
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("video", type=Path)
     video: Path = parser.parse_args().video.resolve()
-    with tempfile.TemporaryDirectory() as cache:
-        os.environ["KEYFRAME_LLM_CACHE"] = cache
-        rows = []
-        with Toolbox("cartoon", roots=[video.parent]) as tools:
-            for name, arguments in CALLS:
-                spent, seconds, frames = cost(tools, name, {"video": video.name, **arguments})
-                part = "2:00 to 3:20" if "start_seconds" in arguments else "all"
-                rows.append([f"`{name}`", part, f"{spent:.1f}", f"{seconds:.1f}", frames])
-    print(table(["call", "part", "CPU s", "s", "frames read"], rows))
+    made = [*rows(video, CALLS, "nothing"), *rows(video, ALONE, "nothing")]
+    print(table(["call", "part", "after", "CPU s", "s", "frames read"], made))
 
 
 if __name__ == "__main__":

@@ -25,14 +25,14 @@ from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder
 from keyframe_llm.index.cached_words import cached_words
 from keyframe_llm.index.embedder import Embedder
 from keyframe_llm.index.feature_cache import FeatureCache
-from keyframe_llm.index.parts import is_part, part_of_index, whole_options
+from keyframe_llm.index.parts import Parts, is_part
 from keyframe_llm.index.reserve import Reserve
 from keyframe_llm.index.saved import from_arrays, to_arrays
 from keyframe_llm.index.store import Store
 from keyframe_llm.index.video_index import VideoIndex, build_index, silent, texts_of
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.prompts import Prompts
-from keyframe_llm.proposals.sample import Samples, planned_samples
+from keyframe_llm.proposals.sample import Samples
 from keyframe_llm.scoring.queries import checked_text
 from keyframe_llm.scoring.selectors import needs_sharpness, propose_options
 from keyframe_llm.selection import Selection
@@ -81,6 +81,7 @@ class Indexer:
         self.embedder = Embedder(encoder, device=device, cache=self.cache, prompts=prompts)
         self.progress = progress or silent
         self.keep_samples = keep_samples
+        self._parts = Parts(self.cache, self.embedder, self._index_key)
         self._checkpoint = checkpoint or (lambda: None)
         self._remembered: dict[tuple[Any, ...], VideoIndex] = {}
         self._words: dict[tuple[Any, ...], Words] = {}
@@ -249,7 +250,7 @@ class Indexer:
             texts=() if self.keep_samples else texts,
             proposals=known.proposals if known is not None else None,
             progress=self.progress,
-            on_samples=partial(self._keep_pictures, source, options) if self.keep_samples else None,
+            on_samples=partial(self._keep_samples, source, options) if self.keep_samples else None,
         )
         self.cache.keep_arrays(key, to_arrays(index))
         if index.reserve is not None and pictures:
@@ -261,18 +262,13 @@ class Indexer:
         return index
 
     def _part(self, decoder: Decoder, source: VideoSource, options: SelectOptions) -> VideoIndex | None:
-        """The index of a part of a video, if the whole one's index is kept and has enough frames there."""
-        whole = whole_options(options)
-        values = self.cache.arrays(self._index_key(source, whole, pictures=True))
-        pictures = None if values is None else self._kept_pictures(source, whole)
-        if values is None or pictures is None:
-            return None
-        index = from_arrays(values, decoder.info.path, whole, self.embedder)
-        return part_of_index(
-            index, pictures, options, self.embedder, planned_samples(decoder, options.decode)
-        )
+        """The index of a part of a video, if frames of it are kept already."""
+        found = self._parts.index(decoder, source, options, self.progress)
+        if found is not None and found.decoded:
+            self._keep_samples(source, options, found.samples, found.made)
+        return None if found is None else found.made
 
-    def _keep_pictures(
+    def _keep_samples(
         self, source: VideoSource, options: SelectOptions, samples: Samples, index: VideoIndex
     ) -> None:
         needed = index.candidates.indices
@@ -280,6 +276,8 @@ class Indexer:
             needed = np.concatenate([needed, index.reserve.samples(index.seconds)])
         key = self._index_key(source, options, pictures=True, kind="pictures")
         self.cache.keep_pictures(key, samples.pictures, needed)
+        if is_part(options):
+            self._parts.note(source, options)
 
     def _kept_pictures(self, source: VideoSource, options: SelectOptions) -> tuple[bytes, ...] | None:
         return self.cache.pictures(self._index_key(source, options, pictures=True, kind="pictures"))
@@ -310,7 +308,8 @@ class Indexer:
     ) -> VideoIndex:
         self.progress("embed", 0.0)
         began = time.perf_counter()
-        index = index.embed(self.embedder)
+        kept = self.keep_samples and is_part(options)
+        index = self._parts.embed(index, source, options) if kept else index.embed(self.embedder)
         spent["embed"] = spent.get("embed", 0.0) + time.perf_counter() - began
         self._keep_embeddings(index, self._index_key(source, options, pictures=True))
         return index

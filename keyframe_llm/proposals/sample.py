@@ -19,17 +19,26 @@ from keyframe_llm.data import Progress, VideoInfo
 from keyframe_llm.errors import OptionsError, VideoError
 from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.options import DecodeOptions
-from keyframe_llm.proposals.color_histogram import color_histogram, spacetime
+from keyframe_llm.proposals.color_histogram import color_histogram
+from keyframe_llm.proposals.thinning import Sample, Thinner
 from keyframe_llm.video import Decoder
 
-__all__ = ["Samples", "most_samples", "planned_samples", "sample_video", "sharpness"]
+__all__ = [
+    "HISTOGRAM_SIDE",
+    "Samples",
+    "Sampling",
+    "as_sample",
+    "joined",
+    "most_samples",
+    "sample_video",
+    "sampling_of",
+    "sharpness",
+]
 
 HISTOGRAM_SIDE = 90
 """Pixels on the shorter side of a picture whose colours are counted; more changes the histogram little."""
 _FEWEST = 16  # a clip of a second or two is sampled this often, where it has the frames
 _QUALITY = 92
-_GAMMA_TIME = 5.0  # STACFP's own default
-_ROWS = 128
 
 
 class Samples(NamedTuple):
@@ -75,21 +84,22 @@ def sample_video(
     each sample at once: its seconds and its JPEG picture. Raises `VideoError` where nothing can be decoded,
     `OptionsError` where the window lies past the end.
     """
-    window, stride, wanted = _wanted(decoder.info, options)
+    window, stride, wanted = sampling_of(decoder.info, options)
     began = time.perf_counter()
     plan = decoder.plan(stride, **wanted)
-    thinner = _Thinner(options.max_samples, evenly=plan.mode != "sparse")
+    thinner = Thinner(options.max_samples, evenly=plan.mode != "sparse")
     spent = 0.0
     side = max(picture_side or 0, HISTOGRAM_SIDE)
     with closing(decoder.sample(stride, short_side=side, **wanted)) as frames:
         for second, image in frames:
             decoded = time.perf_counter()
             if thinner.wants():
-                picture = encode_jpeg(image, quality=_QUALITY, full_colour=True) if picture_side else None
-                sharp = sharpness(image) if with_sharpness else 0.0
-                thinner.keep(_Sample(second, _colours(image), picture, sharp))
+                sample = as_sample(
+                    second, image, with_picture=picture_side is not None, with_sharpness=with_sharpness
+                )
+                thinner.keep(sample)
                 if on_sample is not None:
-                    on_sample(second, picture)
+                    on_sample(second, sample.picture)
             if window[1]:
                 progress("decode", min(1.0, (second - window[0]) / (window[1] - window[0])))
             spent += time.perf_counter() - decoded
@@ -99,15 +109,34 @@ def sample_video(
         raise VideoError(
             f"{decoder.info.path}: no frame could be decoded; check the file with a video player"
         )
+    return joined(
+        kept,
+        with_sharpness=with_sharpness,
+        span_seconds=float((window[1] or kept[-1].second + stride) - window[0]),
+        decode_seconds=time.perf_counter() - began - spent,
+        plan=f"{plan.mode}: {plan.reason}",
+    )
+
+
+def joined(
+    kept: Sequence[Sample], *, with_sharpness: bool, span_seconds: float, decode_seconds: float, plan: str
+) -> Samples:
+    """Samples, in time order, as arrays."""
     return Samples(
         seconds=np.array([one.second for one in kept]),
         histograms=np.concatenate([one.histogram for one in kept]),
         pictures=tuple(one.picture for one in kept if one.picture is not None),
         sharpness=np.array([one.sharpness for one in kept]) if with_sharpness else None,
-        span_seconds=float((window[1] or kept[-1].second + stride) - window[0]),
-        decode_seconds=time.perf_counter() - began - spent,
-        plan=f"{plan.mode}: {plan.reason}",
+        span_seconds=span_seconds,
+        decode_seconds=decode_seconds,
+        plan=plan,
     )
+
+
+def as_sample(second: float, image: NDArray[np.uint8], *, with_picture: bool, with_sharpness: bool) -> Sample:
+    """What is kept of a frame, (H, W, 3) RGB uint8."""
+    picture = encode_jpeg(image, quality=_QUALITY, full_colour=True) if with_picture else None
+    return Sample(second, _colours(image), picture, sharpness(image) if with_sharpness else 0.0)
 
 
 def sharpness(image: NDArray[np.uint8]) -> float:
@@ -123,31 +152,27 @@ def most_samples(info: VideoInfo, options: DecodeOptions) -> int | None:
     return None if end is None else int((end - start) / _stride((start, end), options)) + 1
 
 
-def planned_samples(decoder: Decoder, options: DecodeOptions) -> int:
-    """About how many samples `sample_video` would give, by the plan that it would follow."""
-    window, stride, wanted = _wanted(decoder.info, options)
-    segments = decoder.plan(stride, **wanted).segments
-    if segments:
-        return min(options.max_samples, sum(len(segment.wanted) for segment in segments))
-    return options.max_samples if window[1] is None else int((window[1] - window[0]) / stride)
+class Sampling(NamedTuple):
+    """How a video is sampled."""
+
+    window: tuple[float, float | None]
+    """From which second to which; None: to the end, which is not known."""
+    stride_seconds: float
+    arguments: dict[str, Any]
+    """Of `Decoder.sample` and `Decoder.plan`, beside the stride."""
 
 
-def _wanted(
-    info: VideoInfo, options: DecodeOptions
-) -> tuple[tuple[float, float | None], float, dict[str, Any]]:
-    """The window, the stride, and the arguments of `Decoder.sample` and `Decoder.plan` beside it."""
+def sampling_of(info: VideoInfo, options: DecodeOptions) -> Sampling:
+    """How the options have a video sampled; raises `OptionsError` where the window lies past its end."""
     window = _window(info, options)
     stride = _stride(window, options)
     sparse = None if options.exhaustive else min(stride, 1 / options.fps)
-    return (
-        window,
-        stride,
-        {
-            "start_seconds": window[0],
-            "end_seconds": window[1],
-            "sparse_stride_seconds": sparse,
-        },
-    )
+    arguments = {
+        "start_seconds": window[0],
+        "end_seconds": window[1],
+        "sparse_stride_seconds": sparse,
+    }
+    return Sampling(window, stride, arguments)
 
 
 def _window(info: VideoInfo, options: DecodeOptions) -> tuple[float, float | None]:
@@ -173,68 +198,3 @@ def _stride(window: tuple[float, float | None], options: DecodeOptions) -> float
 def _colours(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     step = max(1, min(image.shape[:2]) // HISTOGRAM_SIDE)
     return color_histogram(image[::step, ::step])
-
-
-class _Sample(NamedTuple):
-    second: float
-    histogram: NDArray[np.float32]
-    picture: bytes | None
-    sharpness: float
-
-
-class _Thinner:
-    """Keeps at most `limit` samples of a stream of unknown length: evenly spread, or those that differ."""
-
-    def __init__(self, limit: int, *, evenly: bool = True) -> None:
-        self.limit, self.evenly, self.every, self.seen = limit, evenly, 1, 0
-        self.kept: list[_Sample] = []
-
-    def wants(self) -> bool:
-        """Whether the next frame is kept."""
-        self.seen += 1
-        return (self.seen - 1) % self.every == 0
-
-    def keep(self, sample: _Sample) -> None:
-        if len(self.kept) == self.limit:
-            self._drop(range(1, self.limit, 2) if self.evenly else self._repeats())
-            self.every *= 2 if self.evenly else 1
-            if (self.seen - 1) % self.every:
-                return
-        self.kept.append(sample)
-
-    def _drop(self, indices: Sequence[int]) -> None:
-        for i in sorted(indices, reverse=True):
-            del self.kept[i]
-
-    def _repeats(self) -> list[int]:
-        """Up to a quarter of the samples: those most like another one that stays, no two neighbours.
-
-        Likeness is distance in STACFP's space of colour and time. So a picture that returns for hours is kept
-        less often, and one that is shown for a single second stays.
-        """
-        away, nearest = _nearest(
-            np.concatenate([one.histogram for one in self.kept]), np.array([one.second for one in self.kept])
-        )
-        dropped: set[int] = set()
-        for i in np.argsort(away, kind="stable").tolist():
-            if len(dropped) >= max(1, self.limit // 4):
-                break
-            if not dropped & {i - 1, i + 1, int(nearest[i])} and 0 < i < self.limit - 1:
-                dropped.add(i)
-        return list(dropped)
-
-
-def _nearest(
-    histograms: NDArray[np.float32], seconds: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    """How far each sample is from the one most like it, and which that is; the earlier of equals."""
-    space = spacetime(histograms, seconds, _GAMMA_TIME).astype(np.float32)
-    square = np.einsum("ij,ij->i", space, space)
-    least, nearest = np.empty(len(space), np.float32), np.empty(len(space), np.intp)
-    for first in range(0, len(space), _ROWS):  # a few rows at a time, for a whole matrix takes 16 MB
-        rows = slice(first, first + _ROWS)
-        away = square - 2 * (space[rows] @ space.T)
-        np.fill_diagonal(away[:, first:], np.inf)
-        nearest[rows] = away.argmin(axis=1)
-        least[rows] = away.min(axis=1) + square[rows]
-    return least, nearest
