@@ -14,11 +14,20 @@ from keyframe_llm.data import Frames
 from keyframe_llm.errors import ModelError
 from keyframe_llm.messages import frame_messages
 from keyframe_llm.vlm import VLM, CompletedVLM, load_vlm
+from keyframe_llm.vlm.embedded import EmbeddedVLM
 from keyframe_llm.vlm.shared import SharedVLM
 from support.vlms import Counts
 
-KINDS = ("local", "served", "shared", "shared with checkpoint", "shared by name", "generate alone")
-SCORES_LABELS = ("local", "shared", "shared with checkpoint", "shared by name")
+KINDS = (
+    "local",
+    "embedded",
+    "served",
+    "shared",
+    "shared with checkpoint",
+    "shared by name",
+    "generate alone",
+)
+SCORES_LABELS = ("local", "embedded", "shared", "shared with checkpoint", "shared by name")
 LABELS = ["walk", "kick ball", "sit"]
 
 
@@ -47,6 +56,8 @@ def vlm(kind: str, request: pytest.FixtureRequest) -> Any:
         return load_vlm(request.getfixturevalue("address"))
     if kind == "generate alone":
         return load_vlm(Counts())
+    if kind == "embedded":
+        return EmbeddedVLM()
     local = request.getfixturevalue("local")
     if kind == "local":
         return local

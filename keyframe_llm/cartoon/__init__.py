@@ -51,13 +51,16 @@ def world_warnings(path: str, *models: object) -> tuple[str, ...]:
     return () if _is_file(path) and is_drawn(path) else (OUTSIDE_WORLD,)
 
 
-def is_embedded(model: object) -> bool:
-    """Whether a model, by its name or as an object with a `name`, is one of the two embedded ones."""
+def is_embedded(model: object, *folders: Path) -> bool:
+    """Whether a model, by its name or as an object with a `name`, is one of the two embedded ones.
+
+    `folders` are the embedded models that are meant, where only one of them is.
+    """
     name = model if isinstance(model, (str, PathLike)) else getattr(model, "name", None)
     if not isinstance(name, (str, PathLike)) or "://" in str(name):
         return False
-    folders = (encoder_path().resolve(), vlm_path().resolve())
-    return name == "cartoon" or user_path("model", name).resolve() in folders
+    meant = [folder.resolve() for folder in folders or (encoder_path(), vlm_path())]
+    return name == "cartoon" or user_path("model", name).resolve() in meant
 
 
 def _is_file(path: str) -> bool:

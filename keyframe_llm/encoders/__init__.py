@@ -7,9 +7,10 @@ embedding models through sentence-transformers, and any of them behind a server.
 
 from __future__ import annotations
 
-from keyframe_llm.cartoon import is_embedded
+from keyframe_llm.cartoon import encoder_path, is_embedded
 from keyframe_llm.encoders import huggingface, onnx, openclip
-from keyframe_llm.encoders.base import Encoder, has_accelerator, preferred_image_size, split_text
+from keyframe_llm.encoders.base import Encoder, on_processor, preferred_image_size, split_text
+from keyframe_llm.encoders.embedded import EmbeddedEncoder
 from keyframe_llm.encoders.huggingface import TransformersEncoder
 from keyframe_llm.encoders.onnx import ONNX_PREFIX, OnnxEncoder
 from keyframe_llm.encoders.openclip import FOLDER_PREFIX, HUB_PREFIX, OpenClipEncoder
@@ -82,8 +83,10 @@ def load_encoder(name: str | Encoder, device: str | None = None) -> Encoder:
             )
         return name
     name = encoder_source(name)
-    if name.startswith(ONNX_PREFIX) or (name in _CONVERTED and _on_processor(device)):
+    if name.startswith(ONNX_PREFIX) or (name in _CONVERTED and on_processor(device)):
         return OnnxEncoder(name)
+    if is_embedded(name, encoder_path()) and on_processor(device):
+        return EmbeddedEncoder()
     if name.startswith((HUB_PREFIX, FOLDER_PREFIX)):
         return OpenClipEncoder(name, device=device)
     if name.startswith(SENTENCE_PREFIX):
@@ -108,13 +111,5 @@ def stated_image_size(name: str) -> int | None:
     return huggingface.stated_image_size(_source(name))
 
 
-def _on_processor(device: str | None) -> bool:
-    return device == "cpu" or (device is None and not has_accelerator())
-
-
 def _source(name: str) -> str:
-    if name != "cartoon":
-        return name
-    from keyframe_llm.cartoon import encoder_path
-
-    return str(encoder_path())
+    return str(encoder_path()) if name == "cartoon" else name

@@ -30,6 +30,7 @@ __all__ = [
     "TorchEncoder",
     "checked_device",
     "has_accelerator",
+    "on_processor",
     "placement",
     "preferred_image_size",
     "split_text",
@@ -187,6 +188,11 @@ def has_accelerator() -> bool:
     if sys.platform == "win32":
         return not hidden and ctypes.util.find_library("nvcuda") is not None
     return not hidden and any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
+
+
+def on_processor(device: str | None) -> bool:
+    """Whether a model given this device runs on the processor, as far as that shows without torch."""
+    return device == "cpu" or (device is None and not has_accelerator())
 
 
 def checked_device(device: str) -> torch.device:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from keyframe_llm.cartoon import is_embedded, vlm_path
 from keyframe_llm.hub import LOADING
+from keyframe_llm.vlm.embedded import EmbeddedVLM
 from keyframe_llm.vlm.load import local_name, served_name
 from keyframe_llm.vlm.openai_server import OpenAIVLM
 from keyframe_llm.vlm.processor import ChatProcessor, load_processor, processor_and_config
@@ -35,6 +37,8 @@ def token_counter(model: str | Any, **options: Any) -> TokenCounter | None:
         if isinstance(name, str) and not isinstance(model, type):
             return token_counter(name, **options)
         return model if callable(getattr(model, "count_tokens", None)) else None
+    if is_embedded(model, vlm_path()) and not options:
+        return EmbeddedVLM()
     served = served_name(model)
     return load_processor(local_name(model), **options) if served is None else _served(served)
 

@@ -29,6 +29,7 @@ from keyframe_llm.messages import prompt
 from keyframe_llm.vlm.protocol import Messages, Normalise
 
 if TYPE_CHECKING:
+    from keyframe_llm.vlm.embedded import EmbeddedVLM
     from keyframe_llm.vlm.transformers import TransformersVLM
 
 __all__ = ["DrawnWorldVLM"]
@@ -40,7 +41,7 @@ _Steps = Generator[Messages, str, str]
 class DrawnWorldVLM:
     """The embedded checkpoint as a Video-LLM for people: see `VLM` for its methods."""
 
-    def __init__(self, model: TransformersVLM) -> None:
+    def __init__(self, model: TransformersVLM | EmbeddedVLM) -> None:
         self.model, self.name, self.warnings = model, model.name, model.warnings
 
     def generate(self, messages: Messages, *, max_new_tokens: int = 128) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from keyframe_llm.cartoon import is_embedded
+from keyframe_llm.cartoon import is_embedded, vlm_path
+from keyframe_llm.encoders.base import on_processor
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.vlm.protocol import VLM, CompletedVLM
 
@@ -18,7 +19,8 @@ def load_vlm(model: str | Any, *, device: str | None = None, **options: Any) -> 
     """The Video-LLM of that name; an object with `generate` is completed with what it lacks.
 
     `model` is a hub id or local folder, `http://host:port/v1#served-name`, or `cartoon`, the small one inside
-    the package. `device` is a torch device for a model that runs here; None takes the best there is.
+    the package. `device` is a torch device for a model that runs here; None takes the best there is. The
+    embedded one needs no torch, unless it is given a device or options.
     `options` go to `TransformersVLM` or `OpenAIVLM`. Raises `OptionsError` for an object that is no
     Video-LLM, or that is given options, and `ModelError` for a model that cannot be had.
     """
@@ -38,12 +40,15 @@ def load_vlm(model: str | Any, *, device: str | None = None, **options: Any) -> 
         return OpenAIVLM(model, **options)
     from keyframe_llm.vlm.transformers import TransformersVLM
 
-    local = TransformersVLM(local_name(model), device=device, **options)
-    if not is_embedded(model):
-        return local
+    if not is_embedded(model, vlm_path()):
+        return TransformersVLM(model, device=device, **options)
     from keyframe_llm.vlm.drawn_world import DrawnWorldVLM
+    from keyframe_llm.vlm.embedded import EmbeddedVLM
 
-    return DrawnWorldVLM(local)
+    plain = on_processor(device) and not options
+    return DrawnWorldVLM(
+        EmbeddedVLM() if plain else TransformersVLM(str(vlm_path()), device=device, **options)
+    )
 
 
 def served_name(model: str) -> str | None:
@@ -53,8 +58,4 @@ def served_name(model: str) -> str | None:
 
 def local_name(model: str) -> str:
     """The folder of the embedded model; any other name as it is."""
-    if model != "cartoon":
-        return model
-    from keyframe_llm.cartoon import vlm_path
-
-    return str(vlm_path())
+    return str(vlm_path()) if model == "cartoon" else model

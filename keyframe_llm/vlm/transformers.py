@@ -6,14 +6,15 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.encoders.base import checked_device
-from keyframe_llm.errors import ModelError, OptionsError, check_whole
+from keyframe_llm.errors import ModelError, check_whole
 from keyframe_llm.hub import load_local_first, load_weights, one_line
+from keyframe_llm.vlm.labels import label_tokens, normalised
 from keyframe_llm.vlm.precision import in_computed_type
 from keyframe_llm.vlm.processor import MAX_IMAGE_TOKENS, WAYS_OUT, ChatProcessor, processor_and_config
 from keyframe_llm.vlm.protocol import Messages, Normalise
@@ -127,13 +128,8 @@ class TransformersVLM:
         one that another begins with can never lose to it: prefer the mean. Raises `OptionsError` on no labels
         or an empty one.
         """
-        if normalise not in get_args(Normalise):
-            raise OptionsError(f"normalise is {normalise!r}; choose one of sum, mean")
-        tokens = [self._tokenizer(label, add_special_tokens=False)["input_ids"] for label in labels]
-        if not tokens or not all(tokens):
-            raise OptionsError(f"labels are {list(labels)!r}; give at least one, and none empty")
-        sums = self._label_sums(self._inputs([messages]), tokens)
-        return sums / [len(ids) for ids in tokens] if normalise == "mean" else sums
+        tokens = label_tokens(labels, normalise, self._label_ids)
+        return normalised(self._label_sums(self._inputs([messages]), tokens), tokens, normalise)
 
     def count_tokens(self, messages: Messages) -> tuple[int, int]:
         """How many tokens the prompt has, and how many of them stand for pictures."""
@@ -143,6 +139,10 @@ class TransformersVLM:
     def video_grid(self) -> tuple[int, int, int | None] | None:
         """What a video token covers (see `ChatProcessor.video_grid`)."""
         return self._chat.video_grid
+
+    def _label_ids(self, label: str) -> list[int]:
+        ids: list[int] = self._tokenizer(label, add_special_tokens=False)["input_ids"]
+        return ids
 
     def _inputs(self, conversations: Sequence[Messages]) -> Any:
         inputs = self._chat.inputs(conversations)
