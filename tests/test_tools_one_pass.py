@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,8 @@ from keyframe_llm.demos.videos import demo_video
 
 pytest.importorskip("pydantic", reason="pydantic is not installed (the `agents` extra)")
 
-from keyframe_llm.tools import Toolbox
+from keyframe_llm.tools import Toolbox, ToolError
+from keyframe_llm.tools.at_hand import kept_picture_side
 
 CLIPS = demo_video().parent
 VIDEO = {"video": "three_scenes.mp4"}
@@ -57,6 +60,31 @@ def test_a_part_has_only_those_frames_read_that_are_missing_to_it(tools: Toolbox
     closer = {**VIDEO, "start_seconds": 6, "end_seconds": 8}
     assert frames_read(tools, "select_keyframes", closer) in range(12, 17)
     assert frames_read(tools, "describe_video", closer) == 0
+
+
+def test_an_encoder_that_comes_later_needs_no_second_reading(
+    tmp_path: Path, checkpoint: Callable[[str], Path]
+) -> None:
+    folder = tmp_path / "encoder"
+    with Toolbox("cartoon", str(folder), roots=[CLIPS]) as tools:
+        assert tools.missing_encoder is not None
+        assert frames_read(tools, *WHOLE[0]) >= 36
+        with pytest.raises(ToolError, match="a model that this needs cannot be used here"):
+            frames_read(tools, *WHOLE[1])
+        shutil.copytree(checkpoint("siglip"), folder)
+        assert frames_read(tools, *WHOLE[1]) == 0
+
+
+def test_pictures_for_an_encoder_that_is_not_here_are_as_large_as_its_name_says(tmp_path: Path) -> None:
+    sides = {
+        "google/siglip2-base-patch16-224": 224,
+        "balanced": 224,
+        "hf-hub:timm/ViT-H-14-378-quickgelu": 378,
+        "nobody/ViT-bigG-14-laion2B-39B-b160k": 384,
+        str(tmp_path / "none"): 384,
+    }
+    assert {name: kept_picture_side(name) for name in sides} == sides
+    assert kept_picture_side("cartoon") is kept_picture_side("http://127.0.0.1:1/v1#served") is None
 
 
 def test_what_was_read_serves_the_next_server(tools: Toolbox) -> None:

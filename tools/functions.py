@@ -157,7 +157,7 @@ class Toolbox(ToolCaller):
             details = self.decoders.call(path, stated_details, opened.file.path, facts, self.limits)
             details["subtitle_files"] = opened.public_texts(details["subtitle_files"])
             if find_changes:
-                index = opened.read(for_text=False).index(opened.path, embed=False)
+                index = opened.read().index(opened.path, embed=False)
                 details["video"] = opened.facts(index.video)
                 details["change_seconds"] = change_seconds(index.proposals)
                 details["warnings"] = opened.public_texts(index.warnings)
@@ -246,7 +246,7 @@ class Toolbox(ToolCaller):
 
         def work(opened: OpenedVideo) -> Description:
             window = _window(start_seconds, end_seconds, exclude_seconds)
-            caption = opened.read(for_text=False, **window).caption(opened.path, **window)
+            caption = opened.read(**window).caption(opened.path, **window)
             result = opened.result(caption.selection, include_images=include_images)
             return {
                 **result,

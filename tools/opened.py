@@ -68,15 +68,13 @@ class OpenedVideo:
         with self._runtime.open_decoder(self.path) as decoder:
             return decoder.read_words(WordOptions())
 
-    def read(self, *, for_text: bool = True, **window: Any) -> KeyframeLLM:
+    def read(self, **window: Any) -> KeyframeLLM:
         """The `KeyframeLLM`, once it has read the video, or the part of it that a window names.
 
-        A file that is gone after the call, or whose text needs an encoder that is not here yet, is read by
-        the call itself.
+        A file that is gone after the call is read by the call itself.
         """
         options = self.llm.options.replaced(**window)
-        here = self.file.lasts and (self.llm.indexer.keep_samples or not for_text)
-        if here and (reading := self._runtime.reading(self.file.path, options)) is not None:
+        if self.file.lasts and (reading := self._runtime.reading(self.file.path, options)) is not None:
             self._runtime.join(reading)
         return self.llm
 
@@ -108,9 +106,7 @@ class OpenedVideo:
         """The key frames for a query, which is a caption or a question; without one, of the whole video."""
         is_question = query is not None and query_kind(query) == "question"
         question, caption = (query, None) if is_question else (None, query)
-        return self.read(for_text=query is not None, **options).select(
-            self.path, question=question, caption=caption, **options
-        )
+        return self.read(**options).select(self.path, question=question, caption=caption, **options)
 
     def shown_frames(
         self, seconds: Sequence[float], detail: Detail, box: Sequence[float] | None

@@ -27,7 +27,7 @@ from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.library import Library
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import DEFAULT_MODEL, KeyframeLLM
-from keyframe_llm.tools.at_hand import is_at_hand
+from keyframe_llm.tools.at_hand import is_at_hand, kept_picture_side
 from keyframe_llm.tools.decode_process import DecodePool
 from keyframe_llm.tools.decode_remote import decoder_opener
 from keyframe_llm.tools.frames import fitted_size
@@ -105,7 +105,8 @@ class ToolRuntime:
             shared_encoder,
             progress=report_progress,
             store=Store(),
-            keep_samples=is_at_hand(encoder),
+            keep_samples=True,
+            picture_side=kept_picture_side(encoder),
             checkpoint=check_current_job,
         )
         self.llm = KeyframeLLM(vlm, options=options, indexer=indexer)

@@ -45,10 +45,14 @@ class Embedder:
         device: str | None = None,
         cache: FeatureCache | None = None,
         prompts: Prompts | None = None,
+        picture_side: int | None = None,
     ) -> None:
-        """`encoder` is a name or an object (see `load_encoder`); `cache` keeps those of neutral prompts."""
+        """`encoder` is a name or an object (see `load_encoder`); `cache` keeps those of neutral prompts.
+
+        `picture_side` is the shorter side of the pictures it is given; None asks the encoder.
+        """
         self.source = encoder_source(encoder) if isinstance(encoder, str) else encoder
-        self._device = device
+        self._device, self._picture_side = device, picture_side
         self._cache, self._prompts = cache or FeatureCache(None), prompts or default_prompts()
         self._loaded: Encoder | None = None
         self._neutral: NDArray[np.float32] | None = None
@@ -73,6 +77,8 @@ class Embedder:
 
     def picture_side(self) -> int:
         """The shorter side that pictures are wanted at; the encoder is loaded where no small file says so."""
+        if self._picture_side is not None:
+            return self._picture_side
         unloaded = self._loaded is None and isinstance(self.source, str)
         return (unloaded and stated_image_size(str(self.source))) or preferred_image_size(self.encoder)
 

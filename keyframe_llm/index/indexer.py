@@ -69,16 +69,20 @@ class Indexer:
         store: Store | None = None,
         prompts: Prompts | None = None,
         keep_samples: bool = False,
+        picture_side: int | None = None,
         checkpoint: Callable[[], None] | None = None,
     ) -> None:
         """`store` keeps on disk what a next run can use; None keeps nothing there.
 
         `keep_samples` keeps small pictures of all sampled frames there: a text that comes later, or a part of
-        the video that has enough of them, has no frame decoded again for it. `checkpoint` is called while a
-        thread waits for another one that works on the same video; it raises to give up.
+        the video, has no frame decoded again for it. They are `picture_side` pixels on their shorter side;
+        None asks the encoder, which is loaded where no small file says what it wants. `checkpoint` is called
+        while a thread waits for another one that works on the same video; it raises to give up.
         """
         self.cache = FeatureCache(store)
-        self.embedder = Embedder(encoder, device=device, cache=self.cache, prompts=prompts)
+        self.embedder = Embedder(
+            encoder, device=device, cache=self.cache, prompts=prompts, picture_side=picture_side
+        )
         self.progress = progress or silent
         self.keep_samples = keep_samples
         self._parts = Parts(self.cache, self.embedder, self._index_key)
