@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.server
 import json
 import logging
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +32,7 @@ from mcp_types import JSONRPCNotification
 from keyframe_llm.cli import main
 from keyframe_llm.tools import Toolbox
 from keyframe_llm.tools.connections import Connections, protocol_of
-from keyframe_llm.tools.events import EventLog
+from keyframe_llm.tools.events import EventLogs, SessionEvents
 from keyframe_llm.tools.http_app import http_app
 from keyframe_llm.tools.mcp_server import mcp_server
 from keyframe_llm.tools.pictures import MemoryPictures
@@ -404,7 +406,7 @@ def keep(log: Any, stream: str, method: str | None) -> str:
 
 
 def test_events_are_replayed_to_their_own_session_and_stream_alone() -> None:
-    log = EventLog()
+    log = EventLogs()
     ours, theirs = log.new_session(), log.new_session()
     first = keep(ours, "2", None)
     keep(theirs, "2", "secret")
@@ -416,8 +418,26 @@ def test_events_are_replayed_to_their_own_session_and_stream_alone() -> None:
 
 
 def test_the_oldest_events_go_when_there_are_too_many() -> None:
-    log = EventLog(most_bytes=1000)
-    session = log.new_session()
-    names = [keep(session, "1", "x" * 200) for _ in range(20)]
-    assert replayed(session, names[0]) == (None, [])
-    assert len(replayed(session, names[-3])[1]) == 2
+    logs = EventLogs(most_bytes=2000, most_session_bytes=1000)
+    ours, theirs = logs.new_session(), logs.new_session()
+    old = keep(ours, "old", None)
+    for i in range(20):
+        keep(ours, str(i), "x" * 200)
+    assert replayed(ours, old) == (None, [])
+    new = keep(ours, "new", None)
+    keep(ours, "new", "x" * 1100)  # what is asked for next stays, however large
+    assert replayed(ours, new) == ("new", ["x" * 1100])
+    other = keep(theirs, "1", None)
+    keep(theirs, "1", "y" * 950)
+    assert replayed(ours, new) == (None, [])
+    assert replayed(theirs, other) == ("1", ["y" * 950])
+
+
+def test_what_is_kept_for_a_session_goes_with_it() -> None:
+    logs = EventLogs()
+    session = logs.new_session()
+    keep(session, "1", "x" * 200)
+    gone = weakref.ref(session)
+    del session
+    gc.collect()
+    assert gone() is None and not any(isinstance(each, SessionEvents) for each in gc.get_objects())
