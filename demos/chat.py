@@ -15,6 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from keyframe_llm.demos.memory import keep_memory_in_one_place
 from keyframe_llm.errors import ModelError, OptionsError
 from keyframe_llm.options import WordOptions
 
@@ -79,6 +80,7 @@ def serving(
     Without a `port` the first free one from 7860 is taken. Raises `OptionsError` where it cannot be had and
     `ModelError` where gradio is not installed.
     """
+    keep_memory_in_one_place()
     folder = Path(tempfile.mkdtemp(prefix="keyframe-llm-chat-")).resolve()
     before = dict(os.environ)
     os.environ.update(GRADIO_TEMP_DIR=str(folder), GRADIO_ANALYTICS_ENABLED="False")
