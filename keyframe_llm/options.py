@@ -191,8 +191,8 @@ class ProposeOptions:
         None,
         "The frames that a text is scored on: `diverse` (the clusters' representatives, then always the "
         "frame farthest from all so far), `coarse` (those of them that cover the video, and for each text "
-        "those beside its best ones), `representatives` (one frame a cluster) or `even` (equal steps in "
-        "time); without it the method decides.",
+        "more of the parts that it fits), `representatives` (one frame a cluster) or `even` (equal steps in "
+        "time); without it the method decides: `coarse` for `moments`.",
     )
     max_images: int = _option(
         128,

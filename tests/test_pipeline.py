@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -119,10 +119,14 @@ def test_a_second_question_embeds_no_picture_again(flags: Path) -> None:
     llm = KeyframeLLM(encoder=encoder)
     first = llm.select(flags, caption="red")
     seen = encoder.images_seen
+    again = llm.select(flags, caption="red")
+    assert encoder.images_seen == seen == len(first.proposals)
+    assert np.array_equal(first.scores.total, again.scores.total)
     second = llm.select(flags, caption="blue")
-    assert encoder.images_seen == seen
+    new = np.setdiff1d(second.proposals.indices, first.proposals.indices)
+    assert encoder.images_seen == seen + len(new) < 2 * seen
     assert second.timings["propose"] == 0.0 and second.timings["embed"] > 0.0
-    assert encoder.texts_seen == 2
+    assert encoder.texts_seen == 3
     assert not np.array_equal(first.scores.total, second.scores.total)
 
 
@@ -137,14 +141,16 @@ def test_a_changed_file_is_decoded_again(flags: Path, tmp_path: Path) -> None:
 
 def test_the_guide_decides_which_text_scores(flags: Path) -> None:
     encoder = ColourEncoder()
-    by_question = select_keyframes(flags, caption="red", question="blue", guide="question", encoder=encoder)
-    by_caption = select_keyframes(flags, caption="red", question="blue", guide="caption", encoder=encoder)
-    both = select_keyframes(flags, caption="red", question="blue", guide="both", encoder=encoder)
+    texts: dict[str, Any] = {"caption": "red", "question": "blue", "candidates": "diverse"}
+    by_question, by_caption, both = (
+        select_keyframes(flags, guide=guide, encoder=encoder, **texts)
+        for guide in ("question", "caption", "both")
+    )
     assert 14 <= by_question.seconds[0] < 16 and by_caption.seconds[0] < 14
     alone = np.maximum(by_question.scores.total, by_caption.scores.total)
     np.testing.assert_allclose(both.scores.total, alone, atol=1e-9)
     assert any(14 <= second < 16 for second in both.seconds) and any(second < 14 for second in both.seconds)
-    auto = select_keyframes(flags, caption="red", question="blue", encoder=encoder)
+    auto = select_keyframes(flags, encoder=encoder, **texts)
     np.testing.assert_array_equal(auto.seconds, by_question.seconds)
     paper = {"method": "paper", "guide": "both", "encoder": encoder}
     published = select_keyframes(flags, caption="red", question="blue", **paper)

@@ -33,13 +33,15 @@ from keyframe_llm.scoring.selectors import propose_options
 from keyframe_llm.video import open_video
 
 PATIENCE = 60.0
+EVERY: dict[str, Any] = {"candidates": "diverse"}  # the 60 samples of the video are all embedded
 UNCERTAIN: list[dict[str, Any]] = [
+    {},
     {"method": "paper"},
     {"proposer": "ufp"},
     {"proposer": "scfp"},
     {"max_images": 12},
-    {"max_samples": 60},  # of which one more may come
-    {"exclude_seconds": (29.0,)},
+    {**EVERY, "max_samples": 60},  # of which one more may come
+    {**EVERY, "exclude_seconds": (29.0,)},
 ]
 
 
@@ -108,11 +110,11 @@ def test_pictures_are_embedded_before_the_last_one_is_decoded(video: Path) -> No
             assert encoder.pictures.wait(PATIENCE)
             at.append(share)
 
-    select_keyframes(video, caption="blue", encoder=encoder, progress=decoding(wait))
+    select_keyframes(video, caption="blue", encoder=encoder, progress=decoding(wait), **EVERY)
     assert at and at[0] < 1.0
 
 
-@pytest.mark.parametrize("options", [{}, *UNCERTAIN])
+@pytest.mark.parametrize("options", [EVERY, *UNCERTAIN])
 def test_texts_are_embedded_before_the_last_picture_is_decoded(video: Path, options: dict[str, Any]) -> None:
     encoder, at = Colours(), list[float]()
     wanted = [encoder.texts] if options.get("method") == "paper" else [encoder.texts, encoder.neutral]
@@ -187,7 +189,7 @@ def test_the_caller_alone_reports_and_one_thread_at_a_time_uses_the_encoder(vide
     def progress(stage: str, share: float) -> None:
         callers.add(threading.current_thread().name)
 
-    select_keyframes(video, caption="blue", encoder=encoder, progress=progress)
+    select_keyframes(video, caption="blue", encoder=encoder, progress=progress, **EVERY)
     assert callers == {threading.current_thread().name}
     assert len(encoder.threads) == 1 and encoder.calls[:2] == ["texts", "neutral"]
 
@@ -195,7 +197,7 @@ def test_the_caller_alone_reports_and_one_thread_at_a_time_uses_the_encoder(vide
 # The same as one after the other ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{}, {"max_images": 12}, {"start_seconds": 3.3, "end_seconds": 21.0}])
+@pytest.mark.parametrize("options", [EVERY, {"max_images": 12}, {"start_seconds": 3.3, "end_seconds": 21.0}])
 def test_scores_are_those_of_one_after_the_other(
     video: Path, checkpoint: Any, options: dict[str, Any]
 ) -> None:

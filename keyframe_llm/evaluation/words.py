@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from keyframe_llm.evaluation.metrics import hit_at_k
 from keyframe_llm.evaluation.results import SHIPPED, Table
 from keyframe_llm.evaluation.selectors import proposed
 from keyframe_llm.index import VideoIndex
+from keyframe_llm.index.reserve import closer
 from keyframe_llm.options import SelectOptions, Task
 from keyframe_llm.scoring.fusion import NEAR_SECONDS, fuse, missing_seconds
 from keyframe_llm.scoring.queries import Query
@@ -59,8 +61,10 @@ def choose_with_words(
     missing = missing_seconds(among.candidates.seconds, cues, match, max_frames=k, asks_for_words=asks)
     if missing:  # the frames of the cues become candidates, as those of a file would be decoded
         nearest = np.abs(index.seconds[:, None] - missing).argmin(axis=0)
-        among = index.only(np.union1d(among.candidates.indices, nearest))
-    choice = choose_frames(among, Query(text.parts, text.baseline, task), options)
+        known = among.candidates.indices
+        among = replace(index.only(np.union1d(known, nearest)), reserve=among.reserve)
+    asked = Query(text.parts, text.baseline, task)
+    choice = choose_frames(closer(among, asked, options), asked, options)
     times = choice.candidates.seconds
     fused = fuse(choice.chosen, choice.scores.total, times, cues, match, max_frames=k, asks_for_words=asks)
     return np.asarray(times[fused.chosen])

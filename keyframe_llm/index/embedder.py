@@ -23,7 +23,7 @@ from keyframe_llm.index.feature_cache import FeatureCache
 from keyframe_llm.index.prefetch import Prefetch
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.prompts import Prompts, default_prompts
-from keyframe_llm.proposals.densify import coarse_least
+from keyframe_llm.proposals.coarse import FEW_IMAGES
 from keyframe_llm.proposals.sample import most_samples
 from keyframe_llm.scoring.baseline import text_baseline
 from keyframe_llm.scoring.queries import Query
@@ -139,6 +139,6 @@ class Embedder:
 def _embeds_every_sample(info: VideoInfo, options: SelectOptions) -> bool:
     """Whether it is certain before the video is sampled that every sample will be a candidate."""
     propose, most = propose_options(options), most_samples(info, options.decode)
-    images = coarse_least(propose.max_images) if propose.candidates == "coarse" else propose.max_images
+    images = min(FEW_IMAGES, propose.max_images) if propose.candidates == "coarse" else propose.max_images
     few = most is not None and most <= min(images, options.decode.max_samples)
     return few and propose.candidates != "representatives" and not options.choose.exclude_seconds

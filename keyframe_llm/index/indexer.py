@@ -26,7 +26,7 @@ from keyframe_llm.index.cached_words import cached_words
 from keyframe_llm.index.embedder import Embedder
 from keyframe_llm.index.feature_cache import FeatureCache
 from keyframe_llm.index.parts import Parts, is_part
-from keyframe_llm.index.reserve import Reserve
+from keyframe_llm.index.reserve import Reserve, with_all
 from keyframe_llm.index.saved import from_arrays, to_arrays
 from keyframe_llm.index.store import Store
 from keyframe_llm.index.video_index import VideoIndex, build_index, silent, texts_of
@@ -93,7 +93,7 @@ class Indexer:
         self._lock = Lock()
 
     def index(self, video: VideoInput, options: SelectOptions, *, embed: bool = False) -> VideoIndex:
-        """The video's index; `embed` has the encoder embed its candidates.
+        """The video's index; `embed` has the encoder embed all of its candidates, for any text later.
 
         Raises `VideoError`, `ModelError`, `OptionsError`.
         """
@@ -103,8 +103,9 @@ class Indexer:
                 decoder, source, options, (), pictures=embed or self.keep_samples, embed=embed
             )
             index = self._with_words(index, decoder, source, options)
+            index = self._with_all(index, source, options, spent if embed else None)
         kept = None if isinstance(source, str) else source
-        return replace(index, source=kept, timings=spent or index.timings)
+        return replace(index, source=kept, timings={**index.timings, **spent})
 
     def select(
         self,
@@ -165,7 +166,7 @@ class Indexer:
         with self._turn(key):
             words = self._words.get(key)
             if words is None:
-                words = self._read_words(decoder, source, options, index.candidates.seconds.tolist())
+                words = self._read_words(decoder, source, options, index.candidate_seconds.tolist())
                 _remember(self._words, key, words, self._lock)
         warnings = tuple(dict.fromkeys([*index.warnings, *words.warnings]))
         return replace(index, words=words.cues, warnings=warnings)
@@ -317,6 +318,18 @@ class Indexer:
         spent["embed"] = spent.get("embed", 0.0) + time.perf_counter() - began
         self._keep_embeddings(index, self._index_key(source, options, pictures=True))
         return index
+
+    def _with_all(
+        self, index: VideoIndex, source: VideoSource, options: SelectOptions, spent: dict[str, float] | None
+    ) -> VideoIndex:
+        """The index with those candidates, too, that wait for a text; `spent` None embeds none of them."""
+        if spent is None:
+            return with_all(index if index.embeddings is None else replace(index, embeddings=None))
+        began = time.perf_counter()
+        every = with_all(index)
+        spent["embed"] = spent.get("embed", 0.0) + time.perf_counter() - began
+        self._keep_reserve(index, source, options)
+        return every
 
     def _keep_embeddings(self, index: VideoIndex, key: str | None) -> None:
         rows = index.embedded()

@@ -1,9 +1,10 @@
 """Coarse to fine: few candidates cover a video for every text, more are embedded where a text fits.
 
-Beside the frames that cover a video, a text seldom needs more than the neighbours of its best ones. So the
-pictures of the other candidates are kept as JPEG, a reserve, and embedded when a text comes near them, each
-at most once. Which ones a text asks for depends on the index and the text alone, so the same text has
-the same key frames whatever was asked before.
+The pictures of the candidates that do not cover a video are kept as JPEG, a reserve, and each is embedded
+once, when a text asks for it. A text first has one more image embedded of each part of the video that it fits
+best, then one more of the best of these, so that parts are compared by as many images; then the frames
+beside those it would choose. Which ones depends on the index and the text alone, so the same text has the
+same key frames whatever was asked before.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ from keyframe_llm.data import Proposals
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.jpeg import decode_jpeg
 from keyframe_llm.options import SelectOptions
-from keyframe_llm.proposals.densify import covering
+from keyframe_llm.proposals.coarse import covering, likeness, rounds, step_of
+from keyframe_llm.proposals.spacing import gap_of, unseen
 from keyframe_llm.scoring.queries import Query
-from keyframe_llm.scoring.selectors import choose_frames
+from keyframe_llm.scoring.selectors import choose_frames, propose_options
 
 if TYPE_CHECKING:
     from keyframe_llm.index.embedder import Embedder
     from keyframe_llm.index.video_index import VideoIndex
 
-__all__ = ["Reserve", "closer", "with_reserve"]
+__all__ = ["Reserve", "closer", "with_all", "with_reserve"]
 
 Rows = NDArray[Any]
 
@@ -80,7 +82,7 @@ class Reserve:
 def with_reserve(index: VideoIndex, max_images: int) -> VideoIndex:
     """The same index with the candidates that cover the video; the others are its reserve."""
     found = index.candidates
-    cover = covering(found, index.proposals.indices, index.histograms, max_images)
+    cover = covering(found, index.histograms, max_images)
     others = np.setdiff1d(np.arange(len(found)), cover)
     if not len(others):
         return index
@@ -93,23 +95,81 @@ def with_reserve(index: VideoIndex, max_images: int) -> VideoIndex:
     return replace(index.only(cover), reserve=reserve)
 
 
+def with_all(index: VideoIndex) -> VideoIndex:
+    """The same index with all of its reserve among the candidates, embedded where those are."""
+    reserve = index.reserve
+    if reserve is None:
+        return index
+    return replace(_with_reserved(index, reserve, range(len(reserve))), reserve=None)
+
+
 def closer(
     index: VideoIndex, query: Query, options: SelectOptions, *, gap_seconds: float | None = None
 ) -> VideoIndex:
-    """The same index with more candidates beside those that the text would choose, until these stay.
+    """The same index with more candidates where the text fits; no image is embedded that was seen before.
 
-    The nearest frames of the reserve before and after each frame that would be chosen are embedded, then the
-    text chooses again. It ends where none is left beside the chosen ones: no frame near them can win.
+    It ends where no frame is left beside those that would be chosen: no frame near them can win.
     """
-    while index.reserve is not None:
+    reserve, choose = index.reserve, options.choose
+    if reserve is None:
+        return index
+    gap = gap_of(choose, index.span_seconds) if gap_seconds is None else gap_seconds
+    left = unseen(reserve.seconds, choose.exclude_seconds, gap)
+    left &= ~np.isin(reserve.seconds, index.candidates.seconds)  # the frame of a cue may be one of them
+    if not unseen(index.candidates.seconds, choose.exclude_seconds, gap).any():
+        return _with_reserved(index, reserve, np.flatnonzero(left).tolist())
+    parts = _Parts(index, reserve, propose_options(options).max_images)
+    for count in rounds(propose_options(options).max_images):
+        total = choose_frames(index, query, options, gap_seconds=gap_seconds).scores.total
+        new = parts.one_more(index.candidates.indices, total, left, count)
+        index = _with_reserved(index, reserve, new)
+        left[new] = False
+    while True:
         choice = choose_frames(index, query, options, gap_seconds=gap_seconds)
-        beside = _beside(
-            index.reserve.seconds, index.candidates.seconds, choice.candidates.seconds[choice.chosen]
+        beside = _beside(reserve.seconds, index.candidates.seconds, choice.candidates.seconds[choice.chosen])
+        new = [i for i in beside if left[i]]
+        if not new:
+            return index
+        index = _with_reserved(index, reserve, new)
+        left[new] = False
+
+
+class _Parts:
+    """The parts of a video: one for each candidate that covers it, with the frames most like that one."""
+
+    def __init__(self, index: VideoIndex, reserve: Reserve, max_images: int) -> None:
+        self._frames, self._step = reserve.samples(index.seconds), step_of(index.seconds, max_images)
+        self._colours, self._seconds = index.histograms[self._frames], reserve.seconds
+        cover = index.candidates
+        like = likeness(
+            (self._colours, self._seconds), (index.candidate_histograms, cover.seconds), self._step
         )
-        if not beside:
-            break
-        index = _with_reserved(index, index.reserve, beside)
-    return index
+        self._nearest = like.max(axis=1)
+        self._part = np.zeros(len(index.seconds), np.intp)
+        self._part[cover.indices] = np.arange(len(cover))
+        self._part[self._frames] = like.argmax(axis=1)
+        self._count = len(cover)
+
+    def one_more(
+        self, embedded: NDArray[np.intp], total: NDArray[np.float64], left: NDArray[np.bool_], count: int
+    ) -> list[int]:
+        """In each of the `count` parts with the best frame, the frame of the reserve least like all before.
+
+        `embedded` (K,) are the candidates as indices of samples, `total` (K,) their scores, `left` (R,) which
+        frames of the reserve may be taken.
+        """
+        best = np.full(self._count, -np.inf)
+        np.maximum.at(best, self._part[embedded], total)
+        new: list[int] = []
+        for part in np.argsort(-np.round(best, 6), kind="stable")[:count]:
+            inside = np.flatnonzero(left & (self._part[self._frames] == part))
+            if len(inside):
+                new.append(int(inside[np.round(self._nearest[inside], 6).argmin()]))
+        if new:
+            added = self._colours[new], self._seconds[new]
+            like = likeness((self._colours, self._seconds), added, self._step)
+            self._nearest = np.maximum(self._nearest, like.max(axis=1))
+        return sorted(new)
 
 
 def _beside(
@@ -118,21 +178,27 @@ def _beside(
     """The frames of the reserve with neither a candidate nor another of it between them and a chosen one."""
     wanted: set[int] = set()
     for second in chosen:
-        place = int(np.searchsorted(reserve, second))
-        for i in (place - 1, place):
+        for i in (int(np.searchsorted(reserve, second)) - 1, int(np.searchsorted(reserve, second, "right"))):
             if 0 <= i < len(reserve) and not np.any((known - second) * (known - reserve[i]) < 0):
                 wanted.add(i)
     return [i for i in sorted(wanted) if not np.any(known == reserve[i])]
 
 
 def _with_reserved(index: VideoIndex, reserve: Reserve, which: Sequence[int]) -> VideoIndex:
-    rows = reserve.rows(which, index.embedder)
-    samples = reserve.samples(index.seconds)[list(which)]
-    indices = np.concatenate([index.candidates.indices, samples])
+    if not len(which):
+        return index
+    indices = np.concatenate([index.candidates.indices, reserve.samples(index.seconds)[list(which)]])
     order = np.argsort(indices)
     labels = np.abs(index.seconds[:, None] - index.seconds[indices[order]]).argmin(axis=1)
+    embeddings, pictures = index.embeddings, index.pictures
+    if embeddings is not None:
+        embeddings = np.concatenate([embeddings, reserve.rows(which, index.embedder)])[order]
+    elif pictures:
+        both = [*pictures, *(reserve.pictures[i] for i in which)]
+        pictures = tuple(both[i] for i in order)
     return replace(
         index,
         candidates=Proposals(index.seconds, labels, indices[order], index.candidates.silhouettes),
-        embeddings=np.concatenate([index.embedded(), rows])[order],
+        embeddings=embeddings,
+        pictures=pictures,
     )

@@ -103,6 +103,12 @@ class VideoIndex:
                 )
 
     @property
+    def candidate_seconds(self) -> NDArray[np.float64]:
+        """Ascending times of the candidates, and of the frames that may become some for a text."""
+        waiting = () if self.reserve is None else self.reserve.seconds
+        return np.sort(np.concatenate([self.candidates.seconds, waiting]))
+
+    @property
     def candidate_histograms(self) -> NDArray[np.float32]:
         """(K, d) the candidates' colours."""
         return self.histograms[self.candidates.indices]
@@ -256,9 +262,9 @@ class VideoIndex:
     ) -> tuple[VideoIndex, float | None]:
         """This index; where all its frames were seen, one of frames in between, and the gap it keeps."""
         few = chooses_proposals(options.choose.method, has_text=bool(texts))
-        found = self.proposals if few else self.candidates
+        found = self.proposals.seconds if few else self.candidate_seconds
         gap = gap_of(options.choose, self.span_seconds)
-        if unseen(found.seconds, options.choose.exclude_seconds, gap).any():
+        if unseen(found, options.choose.exclude_seconds, gap).any():
             return self, None
         embedder = self.embedder if texts else None
         finest = options.replaced(fps=FINEST_FPS)

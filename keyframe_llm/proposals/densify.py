@@ -16,15 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from keyframe_llm.data import Proposals
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.proposals.color_histogram import spacetime
-from keyframe_llm.proposals.stacfp import shots
 
-__all__ = ["coarse_least", "covering", "with_more_frames"]
-
-_COARSE_TENTHS = 3  # of the candidates, so many tenths at least cover the video
-# A frame is covered by one whose colours are nearer than this, which shots pass in fast motion alone,
-_NEW_COLOURS = 0.5
-# and which is nearer than this in time, or than half a shot of mean length: so most shots have two frames.
-_NEW_SECONDS = 4.0
+__all__ = ["with_more_frames"]
 
 
 def with_more_frames(proposals: Proposals, histograms: ArrayLike, max_images: int) -> Proposals:
@@ -51,43 +44,15 @@ def with_more_frames(proposals: Proposals, histograms: ArrayLike, max_images: in
     return Proposals(times, rank[nearest], indices[order], proposals.silhouettes)
 
 
-def coarse_least(max_images: int) -> int:
-    """How many of up to `max_images` candidates cover a video at least."""
-    return max(1, max_images * _COARSE_TENTHS // 10)
-
-
-def covering(
-    candidates: Proposals, representatives: NDArray[np.intp], histograms: ArrayLike, max_images: int
-) -> NDArray[np.intp]:
-    """Of K candidates those that cover the video: (k,) ascending indices into them.
-
-    The representatives, then by farthest-first traversal, until every candidate is covered: by a frame of
-    like colours, at most 4 s away, less in a video of many cuts. At least `coarse_least(max_images)` where
-    there are as many. `representatives` are indices of samples, `histograms` is as for `with_more_frames`.
-    """
-    rows = np.asarray(histograms, np.float32)
-    times = candidates.sampled_seconds
-    near = min(_NEW_SECONDS, max(float(times[-1] - times[0]), 1e-3) / len(shots(rows)) / 2)
-    space = np.column_stack([rows[candidates.indices] / _NEW_COLOURS, candidates.seconds / near])
-    first = np.flatnonzero(np.isin(candidates.indices, representatives))
-    least = coarse_least(max_images)
-    return np.sort(_farthest_first(space.astype(np.float32), first, len(space), least=least)[0])
-
-
 def _farthest_first(
-    space: NDArray[np.float32], first: NDArray[np.intp], count: int, *, least: int | None = None
+    space: NDArray[np.float32], first: NDArray[np.intp], count: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The chosen rows, the given ones first, and for every row (N,) which of them is nearest.
-
-    They are `count`; with `least` as many, and more only until no row is farther than 1 from all of them.
-    """
+    """The `count` chosen rows, the given ones first, and for every row (N,) which of them is nearest."""
     chosen = [int(i) for i in first]
     away = np.full(len(space), np.inf, np.float32)
     nearest = np.zeros(len(space), np.intp)
     for place in range(count):
         if place == len(chosen):
-            if least is not None and place >= least and away.max() <= 1:
-                break
             chosen.append(int(away.argmax()))
         to_this = ((space - space[chosen[place]]) ** 2).sum(axis=1)
         to_this[chosen[place]] = -1.0  # a chosen row stands for itself, also where another equals it

@@ -149,7 +149,7 @@ def propose_options(options: SelectOptions) -> ProposeOptions:
     if propose.candidates is not None:
         return propose
     wanted = _traits(options.choose.method).candidates
-    if wanted == "diverse" and propose.proposer != "stacfp":
+    if wanted in ("coarse", "diverse") and propose.proposer != "stacfp":
         wanted = "representatives"
     return replace(propose, candidates=wanted)
 
@@ -183,8 +183,10 @@ def choose_frames(
 
 
 def _traits(method: str | Callable[..., Any]) -> _Traits:
-    if not isinstance(method, str) or method == "moments":
+    if not isinstance(method, str):
         return _Traits("diverse")
+    if method == "moments":
+        return _Traits("coarse")
     if method == "paper":
         return _Traits("representatives")
     if method in QUERY_AGNOSTIC or method in QUERY_AWARE:
