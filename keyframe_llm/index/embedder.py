@@ -17,6 +17,7 @@ from keyframe_llm.encoders import (
     load_encoder,
     preferred_image_size,
     stated_image_size,
+    whole_encoder,
 )
 from keyframe_llm.encoders.base import Images
 from keyframe_llm.index.feature_cache import FeatureCache
@@ -107,7 +108,7 @@ class Embedder:
 
     def warnings(self, path: str) -> tuple[str, ...]:
         """What its scores of this video are worth, where that is nothing."""
-        return world_warnings(path, self.source)
+        return world_warnings(path, whole_encoder(self.source))
 
     def prefetch(
         self, info: VideoInfo, options: SelectOptions, texts: Sequence[str], *, pictures: bool

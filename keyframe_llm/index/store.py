@@ -21,7 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keyframe_llm.encoders import FOLDER_PREFIX, HUB_PREFIX, ONNX_PREFIX, SENTENCE_PREFIX, encoder_source
+from keyframe_llm.encoders import (
+    FOLDER_PREFIX,
+    HUB_PREFIX,
+    ONNX_PREFIX,
+    SENTENCE_PREFIX,
+    encoder_source,
+    split_views,
+)
 from keyframe_llm.errors import OptionsError, check_whole, user_path
 from keyframe_llm.hub import cache_folder
 from keyframe_llm.video import VideoSource
@@ -189,7 +196,10 @@ def model_identity(name: object) -> str | None:
     if not isinstance(name, str):
         identity = getattr(name, "identity", None)
         return model_identity(identity) if isinstance(identity, str) else None
-    name = encoder_source(name)
+    views, name = split_views(encoder_source(name))
+    if views:
+        whole = model_identity(name)
+        return None if whole is None else views + whole
     plain = name.removeprefix(FOLDER_PREFIX).removeprefix(SENTENCE_PREFIX).removeprefix(ONNX_PREFIX)
     if name == "cartoon":
         from keyframe_llm.cartoon import encoder_path
