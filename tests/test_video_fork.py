@@ -20,6 +20,7 @@ CAN_FORK = "fork" in multiprocessing.get_all_start_methods()
 TIMES = [i * 0.125 for i in range(200)]
 
 LOADER = """
+import multiprocessing
 import sys
 import torch
 from keyframe_llm.video import open_video
@@ -41,8 +42,10 @@ class Clips(torch.utils.data.Dataset):
 if __name__ == "__main__":
     clips = Clips(sys.argv[1])
     expected = [clips[i] for i in range(4)]
+    method, workers = sys.argv[2], int(sys.argv[3])
+    multiprocessing.set_forkserver_preload(["torch", "keyframe_llm.video"])
     loader = torch.utils.data.DataLoader(
-        clips, batch_size=None, num_workers=2, multiprocessing_context=sys.argv[2], timeout=40
+        clips, batch_size=None, num_workers=workers, multiprocessing_context=method, timeout=40
     )
     assert [tuple(int(value) for value in row) for row in loader] == expected
     print("equal")
@@ -114,9 +117,10 @@ def test_a_fork_in_the_middle_of_a_sampling_disturbs_neither_process(clip: Path)
 
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
-def test_a_data_loader_with_two_workers_reads_videos(method: str, clip: Path, tmp_path: Path) -> None:
+def test_a_data_loader_with_workers_reads_videos(method: str, clip: Path, tmp_path: Path) -> None:
+    """With two of them, or one where each imports everything anew."""
     script = tmp_path / "loader.py"
     script.write_text(LOADER)
-    command = [sys.executable, str(script), str(clip), method]
+    command = [sys.executable, str(script), str(clip), method, "1" if method == "spawn" else "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=3 * HANGS_AFTER_SECONDS)
     assert done.stdout == "equal\n", done.stderr
