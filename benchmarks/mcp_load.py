@@ -36,12 +36,17 @@ _MISSING = "there-is-no-such-video.mp4"
 
 
 @contextmanager
-def serving(root: Path, *options: str) -> Iterator[tuple[str, int]]:
-    """The address and the process id of `keyframe-llm mcp --http` on a free port of this machine."""
+def serving(
+    root: Path, *options: str, program: Sequence[str] = ("-m", "keyframe_llm.cli")
+) -> Iterator[tuple[str, int]]:
+    """The address and the process id of `keyframe-llm mcp --http` on a free port of this machine.
+
+    `program` are the arguments of Python that start `keyframe-llm`.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "keyframe_llm.cli", "mcp", "--root", str(root), "--http"]
+    command = [sys.executable, *program, "mcp", "--root", str(root), "--http"]
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "KEYFRAME_LLM_CACHE": cache}
         process = subprocess.Popen([*command, "--port", str(port), *options], env=environment)

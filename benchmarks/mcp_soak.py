@@ -2,8 +2,10 @@
 
     python benchmarks/mcp_soak.py --seconds 300
 
-It prints what the server process holds after the first third of the time and at the end: resident memory in
-MiB, open file descriptors, and entries in its folder of temporary files. They should be the same.
+It prints what the server process holds after each third of the time, when all clients have gone: resident
+memory in MiB as it is, and once unused memory was given back to the operating system; open file descriptors;
+entries in its folder of temporary files; and the memory in MiB of the largest process that decodes. The first
+third fills what is bounded (the latest 256 pictures, what was sent to each session). After it nothing should grow.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import tempfile
 import time
 from collections import Counter
@@ -20,13 +23,22 @@ from typing import Any
 
 import anyio
 import httpx2
+import psutil
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_load import serving
 
-_CLIENTS = 4
+_CLIENTS, _PHASES = 4, 3
 _LONGEST_WAIT = 0.3
+_TRIM_SECONDS = 2.0
+# On SIGUSR1 the server frees what nothing refers to, and gives unused memory back.
+_PROGRAM = (
+    "import ctypes, gc, signal, sys\n"
+    "def trim(*_): gc.collect(); ctypes.CDLL(None).malloc_trim(0)\n"
+    "signal.signal(signal.SIGUSR1, trim)\n"
+    "from keyframe_llm.cli import main; sys.exit(main())"
+)
 
 
 def make_folder(folder: Path) -> list[str]:
@@ -75,14 +87,23 @@ def random_call(chance: random.Random, names: list[str]) -> tuple[str, dict[str,
     return chance.choice(calls)
 
 
-def held(process: int, folder: Path) -> dict[str, int]:
+def resident_mb(process: int) -> int:
+    """Resident memory of a process in MiB."""
+    return round(psutil.Process(process).memory_info().rss / (1 << 20))
+
+
+async def held(process: int, folder: Path) -> dict[str, int]:
     """What a process holds: memory in MiB, descriptors, entries in its folder of temporary files."""
-    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
-    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
+    before = resident_mb(process)
+    os.kill(process, signal.SIGUSR1)
+    await anyio.sleep(_TRIM_SECONDS)
+    children = psutil.Process(process).children(recursive=True)
     return {
-        "memory_mb": round(int(line.split()[1]) / 1024),
-        "descriptors": len(list(Path(f"/proc/{process}/fd").iterdir())),
+        "memory_mb": before,
+        "memory_in_use_mb": resident_mb(process),
+        "descriptors": psutil.Process(process).num_fds(),
         "temporary": sum(1 for _ in folder.rglob("*")),
+        "decoding_mb": max((resident_mb(child.pid) for child in children), default=0),
     }
 
 
@@ -107,27 +128,31 @@ async def client_work(url: str, seed: int, names: list[str], ends: float, counts
 
 
 def soak(seconds: float, *options: str) -> dict[str, Any]:
-    """Run the soak; returns what the server held early and late, and how many calls came to what."""
+    """Run the soak; returns what the server held after each third, and how many calls came to what."""
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as videos, tempfile.TemporaryDirectory() as temporary:
         names = make_folder(Path(videos))
         os.environ["TMPDIR"] = temporary  # of the server; this process has its folders already
 
-        async def run(url: str, process: int) -> dict[str, Any]:
-            async def phase(share: float) -> dict[str, int]:
-                ends = time.perf_counter() + share * seconds
+        async def run(url: str, process: int) -> list[dict[str, int]]:
+            found = []
+            for phase in range(_PHASES):
+                ends = time.perf_counter() + seconds / _PHASES
                 async with anyio.create_task_group() as tasks:
                     for number in range(_CLIENTS):
-                        tasks.start_soon(client_work, url, number, names, ends, counts)
+                        seed = phase * _CLIENTS + number
+                        tasks.start_soon(client_work, url, seed, names, ends, counts)
                 await anyio.sleep(1)
-                return held(process, Path(temporary))
+                found.append(await held(process, Path(temporary)))
+            return found
 
-            return {"early": await phase(1 / 3), "late": await phase(2 / 3)}
-
-        with serving(Path(videos), "--model", "cartoon", *options) as (url, process):
+        with serving(Path(videos), "--model", "cartoon", *options, program=("-c", _PROGRAM)) as (
+            url,
+            process,
+        ):
             measured = anyio.run(run, url, process)
         left = sorted(path.name for path in Path(temporary).rglob("*"))
-    return {**measured, "calls": dict(counts), "temporary_after_the_end": left}
+    return {"after_each_third": measured, "calls": dict(counts), "temporary_after_the_end": left}
 
 
 def main() -> None:
