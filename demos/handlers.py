@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,11 @@ from keyframe_llm.errors import KeyframeError, OptionsError
 
 __all__ = ["GENERAL_QUESTIONS", "NO_CONVERSATION", "Handlers", "plain_error"]
 
-_ENDED = (
-    "this session has ended: the server was started again, or the page was away for too long. "
-    "The conversation is still here; give the video again to go on"
-)
+_HAS_ENDED = "this session has ended: the server was started again, or the page was away for too long. "
+_ENDED = _HAS_ENDED + "The conversation is still here; give the video again to go on"
+_RELOAD = _HAS_ENDED + "Reload the page: the conversation is kept"
+_NO_SESSION = "<span data-ended></span>"
+"""Has `draft.js` load the page again."""
 _MOST_KEPT = 200
 """Turns of a conversation that a browser kept."""
 _NO_VIDEO = "First drop a video, or take an example"
@@ -49,6 +49,17 @@ class Handlers:
             session.settings = Settings(*settings)
         return session
 
+    def _with_video(self, request: gr.Request, settings: Sequence[Any] = ()) -> Session:
+        """The session of a page that shows a video; raises `gr.Error` where it has ended."""
+        session = self._session(request, settings)
+        if session.video is None:
+            raise plain_error(OptionsError(_RELOAD), "The session is gone")
+        return session
+
+    def _kept(self, request: gr.Request) -> str:
+        shelf = self._shelf(request)
+        return str(render.kept(shelf.sessions, shelf.current))
+
     def _shelf(self, request: gr.Request) -> Shelf:
         return self.sessions.shelf(str(request.session_hash))
 
@@ -66,7 +77,8 @@ class Handlers:
             session.recall(turns)
             session.trouble = _ENDED
         if session.video is None and not session.turns and not self._shelf(request).files:
-            yield gr.skip()  # nothing to draw, and the first click may be on its way
+            # There is nothing to draw, and the first click may be on its way.
+            yield [*[gr.skip()] * 12, *_shown(session.settings)]
             return
         yield from self._followed(session, request)
 
@@ -91,11 +103,14 @@ class Handlers:
 
     def chosen(self, name: str, request: gr.Request) -> Iterator[Any]:
         """Bring another open video into view, with its conversation as it is by now."""
+        if str(name) not in [known for _, known in self._shelf(request).names()]:
+            raise plain_error(OptionsError(_RELOAD), "The session is gone")
         session = self._shelf(request).choose(str(name))
         yield from self._followed(session, request)
 
     def begun(self, request: gr.Request) -> list[Any]:
         """Go to the beginning of the page, where another video is given; the open ones stay open."""
+        self._with_video(request)
         try:
             self._shelf(request).begin()
         except OptionsError as error:
@@ -112,17 +127,19 @@ class Handlers:
         hint = _hint(session)
         box = gr.update(interactive=there or answering, placeholder=hint, submit_btn=not busy, stop_btn=busy)
         chat = _chat(session.questions, render.messages(session)) if video or session.turns else gr.skip()
-        settings = [gr.skip()] * len(Settings.__slots__)
-        if session.settings is not None:
-            settings = list(astuple(session.settings))
+        settings = _shown(session.settings)
         side = [notice, status, keyframes, caption, box]
-        judged, videos, kept = render.classified(session), self._videos(request), render.kept(session)
+        judged, videos, kept = render.classified(session), self._videos(request), self._kept(request)
         return [*shown, shown_video, chat, judged, videos, *side, kept, *settings]
 
     def opened(self, upload: str | None, request: gr.Request) -> list[Any]:
-        """Put an uploaded video into the player and start anew."""
+        """Put an uploaded video into the player and start anew.
+
+        Returns start, the video's side, player, conversation, classification, the open videos, then as
+        `_video_side`.
+        """
         if not upload:
-            return [gr.skip()] * 7
+            return [gr.skip()] * 11
         embedded = is_embedded(self.sessions.models.model_names[0])
         return self._opened(Path(upload), DRAWN_QUESTIONS if embedded else GENERAL_QUESTIONS, request)
 
@@ -138,7 +155,7 @@ class Handlers:
         fetch = Fetch(address, self.sessions.folder, session)
         draw = partial(self._fetched, fetch, session)
         for drawn in self._work(session, request, fetch.work, draw):
-            yield [*[gr.skip()] * 6, *(drawn if isinstance(drawn, list) else [drawn]), gr.skip()]
+            yield [*[gr.skip()] * 6, *(drawn if isinstance(drawn, list) else [drawn]), *[gr.skip()] * 5]
         if fetch.path is not None and self._in_view(session, request):
             yield [*self.opened(str(fetch.path), request), ""]
 
@@ -156,7 +173,9 @@ class Handlers:
             raise plain_error(error, "Too many videos") from error
         assert session.video is not None
         shown = [gr.update(visible=False), gr.update(visible=True), player(session.video)]
-        return [*shown, _chat(questions, []), "", self._videos(request), ""]
+        self._shelf(request).gather(session)
+        chat = _chat(questions, render.messages(session))
+        return [*shown, chat, "", self._videos(request), *self._video_side(session)]
 
     def closed(self, request: gr.Request) -> Iterator[Any]:
         """Put the video away; show another one that is open, or the beginning."""
@@ -172,19 +191,19 @@ class Handlers:
     def _beginning(self, request: gr.Request) -> list[Any]:
         shown = (gr.update(visible=True), gr.update(visible=False))
         chat = gr.Chatbot(value=[], examples=None, placeholder=NO_CONVERSATION)
-        box = gr.update(value="", interactive=False, placeholder=_NO_VIDEO, submit_btn=True, stop_btn=False)
-        kept = render.kept(self._session(request))
+        box = gr.update(interactive=False, placeholder=_NO_VIDEO, submit_btn=True, stop_btn=False)
+        kept = self._kept(request)
         return [*shown, "", chat, "", self._videos(request), "", "", "", "", box, kept]
 
     def watched(self, request: gr.Request, *settings: Any) -> Iterator[Any]:
-        """Find the key frames of the video; draw them as soon as they are there.
+        """Find the key frames of the video in view, unless they were or are being found; draw them.
 
         Also returns the start, the video's side, the upload and the open videos: where the video cannot be
         read the page goes back to its beginning and keeps the notice.
         """
         session, chosen = self._session(request, settings), Settings(*settings)
         video = session.video
-        if video is None:
+        if video is None or session.stage or session.overview is not None:
             yield gr.skip()
             return
 
@@ -201,13 +220,13 @@ class Handlers:
 
     def captioned(self, request: gr.Request, caption: str, *settings: Any) -> Iterator[Any]:
         """Choose the frames by the caption a person wrote."""
-        session, chosen = self._session(request, settings), Settings(*settings)
+        session, chosen = self._with_video(request, settings), Settings(*settings)
         job = partial(session.select_by_caption, caption, chosen)
         yield from self._work(session, request, job, lambda: self._video_side(session))
 
     def parted(self, event: gr.EventData, request: gr.Request, *settings: Any) -> Iterator[Any]:
         """Have everything be about the part of the video that was dragged or typed, or about the whole."""
-        session, chosen = self._session(request, settings), Settings(*settings)
+        session, chosen = self._with_video(request, settings), Settings(*settings)
         start, end = event._data.get("start"), event._data.get("end")
 
         def job() -> None:
@@ -222,33 +241,33 @@ class Handlers:
 
     def asked(self, request: gr.Request, question: str, edited: str, *settings: Any) -> Iterator[Any]:
         """Answer, word by word; the frames come first. An `edited` turn is asked in other words."""
+        session, chosen = self._with_video(request, settings), Settings(*settings)
         if not question.strip():
-            gr.Info("Write a question first.", title="Nothing was asked")
+            if not session.stage:  # else Enter was pressed twice
+                gr.Info("Write a question first.", title="Nothing was asked")
             yield gr.skip()
             return
-        session, chosen = self._session(request, settings), Settings(*settings)
-        yield from self._converse(
-            session, request, partial(session.ask, question, chosen, in_place_of=str(edited or "")), value=""
-        )
+        job = partial(session.ask, question, chosen, in_place_of=str(edited or ""))
+        yield from self._converse(session, request, job)
+
+    def example_asked(self, event: gr.SelectData, request: gr.Request, *settings: Any) -> Iterator[Any]:
+        """Answer one of the examples of questions."""
+        yield from self.asked(request, str(event.value["text"]), "", *settings)
 
     def again(self, request: gr.Request, *settings: Any) -> Iterator[Any]:
         """Ask the last question once more, with the settings as they are now."""
-        session, chosen = self._session(request, settings), Settings(*settings)
+        session, chosen = self._with_video(request, settings), Settings(*settings)
         if session.turns:
             yield from self._converse(session, request, partial(session.ask_again, chosen))
         else:
             yield gr.skip()
 
-    def _converse(
-        self, session: Session, request: gr.Request, job: Callable[[], Any], **box: Any
-    ) -> Iterator[Any]:
-        """Do a job of the conversation; `box` is what changes in the question box at once."""
+    def _converse(self, session: Session, request: gr.Request, job: Callable[[], Any]) -> Iterator[Any]:
+        """Do a job of the conversation."""
 
         def draw() -> list[Any]:
             busy = bool(session.stage)
-            question_box = gr.update(**box, submit_btn=not busy, stop_btn=busy)
-            box.clear()
-            return [*self._chat_side(session), question_box]
+            return [*self._chat_side(session, request), gr.update(submit_btn=not busy, stop_btn=busy)]
 
         yield from self._work(session, request, job, draw)
 
@@ -258,7 +277,7 @@ class Handlers:
         if not session.turns or session.stage:
             return [gr.skip()] * 6
         question = session.take_back()
-        return [*self._chat_side(session), gr.update(value=question)]
+        return [*self._chat_side(session, request), gr.update(value=question)]
 
     def cleared(self, request: gr.Request) -> list[Any]:
         """Forget the conversation, keep the video."""
@@ -266,7 +285,16 @@ class Handlers:
         with session.at_rest():
             session.clear()
         box = gr.update(submit_btn=True, stop_btn=False)
-        return [*self._chat_side(session), box]
+        return [*self._chat_side(session, request), box]
+
+    def set(self, request: gr.Request, *settings: Any) -> None:
+        """Note the settings, so that a page that is loaded again has them."""
+        self._session(request, settings)
+
+    def checked(self, event: gr.EventData, request: gr.Request) -> Any:
+        """Have a page whose session is gone load again; `draft.js` asks now and then."""
+        gone = event._data.get("shown") and not self._shelf(request).files
+        return _NO_SESSION if gone else gr.skip()
 
     def stopped(self, request: gr.Request) -> None:
         """End the answer that is being written."""
@@ -304,8 +332,7 @@ class Handlers:
                 yield [gr.skip() if known else value for known, value in zip(same, drawn, strict=True)]
                 last = drawn
         except OptionsError as error:
-            gr.Info(escape(views.sentence(str(error)), quote=False), title="One thing at a time")
-            yield gr.skip()
+            raise plain_error(error, "One thing at a time") from error
 
     def _video_side(self, session: Session) -> list[Any]:
         ready = not session.stage
@@ -315,9 +342,9 @@ class Handlers:
         notice = render.notice(session)
         return [notice, render.status(session), render.keyframes(session), caption, box]
 
-    def _chat_side(self, session: Session) -> list[Any]:
+    def _chat_side(self, session: Session, request: gr.Request) -> list[Any]:
         drawn = [render.messages(session), render.keyframes(session)]
-        return [*drawn, render.status(session), render.notice(session), render.kept(session)]
+        return [*drawn, render.status(session), render.notice(session), self._kept(request)]
 
 
 def _chat(questions: Sequence[str], messages: list[dict[str, Any]]) -> Any:
@@ -327,18 +354,23 @@ def _chat(questions: Sequence[str], messages: list[dict[str, Any]]) -> Any:
 
 
 def _hint(session: Session) -> str:
-    if session.stage:
-        return "One moment, reading the video …"
-    if session.overview is None:
+    if session.video is None:
         return _NO_VIDEO
+    if session.stage or session.overview is None:
+        return "One moment, reading the video …"
     return f"Ask about {part_name(session.part)}" if session.part else "Ask about the video"
 
 
-def _kept_turns(kept: str) -> list[tuple[str, str]]:
-    """Questions and answers as `page.js` keeps them; none where the text is anything else."""
+def _shown(settings: Settings | None) -> list[Any]:
+    """Settings for their controls; None leaves these as they are."""
+    return [gr.skip()] * len(Settings.__slots__) if settings is None else list(astuple(settings))
+
+
+def _kept_turns(kept: str) -> list[tuple[str, str, str]]:
+    """Videos, questions and answers as a browser keeps them; none where the text is anything else."""
     try:
         turns = json.loads(kept or "[]")
-        return [(str(question), str(answer)) for question, answer in turns[-_MOST_KEPT:]]
+        return [(str(about), str(asked), str(answer)) for about, asked, answer in turns[-_MOST_KEPT:]]
     except (ValueError, TypeError):
         return []
 

@@ -31,7 +31,6 @@ _LISTEN = "document.addEventListener('kf-found', (event) => trigger('click', eve
 
 Opened = Callable[[str, gr.Request], list[Any]]
 Again = Callable[[str, gr.Request], Iterator[Any]]
-Watched = Callable[..., Iterator[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,18 +84,7 @@ class LibrarySearch:
 
         self.box.submit(self.searched, self.box, self.results, **hidden)
         told = gr.HTML(js_on_load=_LISTEN, elem_id="kf-chosen", elem_classes="kf-hidden")
-        return told.click(chosen, None, outputs, **hidden)
-
-    def watching(self, watched: Watched) -> Watched:
-        """`watched`, but for videos that were read before."""
-
-        def watch(request: gr.Request, *settings: Any) -> Iterator[Any]:
-            if self.sessions.session(str(request.session_hash)).overview is not None:
-                yield gr.skip()
-            else:
-                yield from watched(request, *settings)
-
-        return watch
+        return told.click(chosen, None, outputs, trigger_mode="multiple", **hidden)
 
     def searched(self, text: str, request: gr.Request) -> Iterator[str]:
         """Draw what is found for a text."""

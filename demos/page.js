@@ -139,8 +139,4 @@
     // With a mouse or keyboard the question comes next; on a phone the keyboard would cover the video.
     if (writable && !before && document.activeElement === document.body && matchMedia('(pointer: fine)').matches) write();
   }).observe(document.body, { childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ['disabled'] });
-  setInterval(() => {  // what the tab keeps of the conversation, should the server end
-    const kept = document.querySelector('#kf-kept [data-kept]');
-    if (kept) sessionStorage.setItem('kf-conversation', kept.dataset.kept);
-  }, 500);
 }

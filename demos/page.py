@@ -49,12 +49,14 @@ _TAB = """() => {
 _BRIDGE = """
 document.addEventListener('kf-part', (event) => trigger('select', event.detail));
 document.addEventListener('kf-stop', () => trigger('stop'));
+document.addEventListener('kf-check', (event) => trigger('change', event.detail));
 """
 """Tells the server what `span.js` and `shelf.js` were told."""
 
 
-_WITH_EDITED = "(question, _, ...settings) => [question, window.kfEdited(), ...settings]"
-"""Adds the name of the turn that `editing.js` has in the question box."""
+_SENT = "(question, _, ...settings) => [window.kfSent(question), window.kfEdited(), ...settings]"
+"""Empties the question box (`draft.js`), and adds the name of the turn that `editing.js` had in it."""
+_REFUSED = "() => window.kfRefused()"
 
 
 def build(
@@ -105,37 +107,41 @@ def build(
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
         def then_watch(event: Any) -> None:
-            event.then(handlers.watched, settings, [*video_side, *kept], **private)
+            watched = [*video_side, *kept]
+            event.then(handlers.watched, settings, watched, trigger_mode="multiple", **private)
 
-        then_watch(uploaded(folder, handlers.opened, [*opened, notice]))
+        given = [*opened, *video_side]
+        then_watch(uploaded(folder, handlers.opened, given))
         # Who is faster than the page's script uploads as Gradio does it.
-        then_watch(upload.upload(handlers.opened, upload, [*opened, notice], **private))
+        then_watch(upload.upload(handlers.opened, upload, given, **private))
         if search is not None:
-            chosen = search.add(handlers.opened, handlers.chosen, whole)
-            watching = search.watching(handlers.watched)
-            chosen.success(watching, settings, [*video_side, *kept], **private)
+            then_watch(search.add(handlers.opened, handlers.chosen, whole))
         for name, button in examples.items():
-            then_watch(button.click(_named(handlers, name), None, [*opened, notice], **private))
+            then_watch(button.click(_named(handlers, name), None, given, **private))
         if address is not None:
-            fetched = [*opened, notice, address]
+            fetched = [*given, address]
             then_watch(
                 address.submit(handlers.addressed, address, fetched, trigger_mode="multiple", **private)
             )
         side["another"].click(handlers.begun, None, [*opened, *video_side, kept_by_browser], **private)
-        side["away"].click(handlers.closed, None, whole, **private)
-        videos.input(handlers.chosen, videos, whole, trigger_mode="multiple", **private)
+        then_watch(side["away"].click(handlers.closed, None, whole, **private))
+        then_watch(videos.input(handlers.chosen, videos, whole, trigger_mode="multiple", **private))
         side["caption"].submit(handlers.captioned, [side["caption"], *settings], video_side, **private)
         # Not "once": right after an answer's last word its event is not over for the page, and the next
         # question would be dropped unheard.
         editing = gr.Textbox(visible=False)
         asking = [box, editing, *settings]
-        box.submit(handlers.asked, asking, conversation, trigger_mode="multiple", js=_WITH_EDITED, **private)
+        submitted = box.submit(
+            handlers.asked, asking, conversation, trigger_mode="multiple", js=_SENT, **private
+        )
+        submitted.failure(None, None, None, js=_REFUSED, **private)
         box.stop(handlers.stopped, None, None, queue=False, **private)
         bridge.select(handlers.parted, settings, video_side, trigger_mode="multiple", **private)
         bridge.stop(handlers.stopped, None, None, queue=False, **private)
-        chat.example_select(_chosen_question, None, box, **private).then(
-            handlers.asked, asking, conversation, **private
-        )
+        bridge.change(handlers.checked, None, kept_by_browser, queue=False, **private)
+        changes = [control.change for control in settings]
+        gr.on(changes, handlers.set, settings, None, queue=False, trigger_mode="always_last", **private)
+        chat.example_select(handlers.example_asked, settings, conversation, **private)
         chat.retry(handlers.again, settings, conversation, **private)
         chat.undo(handlers.undone, None, conversation, **private)
         chat.clear(handlers.cleared, None, conversation, **private)
@@ -145,6 +151,7 @@ def build(
         Endpoints(sessions).add()
         tab = [gr.Textbox(visible=False), gr.Textbox(visible=False)]
         loaded = page.load(handlers.restored, tab, whole, js=_TAB, **private)
+        then_watch(loaded)  # a page that was loaded again right after a video was given
         if search is not None:
             loaded.then(search.restored, None, [search.box, search.results], **private)
         page.unload(handlers.left)
@@ -312,10 +319,6 @@ def _named(handlers: Handlers, name: str) -> Any:
         return shown
 
     return example
-
-
-def _chosen_question(event: gr.SelectData) -> str:
-    return str(event.value["text"])
 
 
 def _examples(folder: Path) -> dict[str, Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from textwrap import shorten
@@ -33,13 +34,28 @@ _THUMBNAIL = (416, 416)
 
 def messages(session: Session) -> list[dict[str, Any]]:
     """Return the conversation for `gr.Chatbot`: question, key frames, answer, and its cost."""
-    return [message for turn in session.turns for message in _turn(turn, session)]
+    shown, about = list[dict[str, Any]](), ""
+    for turn in session.turns:
+        if turn.about != about and turn.about:
+            shown.append(_html(f'<p class="kf-about">About <bdi>{escape(turn.about)}</bdi>, before:</p>'))
+        about = turn.about
+        shown += _turn(turn, session)
+    return shown
 
 
-def kept(session: Session) -> str:
-    """The conversation in words for the browser to keep: JSON of [question, answer] pairs in an attribute."""
-    pairs = [[turn.question, turn.answer] for turn in session.turns if turn.state != "working"]
-    return f'<span data-kept="{escape(json.dumps(pairs))}"></span>'
+def kept(sessions: Sequence[Session], in_view: Session) -> str:
+    """All conversations in words for the browser to keep, and the question that was asked last in view.
+
+    JSON of [video, question, answer] lists in an attribute.
+    """
+    turns = [
+        [turn.about or (session.video.name if session.video else ""), turn.question, turn.answer]
+        for session in sessions
+        for turn in session.turns
+        if turn.state != "working"
+    ]
+    asked = in_view.turns[-1].question if in_view.turns else ""
+    return f'<span data-kept="{escape(json.dumps(turns))}" data-asked="{escape(asked)}"></span>'
 
 
 def _turn(turn: Turn, session: Session) -> list[dict[str, Any]]:

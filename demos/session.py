@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -17,7 +17,9 @@ from keyframe_llm import KeyframeLLM
 from keyframe_llm.cartoon import world_warnings
 from keyframe_llm.classification import Classification
 from keyframe_llm.data import Frames
+from keyframe_llm.demos.decoding import ChatDecoder, small
 from keyframe_llm.demos.dialogue import conversation, query_text
+from keyframe_llm.demos.memory import give_back_memory
 from keyframe_llm.demos.models import Models, judge
 from keyframe_llm.demos.shown_text import clean, cleaned
 from keyframe_llm.demos.span import Part, part_options
@@ -103,10 +105,19 @@ class Turn:
     trouble: str = ""
     warnings: tuple[str, ...] = ()
     """Why its words mean nothing, where an embedded model answers about other footage than its own."""
+    about: str = ""
+    """The name of the video, of a turn of an earlier session."""
     drawn: dict[str, Any] = field(default_factory=dict)
     """HTML that is drawn once."""
     name: str = field(default_factory=lambda: token_hex(6))
     """What the page calls it by; other turns have other names."""
+
+    def keep_small_frames(self) -> None:
+        """Keep its frames as the page needs them, now that the Video-LLM has seen them."""
+        if self.selection is not None:
+            self.selection = _with_small_frames(self.selection)
+        if self.uniform is not None:
+            self.uniform = small(self.uniform)
 
 
 class Session(Worker):
@@ -146,10 +157,14 @@ class Session(Worker):
         self._uniform: tuple[tuple[int, float, float], Frames] | None = None
 
     def open(self, video: Path, questions: tuple[str, ...] = ()) -> None:
-        """Start anew with another video; what was known of the last one is forgotten."""
+        """Start anew with another video; what was known of the last one is forgotten.
+
+        What was said in an earlier session, and kept by the browser, stays.
+        """
         with self.at_rest():
+            recalled = [turn for turn in self.turns if turn.state == "kept"]
             self.forget()
-            self.video, self.questions = video, questions
+            self.video, self.questions, self.turns = video, questions, recalled
 
     @property
     def indexing_seconds(self) -> float:
@@ -177,6 +192,7 @@ class Session(Worker):
         self._spend({"caption": written.selection.timings["caption"]})
         self._spend(self.select_by_caption(written.text, settings).timings)
         self.pace.learn(time.perf_counter())
+        give_back_memory()
 
     def select_by_caption(self, caption: str, settings: Settings) -> Selection:
         """Choose the frames of the overview by a caption, the model's or a person's."""
@@ -205,7 +221,7 @@ class Session(Worker):
         turn = Turn(_checked_text("question", question), part=self.part)
         while any(past.name == in_place_of for past in self.turns):
             self.take_back()
-        earlier = [past for past in self.turns if past.answer and past.state in ("done", "stopped")]
+        earlier = [past for past in self.turns if past.answer and self._remembers(past)]
         self.turns.append(turn)
         self.changed()
         try:
@@ -223,6 +239,8 @@ class Session(Worker):
         finally:
             if turn.state == "working":  # an error of the page itself, which is raised and logged
                 turn.state, turn.trouble = "failed", "an error in this page; its log says more"
+            turn.keep_small_frames()
+            give_back_memory()
 
     def ask_again(self, settings: Settings) -> None:
         """Ask the last question once more, in place of its answer."""
@@ -234,9 +252,9 @@ class Session(Worker):
         self.in_view = next((turn for turn in reversed(self.turns) if turn.selection is not None), None)
         return question
 
-    def recall(self, turns: Sequence[tuple[str, str]]) -> None:
-        """Show a conversation that the browser kept from an earlier session."""
-        self.turns = [Turn(question, answer, state="kept") for question, answer in turns]
+    def recall(self, turns: Sequence[tuple[str, str, str]]) -> None:
+        """Show what the browser kept from an earlier session: names of videos, questions and answers."""
+        self.turns = [Turn(question, answer, about=about, state="kept") for about, question, answer in turns]
 
     def clear(self) -> None:
         """Forget the conversation, keep the video."""
@@ -246,10 +264,11 @@ class Session(Worker):
         """Find which of the labels the video shows."""
         self.classified, caption = None, self.caption or None
         llm = self._llm(settings)
-        self.classified = llm.classify(
+        found = llm.classify(
             self._video(), labels, by=judge(llm.model), caption=caption, **self._options(settings)
         )
-        self._warn(self.classified.selection.warnings)
+        self.classified = replace(found, selection=_with_small_frames(found.selection))
+        self._warn(found.selection.warnings)
 
     def selection_named(self, name: str) -> Selection | None:
         """The frames of the turn of that name, of the `video` or its `labels`; None where they are gone."""
@@ -259,12 +278,17 @@ class Session(Worker):
             return self.overview
         return next((turn.selection for turn in self.turns if turn.name == name), None)
 
+    def _remembers(self, turn: Turn) -> bool:
+        """Whether later questions may refer back to a turn."""
+        of_this_video = self.video is not None and turn.about == self.video.name
+        return turn.state in ("done", "stopped") or (turn.state == "kept" and of_this_video)
+
     def _show(self, selection: Selection, settings: Settings) -> None:
         """Have these frames stand for the whole video."""
-        self.overview, self.in_view, self.overview_drawn = selection, None, {}
+        self.overview, self.in_view, self.overview_drawn = _with_small_frames(selection), None, {}
         if self.part is None:
             self.words = selection.words
-        self.overview_uniform = self._uniform_like(selection) if settings.compare else None
+        self.overview_uniform = small(self._uniform_like(selection)) if settings.compare else None
         self._warn(selection.warnings)
         self.changed()
 
@@ -342,7 +366,7 @@ class Session(Worker):
         whole = (0.0, selection.video.duration_seconds or float(selection.proposals.sampled_seconds[-1]))
         start, end = self.part or whole
         if self._uniform is None or self._uniform[0] != (count, start, end):
-            with open_video(selection.video.path) as decoder:
+            with ChatDecoder(selection.video.path) as decoder:
                 times = start + (np.arange(count) + 0.5) / count * (end - start)
                 self._uniform = (count, start, end), decoder.decode_at(times.tolist())
         return self._uniform[1]
@@ -358,7 +382,7 @@ class Session(Worker):
         """The pipeline with these models; what it knows of the video belongs to this session alone."""
         key = (settings.model, settings.encoder)
         if key not in self._llms:
-            self._llms[key] = self.models.pipeline(*key, progress=self._report)
+            self._llms[key] = self.models.pipeline(*key, progress=self._report, backend=ChatDecoder)
         return self._llms[key]
 
     def _report(self, stage: str, share: float) -> None:
@@ -369,6 +393,11 @@ class Session(Worker):
         if self.video is None:
             raise VideoError("there is no video yet; drop one on the page or take an example")
         return self.video
+
+
+def _with_small_frames(selection: Selection) -> Selection:
+    """A selection as it is kept once the Video-LLM has seen it; a frame that is saved is decoded again."""
+    return replace(selection, frames=small(selection.frames))
 
 
 def _checked_text(name: str, text: str) -> str:

@@ -1,5 +1,5 @@
 () => {
-  // A video that is dropped anywhere on the page joins those that are open.
+  // Videos that are dropped anywhere on the page join those that are open.
   const files = (event) => [...(event.dataTransfer?.types || [])].includes('Files');
   let depth = 0;
   const show = (on) => document.body.classList.toggle('kf-dropping', on);
@@ -12,8 +12,8 @@
     if (!files(event) || event.defaultPrevented) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    const file = event.dataTransfer.files[0];
-    if (file) document.dispatchEvent(new CustomEvent('kf-upload', { detail: { file } }));
+    const dropped = [...event.dataTransfer.files];
+    if (dropped.length) document.dispatchEvent(new CustomEvent('kf-upload', { detail: { files: dropped } }));
   }, true);
   document.addEventListener('click', (event) => {
     if (event.target.closest('[data-stop]')) document.dispatchEvent(new CustomEvent('kf-stop'));

@@ -49,6 +49,15 @@ class Shelf:
                 self.current = session
         return self.current
 
+    def gather(self, session: Session) -> None:
+        """Bring what was said about this video in an earlier session into its own conversation."""
+        assert session.video is not None
+        for other in self.sessions:
+            for turn in [turn for turn in other.turns if turn.about == session.video.name]:
+                if other is not session:
+                    other.turns.remove(turn)
+                    session.turns.append(turn)
+
     def begin(self) -> Session:
         """Go to the beginning of the page, where another video is given; the others stay."""
         self.current = self.room()

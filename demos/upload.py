@@ -44,7 +44,8 @@ def uploaded(folder: Path, opened: Callable[[str | None, gr.Request], list[Any]]
         return opened(str(video), request)
 
     told = gr.HTML(js_on_load=_LISTEN, elem_id="kf-uploaded", elem_classes="kf-hidden")
-    return told.click(handle, None, outputs, api_visibility="private", show_progress="hidden")
+    hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    return told.click(handle, None, outputs, trigger_mode="multiple", **hidden)
 
 
 def _upload(folder: Path, given: str) -> Path:

@@ -18,6 +18,8 @@ __all__ = ["Stopped", "Worker", "checkpoint"]
 
 _PAUSE_SECONDS = 0.15
 """Between two drawings, at least: words come faster than a page can draw them and still react to a click."""
+_SECONDS_OF_PATIENCE, _SECONDS_TO_STOP = 0.5, 10.0
+"""How long a job waits for the one before it, and for one that was stopped."""
 _current = local()
 
 
@@ -72,7 +74,8 @@ class Worker:
         A `KeyframeError` of the job becomes `trouble`; another error is raised. Raises `OptionsError` where
         another job is not done. The thread goes on where the iterator is dropped.
         """
-        if not self._lock.acquire(blocking=False):
+        at_rest = self._lock.acquire(timeout=_SECONDS_OF_PATIENCE)  # the click on Stop may be on its way
+        if not at_rest and not (self.stopping and self._lock.acquire(timeout=_SECONDS_TO_STOP)):
             raise OptionsError("another task is not done; wait for it, or stop the answer first")
         self._stop.clear()
         self.trouble, self.stage, self.pace = "", "start", Pace(self.usual_seconds)

@@ -154,7 +154,8 @@ def test_videos_stand_side_by_side_each_with_its_files_and_their_number_is_bound
 DROP = """async () => {
   const bytes = await (await fetch(document.querySelector('#kf-player video').src)).blob();
   const dropped = new DataTransfer();
-  dropped.items.add(new File([bytes], 'dropped.mp4', { type: 'video/mp4' }));
+  for (const name of ['dropped.mp4', 'other.mp4'])
+    dropped.items.add(new File([bytes], name, { type: 'video/mp4' }));
   for (const name of ['dragenter', 'dragover', 'drop'])
     document.querySelector('#kf-chat').dispatchEvent(
       new DragEvent(name, { bubbles: true, cancelable: true, dataTransfer: dropped }));
@@ -178,6 +179,7 @@ def test_videos_are_switched_without_loss_and_dropped_anywhere(visit: Any) -> No
     ready(page)
     assert "word3" not in said(page) and "one_walk.mp4" in page.inner_text("#kf-player")
     page.evaluate(DROP)
+    page.wait_for_selector("#kf-videos label:has-text('other.mp4')")
     page.wait_for_selector("#kf-videos label:has-text('dropped.mp4')")
     videos.nth(1).click()
     wait_until_said(page, "word30")  # which went on meanwhile
@@ -185,10 +187,13 @@ def test_videos_are_switched_without_loss_and_dropped_anywhere(visit: Any) -> No
     wait_until_said(page, "— stopped")
     answered(page, 1)
     page.locator("#kf-away").click()
-    page.wait_for_function("document.querySelectorAll('#kf-videos label').length == 2")
+    page.wait_for_function("document.querySelectorAll('#kf-videos label').length == 3")
     page.reload()
-    page.wait_for_selector("#kf-player:has-text('dropped.mp4')")
-    assert videos.all_inner_texts() == ["one_walk.mp4", "dropped.mp4"]
+    page.wait_for_selector("#kf-videos label")
+    assert sorted(videos.all_inner_texts()) == ["dropped.mp4", "one_walk.mp4", "other.mp4"]
+    ready(page)
+    videos.nth(1).click()  # which was out of view before it could be read
+    page.wait_for_selector("#kf-player:has-text('mp4')")
     ready(page)
     videos.nth(0).click()
     wait_until_said(page, "Is it bright?")

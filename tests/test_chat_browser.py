@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from keyframe_llm.demos.models import Models
+from keyframe_llm.demos.session import Settings
 from keyframe_llm.demos.videos import demo_video
 
 pytest.importorskip("gradio", reason="gradio is not installed (the `demo` extra)")
@@ -46,7 +47,12 @@ QUIET = [
     "--no-first-run",
     "--mute-audio",
 ]
-PATIENCE = 240_000.0  # milliseconds; only ever waited for where something is wrong, or the machine is busy
+PATIENCE = 120_000.0  # milliseconds; only ever waited for where something is wrong, or the machine is busy
+HOSTILE = (
+    "![x](http://127.0.0.1:9/markdown.png) <img src=http://127.0.0.1:9/html.png> "
+    "<iframe src=http://127.0.0.1:9/frame></iframe> [![y][1]](http://127.0.0.1:9/a)\n\n"
+    "[1]: http://127.0.0.1:9/reference.png\n\n<b>bold</b>"
+)
 
 
 class Brightness:
@@ -219,18 +225,24 @@ def test_an_answer_is_stopped_retried_taken_back_and_cleared(visit: Any) -> None
     ready(page)
     page.fill("#kf-question textarea", "Talk forever")
     page.press("#kf-question textarea", "Enter")
+    page.wait_for_function("document.querySelector('#kf-question textarea')?.value == ''")
+    page.fill("#kf-question textarea", "Is it bright?")  # while the first words are awaited
     wait_until_said(page, "word3")
+    assert page.input_value("#kf-question textarea") == "Is it bright?"
+    page.press("#kf-question textarea", "Enter")
+    page.get_by_text("Another task is not done").wait_for()
+    page.wait_for_function("document.querySelector('#kf-question textarea')?.value == 'Is it bright?'")
     page.locator("#kf-question .stop-button").click()
+    page.press("#kf-question textarea", "Enter")
     wait_until_said(page, "— stopped")
-    answered(page, 1)
-    ask(page, "Is it bright?", 2)
+    answered(page, 2)
     take = re.findall(r"Take \d+", said(page))[-1]
     page.locator('#kf-chat [aria-label="Retry"]').last.click()
     page.wait_for_function("take => !document.querySelector('#kf-chat').innerText.includes(take)", arg=take)
     answered(page, 2)
     assert said(page).count("Is it bright?") == 1 and page.input_value("#kf-question textarea") == ""
     page.locator('#kf-chat [aria-label="Undo"]').last.click()
-    page.wait_for_function("document.querySelector('#kf-question textarea').value == 'Is it bright?'")
+    page.wait_for_function("document.querySelector('#kf-question textarea')?.value == 'Is it bright?'")
     answered(page, 1)
     page.locator('#kf-chat [aria-label="Clear"]').click()
     answered(page, 0)
@@ -382,18 +394,32 @@ def test_an_answer_that_is_being_written_goes_on_after_a_reload_and_can_be_stopp
 
 
 def test_a_network_that_breaks_for_seconds_ends_no_session(visit: Any) -> None:
-    page = visit()
+    page, lost = visit(), list[Any]()
+    page.locator("#kf-examples button").nth(1).click()
+    ready(page)
+    page.locator("#kf-another").click()
+
+    def broken(route: Any) -> None:
+        if len(route.request.post_data_json["data"]) == len(Settings.__slots__) and not lost:
+            lost.append(route.abort())
+        else:
+            route.continue_()
+
+    page.route("**/queue/join*", broken)  # the video is given, and the request to read it is lost
     page.locator("#kf-examples button").nth(2).click()
+    page.wait_for_selector("#kf-player:has-text('one_walk.mp4')")
     ready(page)
     ask(page, "Is it bright?", 1)
     page.context.set_offline(True)
-    page.wait_for_timeout(1500)
+    page.fill("#kf-question textarea", "And is it dark then?")
+    page.press("#kf-question textarea", "Enter")
+    page.get_by_text("Connection to the server was lost").wait_for()
     page.context.set_offline(False)
-    page.wait_for_timeout(1500)
+    page.wait_for_function("document.querySelector('#kf-question textarea')?.value == 'And is it dark then?'")
     wait_until_said(page, "Is it bright?")
-    ready(page)
-    ask(page, "And is it dark then?", 2)
-    assert "I was told 3 messages" in said(page)
+    page.press("#kf-question textarea", "Enter")
+    answered(page, 2)
+    assert "I was told 3 messages" in said(page) and lost
 
 
 def test_after_a_restart_of_the_server_the_conversation_is_still_there(browser: Any) -> None:
@@ -407,7 +433,11 @@ def test_after_a_restart_of_the_server_the_conversation_is_still_there(browser: 
         page.locator("#kf-examples button").nth(2).click()
         ready(page)
         ask(page, "Is it bright?", 1)
-        page.wait_for_function("(sessionStorage.getItem('kf-conversation') || '').includes('bright')")
+        page.locator("#kf-another").click()
+        page.locator("#kf-examples button").nth(1).click()
+        ready(page)
+        ask(page, "Is it night?", 1)
+        page.fill("#kf-question textarea", "And is it dark then?")
         port = int(addresses[0].rstrip("/").rsplit(":", 1)[1])
     with serving(Models([Talker()], [Brightness()]), port=port) as addresses:
         page.goto(addresses[0])
@@ -415,9 +445,17 @@ def test_after_a_restart_of_the_server_the_conversation_is_still_there(browser: 
         assert "session has ended" in page.inner_text(".kf-trouble")
         wait_until_said(page, "Is it bright?")
         assert "I was told 1 messages" in said(page)
+        assert re.search(r"About one_walk.mp4.*bright.*About three_scenes.mp4.*night", said(page), re.DOTALL)
         page.locator("#kf-examples button").nth(2).click()
         ready(page)
-        ask(page, "Is it dark?", 1)
+        page.wait_for_function("document.querySelector('#kf-question textarea')?.value.includes('dark then')")
+        page.press("#kf-question textarea", "Enter")
+        answered(page, 1)
+        assert "Is it bright?" in said(page) and "I was told 3 messages" in said(page)
+        page.locator("#kf-another").click()
+        page.locator("#kf-examples button").nth(1).click()
+        wait_until_said(page, "Is it night?")
+        assert "Is it bright?" not in said(page)
         context.close()
 
 
