@@ -13,10 +13,12 @@ import gradio as gr
 from keyframe_llm.demos.conversation_page import conversation_page
 from keyframe_llm.demos.session import Session
 from keyframe_llm.demos.sessions import RESULTS, Sessions
+from keyframe_llm.errors import VideoError
 from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.report.contact_sheet import contact_sheet
 from keyframe_llm.report.files import selection_dict
 from keyframe_llm.selection import Selection
+from keyframe_llm.video import open_video
 
 __all__ = ["Downloads", "selection_details", "selection_text"]
 
@@ -48,7 +50,10 @@ class Downloads:
     def saved(self, event: gr.EventData, request: gr.Request) -> str:
         """Write what was asked for; returns its address and its name as JSON, empty where it is gone."""
         session = self.sessions.session(str(request.session_hash))
-        path = _written(session, self._folder(session), str(event._data["what"]))
+        try:
+            path = _written(session, self._folder(session), str(event._data["what"]))
+        except (VideoError, FileNotFoundError):  # it was put away meanwhile
+            path = None
         if path is None:
             gr.Warning(_GONE, title="Nothing was saved")
             return ""
@@ -84,7 +89,9 @@ def _written(session: Session, folder: Path, wanted: str) -> Path | None:
         path.write_text(selection_text(selection_details(found, names)), encoding="utf-8")
     elif kind == "frame" and index.isdigit() and int(index) < len(found.frames):
         path = folder / _frame_name(stem, found.seconds[int(index)])
-        path.write_bytes(encode_jpeg(found.frames.images[int(index)], quality=95, full_colour=True))
+        with open_video(found.video.path) as decoder:  # the session keeps small pictures alone
+            image = decoder.decode_at([found.seconds[int(index)]]).images[0]
+        path.write_bytes(encode_jpeg(image, quality=95, full_colour=True))
     else:
         return None
     return path

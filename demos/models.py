@@ -15,6 +15,7 @@ from keyframe_llm.encoders.shared import SharedEncoder
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.options import SelectOptions, WordOptions
 from keyframe_llm.prompts import Prompts
+from keyframe_llm.video import OpenDecoder
 from keyframe_llm.vlm import VLM
 from keyframe_llm.vlm.shared import SharedVLM
 
@@ -70,13 +71,21 @@ class Models:
         return _offered(self._encoders, "encoder", name)
 
     def pipeline(
-        self, model: str | None = None, encoder: str | None = None, *, progress: Progress | None = None
+        self,
+        model: str | None = None,
+        encoder: str | None = None,
+        *,
+        progress: Progress | None = None,
+        backend: str | OpenDecoder = "pyav",
     ) -> KeyframeLLM:
-        """A pipeline with these models (by default the first ones) that keeps nothing on disk."""
+        """A pipeline with these models (by default the first ones) that keeps nothing on disk.
+
+        `backend` decodes, as for `open_video`.
+        """
         return KeyframeLLM(
             self.model(model or self.model_names[0]),
             self.encoder(encoder or self.encoder_names[0]),
-            options=SelectOptions(words=self.words),
+            options=SelectOptions(words=self.words, backend=backend),
             progress=progress,
             cache=False,
             prompts=self.prompts,

@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from threading import Lock, Timer
 
+from keyframe_llm.demos.decoding import forget_pictures
 from keyframe_llm.demos.memory import give_back_memory
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.preview import Preview
@@ -121,6 +122,7 @@ class Sessions:
             if own is None or upload is None:
                 return
             self.previews.pop(own / upload.name, None)
+            forget_pictures(own / upload.name)
             shutil.rmtree(own, ignore_errors=True)
         self.discard(upload)
         give_back_memory()

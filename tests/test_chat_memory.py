@@ -5,8 +5,20 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from test_chat import SETTINGS, Colours, Listener
+
+from keyframe_llm.demos import decoding
+from keyframe_llm.demos.decoding import ChatDecoder
+from keyframe_llm.demos.downloads import _written
+from keyframe_llm.demos.models import Models
+from keyframe_llm.demos.sessions import Sessions
+from keyframe_llm.video import open_video
+from support.videos import draw
 
 _THREADS_THAT_DECODE = """
 from threading import Thread
@@ -38,3 +50,30 @@ print(resident_mb() - before)
 def test_pictures_that_threads_decoded_are_given_back_to_the_system() -> None:
     held = subprocess.run([sys.executable, "-c", _THREADS_THAT_DECODE], capture_output=True, text=True)
     assert held.stderr == "" and int(held.stdout) < 20
+
+
+def test_the_model_is_shown_a_bounded_size_which_is_decoded_once_and_a_saved_frame_has_its_own(
+    tmp_path: Path,
+) -> None:
+    model = Listener()
+    sessions = Sessions(Models([model], [Colours()]), tmp_path)
+    session = sessions.add_video("ann", draw(tmp_path / "large.mp4", [0.0, 0.5, 1.0], size=(1944, 1296)))
+    session.watch(SETTINGS)
+    session.ask("Who is it?", SETTINGS)
+    for messages in model.conversations:
+        shown = [part["image"].size for part in messages[-1]["content"] if part["type"] == "image"]
+        assert shown and set(shown) == {(1620, 1080)}
+    for selection in (session.overview, session.turns[0].selection):
+        assert selection is not None and selection.frames.images.shape[1:] == (427, 640, 3)
+    second = session.turns[0].selection.seconds[0]
+    with ChatDecoder(str(session.video)) as decoder, open_video(session.video) as other:
+        frames = decoder.decode_at([second])
+        before = decoder._decoder.decoded_packets
+        assert np.array_equal(decoder.decode_at([second]).images, frames.images)
+        assert decoder._decoder.decoded_packets == before
+        full = other.decode_at([second]).images[0]
+    saved = Image.open(_written(session, tmp_path, f"frame {session.turns[0].name} 0"))
+    assert np.abs(np.asarray(saved).astype(float) - full).mean() < 2
+    video = str(session.video)
+    sessions.remove_files("ann")
+    assert [key for key in decoding._kept._pictures if key[0] == video] == []
