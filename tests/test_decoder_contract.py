@@ -314,9 +314,8 @@ def test_real_files_of_every_format_keep_the_contract(
 ) -> None:
     root = Path(os.environ["KEYFRAME_LLM_TEST_DATA"])
     refused = []
-    for path in sorted(
-        [*(root / "formats").iterdir(), *(root / "broken").iterdir(), *(root / "real").iterdir()]
-    ):
+    small = [path for path in (root / "real").iterdir() if path.stat().st_size < 600_000]
+    for path in sorted([*(root / "formats").iterdir(), *(root / "broken").iterdir(), *small]):
         try:
             video = open_video(path, backend)
         except VideoError as error:
