@@ -137,6 +137,47 @@ def visit(browser: Any, address: str) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
+def shared(browser: Any, address: str) -> Iterator[list[Any]]:
+    """The page of `walk`, once it is open."""
+    pages: list[Any] = []
+    yield pages
+    for page in pages:
+        page.context.close()
+
+
+@pytest.fixture
+def walk(request: pytest.FixtureRequest, shared: list[Any], browser: Any, address: str) -> Iterator[Any]:
+    """A wide page about the bundled walk, without a question: one for all tests, until one of them fails."""
+    failed, asked = request.session.testsfailed, list[str]()
+    if not shared:
+        shared.append(browser.new_context(reduced_motion="reduce").new_page())
+        shared[0].set_default_timeout(PATIENCE)
+        shared[0].goto(address)
+        shared[0].locator("#kf-examples button").nth(2).click()
+    page = shared[0]
+    page.set_viewport_size({"width": 1280, "height": 900})
+    ready(page)
+    page.on("request", note := lambda request: asked.append(request.url))
+    yield page
+    page.remove_listener("request", note)
+    if request.session.testsfailed > failed:
+        shared.pop().context.close()
+    else:
+        cleared(page)
+    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+
+
+def cleared(page: Any) -> None:
+    """Take the page back to where `walk` gives it, after an answer or none."""
+    page.get_by_role("tab", name="Chat").click()
+    page.fill("#kf-question textarea", "")
+    if page.locator('#kf-chat [aria-label="Clear"]').count():
+        page.locator('#kf-chat [aria-label="Clear"]').click()
+        answered(page, 0)
+    page.evaluate("window.scrollTo(0, 0); document.querySelector('#kf-player video').currentTime = 0")
+
+
+@pytest.fixture(scope="module")
 def real_video() -> Path:
     """A small real video where there are some, else a bundled drawn one."""
     data = os.environ.get("KEYFRAME_LLM_TEST_DATA")

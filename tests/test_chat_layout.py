@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit` are fixtures
+from test_chat_browser import (  # noqa: F401  # `address`, `browser`, `shared` and `walk` are fixtures
     address,
     answered,
     ask,
     browser,
     pytestmark,
-    ready,
-    visit,
+    shared,
     wait_until_said,
+    walk,
 )
 
 LONG = "What is at https://example.org/" + "alongaddresswithnoplacetobreak" * 8 + "?"
@@ -26,16 +26,14 @@ THREE_FRAMES = """() => {
 LOG = "document.querySelector('#kf-chat [role=log]')"
 
 
-def opened(visit: Any, width: int) -> Any:  # noqa: F811
-    page = visit(width)
-    page.locator("#kf-examples button").nth(2).click()
-    ready(page)
+def sized(page: Any, width: int) -> Any:
+    page.set_viewport_size({"width": width, "height": 900})
     return page
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_word_of_any_length_stays_on_the_page(visit: Any, width: int) -> None:  # noqa: F811
-    page = opened(visit, width)
+def test_a_word_of_any_length_stays_on_the_page(walk: Any, width: int) -> None:  # noqa: F811
+    page = sized(walk, width)
     ask(page, LONG, 1)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     send = page.locator("#kf-question .submit-button").bounding_box()
@@ -44,8 +42,8 @@ def test_a_word_of_any_length_stays_on_the_page(visit: Any, width: int) -> None:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_frames_of_an_answer_stand_in_one_row_from_the_first_word_on(visit: Any, width: int) -> None:  # noqa: F811
-    page = opened(visit, width)
+def test_the_frames_of_an_answer_stand_in_one_row_from_the_first_word_on(walk: Any, width: int) -> None:  # noqa: F811
+    page = sized(walk, width)
     page.fill("#kf-question textarea", "Talk forever")
     page.press("#kf-question textarea", "Enter")
     wait_until_said(page, "word1")
@@ -58,24 +56,24 @@ def test_the_frames_of_an_answer_stand_in_one_row_from_the_first_word_on(visit: 
     assert [(left, wide) for left, _, wide in early] == [(left, wide) for left, _, wide in late]
 
 
-def test_who_scrolls_up_during_an_answer_is_left_there(visit: Any) -> None:  # noqa: F811
-    page = opened(visit, 390)
+def test_who_scrolls_up_during_an_answer_is_left_there(walk: Any) -> None:  # noqa: F811
+    page = sized(walk, 390)
     page.fill("#kf-question textarea", "Talk forever")
     page.press("#kf-question textarea", "Enter")
-    wait_until_said(page, "word60")
+    wait_until_said(page, "word30")
     page.wait_for_function(f"{LOG}.scrollTop > 20")
     page.evaluate(f"{LOG}.scrollTop = 0")
-    wait_until_said(page, "word90")
+    wait_until_said(page, "word50")
     assert page.evaluate(f"{LOG}.scrollTop") == 0
     page.evaluate(f"{LOG}.scrollTop = {LOG}.scrollHeight")
-    wait_until_said(page, "word140")
+    wait_until_said(page, "word80")
     page.wait_for_function(f"{LOG}.scrollHeight - {LOG}.scrollTop - {LOG}.clientHeight < 40")
     page.keyboard.press("Escape")
     answered(page, 1)
 
 
-def test_on_a_phone_the_question_box_is_always_in_reach_and_progress_above_the_frames(visit: Any) -> None:  # noqa: F811
-    page = opened(visit, 390)
+def test_on_a_phone_the_question_box_is_always_in_reach_and_progress_above_the_frames(walk: Any) -> None:  # noqa: F811
+    page = sized(walk, 390)
     box = page.locator("#kf-question").bounding_box()
     assert box["y"] > 0 and box["y"] + box["height"] <= 900
     page.evaluate("window.scrollTo(0, 600)")
@@ -88,3 +86,4 @@ def test_on_a_phone_the_question_box_is_always_in_reach_and_progress_above_the_f
     page.evaluate("document.querySelector('#kf-status').innerHTML = '<div class=\"kf-stages\">x</div>'")
     status, frames = (page.locator(f"#kf-{name}").bounding_box() for name in ("status", "keyframes"))
     assert status["y"] < frames["y"]
+    page.evaluate("document.querySelector('#kf-status').innerHTML = ''")
