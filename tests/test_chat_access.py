@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit` are fixtures
+from test_chat_browser import (  # noqa: F401  # most are fixtures
     address,
     answered,
     ask,
     browser,
     pytestmark,
     ready,
+    shared,
     upload,
     visit,
     wait_until_said,
+    walk,
 )
 from test_chat_words import QUESTION, talked  # noqa: F401  # a fixture
 
@@ -44,8 +46,7 @@ def focused(page: Any) -> str:
     return str(page.evaluate("(e => e.getAttribute('aria-label') || e.innerText)(document.activeElement)"))
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_axe_finds_nothing_wrong_in_any_state_of_the_page(
     visit: Any,  # noqa: F811
     talked: Path,  # noqa: F811
@@ -79,10 +80,8 @@ def test_axe_finds_nothing_wrong_in_any_state_of_the_page(
     assert violations(page) == []
 
 
-def test_the_controls_have_names(visit: Any) -> None:  # noqa: F811
-    page = visit()
-    page.locator("#kf-examples button").nth(2).click()
-    ready(page)
+def test_the_controls_have_names(walk: Any) -> None:  # noqa: F811
+    page = walk
     assert page.locator("#kf-player video").get_attribute("aria-label") == "Video one_walk.mp4"
     page.get_by_role("button", name="Send").wait_for()
     page.fill("#kf-question textarea", "Talk forever")
@@ -119,10 +118,8 @@ def test_a_keyboard_alone_is_enough_and_the_focus_stays_at_the_question(visit: A
     assert page.input_value("#kf-question textarea") == "a/b"
 
 
-def test_what_has_the_focus_shows_it(visit: Any) -> None:  # noqa: F811
-    page = visit()
-    page.locator("#kf-examples button").nth(2).click()
-    ready(page)
+def test_what_has_the_focus_shows_it(walk: Any) -> None:  # noqa: F811
+    page = walk
     page.locator("h1").click()
     page.keyboard.press("/")
     seen = 0
