@@ -111,10 +111,7 @@ class Handlers:
     def begun(self, request: gr.Request) -> list[Any]:
         """Go to the beginning of the page, where another video is given; the open ones stay open."""
         self._with_video(request)
-        try:
-            self._shelf(request).begin()
-        except OptionsError as error:
-            raise plain_error(error, "Too many videos") from error
+        self._shelf(request).begin()
         return self._beginning(request)
 
     def _whole_page(self, session: Session, request: gr.Request) -> list[Any]:
@@ -149,9 +146,10 @@ class Handlers:
         Returns as `opened`, then the address box.
         """
         try:
-            session = self._shelf(request).begin()
+            self._shelf(request).room()
         except OptionsError as error:
             raise plain_error(error, "Too many videos") from error
+        session = self._shelf(request).begin()
         fetch = Fetch(address, self.sessions.folder, session)
         draw = partial(self._fetched, fetch, session)
         for drawn in self._work(session, request, fetch.work, draw):
@@ -170,6 +168,7 @@ class Handlers:
         try:
             session = self.sessions.add_video(str(request.session_hash), path, questions)
         except OptionsError as error:
+            self.sessions.discard(path)
             raise plain_error(error, "Too many videos") from error
         assert session.video is not None
         shown = [gr.update(visible=False), gr.update(visible=True), player(session.video)]

@@ -31,12 +31,15 @@ class Shelf:
 
     def room(self) -> Session:
         """A session without a video for the next one; raises `OptionsError` where there are too many."""
-        if self.current not in self.files:
-            return self.current
         if len(self.files) >= MOST_VIDEOS:
             raise OptionsError(
-                f"{MOST_VIDEOS} videos are open, which is the most; put one of them away first"
+                f"{MOST_VIDEOS} videos are open, which is the most; choose one of them and put it away first"
             )
+        return self._empty()
+
+    def _empty(self) -> Session:
+        if self.current not in self.files:
+            return self.current
         fresh = Session(self.models)
         fresh.settings = self.current.settings
         return fresh
@@ -60,7 +63,7 @@ class Shelf:
 
     def begin(self) -> Session:
         """Go to the beginning of the page, where another video is given; the others stay."""
-        self.current = self.room()
+        self.current = self._empty()
         return self.current
 
     def names(self) -> list[tuple[str, str]]:
