@@ -143,7 +143,7 @@ def test_videos_stand_side_by_side_each_with_its_files_and_their_number_is_bound
     with pytest.raises(OptionsError, match="8 videos are open"):
         sessions.add_video("ann", library)
     assert shelf.begin().video is None and len(shelf.files) == MOST_VIDEOS  # going back always works
-    with pytest.raises(OptionsError, match="8 videos are open.* put it away"):
+    with pytest.raises(OptionsError, match=r"8 videos are open.* put it away"):
         sessions.add_video("ann", library)
     shelf.choose(first.name)
     sessions.remove_files("ann")
