@@ -142,11 +142,12 @@ def test_no_more_than_three_earlier_turns_are_told() -> None:
 
 def test_the_second_question_looks_at_no_picture_again(talk: SimpleNamespace) -> None:
     talk.session.watch(SETTINGS)
-    seen = talk.encoder.seen
-    assert seen > 0 and talk.session.caption == "answer 1"
-    talk.session.ask(DEMO_QUESTION, SETTINGS)
-    talk.session.ask("Who is on the beach?", SETTINGS)
-    assert talk.encoder.seen == seen
+    assert talk.encoder.seen > 0 and talk.session.caption == "answer 1"
+    looked = set(talk.session.overview.proposals.indices.tolist())
+    for question in (DEMO_QUESTION, "Who is on the beach?", DEMO_QUESTION):
+        talk.session.ask(question, SETTINGS)
+        looked |= set(talk.session.turns[-1].selection.proposals.indices.tolist())
+    assert talk.encoder.seen == len(looked) <= 128
     assert talk.session.turns[-1].selection.timings["propose"] == 0.0
     assert talk.session.turns[-1].saved_seconds > 0
 

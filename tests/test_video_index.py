@@ -51,9 +51,12 @@ def test_an_index_knows_the_video_without_any_question(index: VideoIndex, flags:
 def test_choosing_from_an_index_is_choosing_from_the_video(
     index: VideoIndex, flags: Path, texts: dict[str, str]
 ) -> None:
-    made: dict[str, Any] = {"encoder": ColourEncoder(), "candidates": "diverse", **texts}
-    assert same(index.select(**texts), select_keyframes(flags, **made))
-    assert same(index.select(**texts, max_frames=1), select_keyframes(flags, max_frames=1, **made))
+    found = select_keyframes(flags, encoder=ColourEncoder(), **texts)
+    assert same(index.select(**texts), found)
+    assert same(
+        index.select(**texts, max_frames=1),
+        select_keyframes(flags, encoder=ColourEncoder(), max_frames=1, **texts),
+    )
 
 
 def test_a_second_question_embeds_one_text_and_no_picture(flags: Path) -> None:
@@ -94,8 +97,6 @@ def test_every_selector_chooses_from_its_index_what_it_chooses_from_the_video(
     flags: Path, method: str, texts: dict[str, str]
 ) -> None:
     made: dict[str, Any] = {"encoder": ColourEncoder(), "method": method, "cache": False}
-    if method == "moments":  # else a text that comes with the video has fewer frames embedded
-        made["candidates"] = "diverse"
     assert same(index_video(flags, **made).select(**texts), select_keyframes(flags, **made, **texts))
 
 

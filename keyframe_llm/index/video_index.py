@@ -200,6 +200,9 @@ class VideoIndex:
         caption, question = checked_text("caption", caption), checked_text("question", question)
         texts = texts_of(caption, question, options)
         index, gap = self._with_unseen(decoder, texts, options, spent, tell)
+        stage = propose_options(options)
+        if texts and index.reserve is None and stage.candidates == "coarse":
+            index = with_reserve(index, stage.max_images)  # so a text has the same frames everywhere
         words = matched_words(index.words, texts, options)
         apart = gap_of(options.choose, index.span_seconds) if gap is None else gap
         if words is not None:

@@ -23,6 +23,7 @@ _LEAST_SHARE = 8
 _STEP_SHARE = 3
 _SAME_COLOURS = 0.4  # histograms so far apart are alike by e^(-1/2); cuts measure 1.1–1.4
 _FAR_LIKENESS = 0.5  # of two frames of the same colours, however far apart in time
+_LONGEST_GAP = 3 / 16  # no two neighbours of the cover lie farther apart, of the time that was sampled
 _COVERED = 0.2  # a candidate is covered by one that is as much like it: shots of other colours never are
 
 
@@ -64,7 +65,23 @@ def covering(candidates: Proposals, histograms: ArrayLike, max_images: int) -> N
         nearest = np.maximum(nearest, like[:, 0])
         nearest[new] = np.inf
         chosen.append(new)
-    return np.sort(np.array(chosen, np.intp))
+    return _without_gaps(np.sort(np.array(chosen, np.intp)), times)
+
+
+def _without_gaps(chosen: NDArray[np.intp], times: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The chosen rows, and rows between those that lie `_LONGEST_GAP` of the time apart or farther."""
+    longest = float(times[-1] - times[0]) * _LONGEST_GAP
+    while True:
+        gaps = np.diff(times[chosen])
+        wide = np.flatnonzero((gaps > longest) & (np.diff(chosen) > 1))
+        if not len(wide):
+            return chosen
+        middles = (times[chosen[wide]] + times[chosen[wide + 1]]) / 2
+        inside = [
+            a + 1 + int(np.abs(times[a + 1 : b] - middle).argmin())
+            for a, b, middle in zip(chosen[wide], chosen[wide + 1], middles, strict=True)
+        ]
+        chosen = np.sort(np.concatenate([chosen, inside]))
 
 
 def rounds(max_images: int) -> tuple[int, int]:
