@@ -2,10 +2,10 @@
 
     python benchmarks/mcp_soak.py --seconds 300
 
-It prints what the server process holds after each third of the time, when all clients have gone: resident
+It prints what the server process holds after each sixth of the time, when all clients have gone: resident
 memory in MiB as it is, and once unused memory was given back to the operating system; open file descriptors;
-entries in its folder of temporary files; and the memory in MiB of the largest process that decodes. The first
-third fills what is bounded (the latest 256 pictures, what was sent to each session). After it nothing should grow.
+entries in its folder of temporary files; and the memory in MiB of the largest process that decodes. At first
+what is bounded fills: the latest 256 pictures, and what was sent to each session. Then nothing should grow.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_load import serving
 
-_CLIENTS, _PHASES = 4, 3
+_CLIENTS, _PHASES = 4, 6
 _LONGEST_WAIT = 0.3
 _TRIM_SECONDS = 2.0
 # On SIGUSR1 the server frees what nothing refers to, and gives unused memory back.
@@ -128,7 +128,7 @@ async def client_work(url: str, seed: int, names: list[str], ends: float, counts
 
 
 def soak(seconds: float, *options: str) -> dict[str, Any]:
-    """Run the soak; returns what the server held after each third, and how many calls came to what."""
+    """Run the soak; returns what the server held after each sixth, and how many calls came to what."""
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as videos, tempfile.TemporaryDirectory() as temporary:
         names = make_folder(Path(videos))
@@ -152,7 +152,7 @@ def soak(seconds: float, *options: str) -> dict[str, Any]:
         ):
             measured = anyio.run(run, url, process)
         left = sorted(path.name for path in Path(temporary).rglob("*"))
-    return {"after_each_third": measured, "calls": dict(counts), "temporary_after_the_end": left}
+    return {"held": measured, "calls": dict(counts), "temporary_after_the_end": left}
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from mcp_types import JSONRPCMessage, jsonrpc_message_adapter
 __all__ = ["EventLogs", "SessionEvents", "SessionManager"]
 
 _MOST_BYTES = 64 << 20
-_MOST_SESSION_BYTES = 4 << 20
+_MOST_SESSION_BYTES = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
