@@ -133,10 +133,12 @@ def test_threads_that_end_in_any_order_leave_the_number_of_threads_as_it_was() -
     assert counts() == before
 
 
-def test_a_question_to_the_embedded_models_imports_nothing_heavy() -> None:
-    asked = ["ask", str(demo_video()), DEMO_QUESTION, "--model", "cartoon", "--no-cache", "--quiet"]
+def test_questions_to_the_embedded_models_and_to_a_server_import_nothing_heavy() -> None:
+    asked = ["ask", str(demo_video()), DEMO_QUESTION, "--encoder", "cartoon", "--no-cache", "--quiet"]
+    served = [*asked, "--model", "http://127.0.0.1:9/v1#lab/served", "--dry-run"]
+    embedded = [*asked, "--model", "cartoon"]
     code = (
-        f"import sys; from keyframe_llm.cli import main; main({asked})\n"
+        f"import sys; from keyframe_llm.cli import main; main({served}); main({embedded})\n"
         "heavy = ('torch', 'torchvision', 'transformers', 'sklearn', 'scipy', 'onnxruntime', 'matplotlib')\n"
         "print([name for name in heavy if name in sys.modules])"
     )

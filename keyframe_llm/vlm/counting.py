@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 from keyframe_llm.cartoon import is_embedded, vlm_path
-from keyframe_llm.hub import LOADING
+from keyframe_llm.hub import LOADING, cached_folder
 from keyframe_llm.vlm.embedded import EmbeddedVLM
 from keyframe_llm.vlm.load import local_name, served_name
 from keyframe_llm.vlm.openai_server import OpenAIVLM
@@ -46,6 +47,8 @@ def token_counter(model: str | Any, **options: Any) -> TokenCounter | None:
 def _served(name: str) -> ChatProcessor | None:
     """The processor of that name, if it is on this machine; the server's own bounds are its defaults."""
     try:
+        if not Path(name).is_dir() and cached_folder(name, "config.json") is None:
+            return None  # known before transformers is imported
         with LOADING:
             return ChatProcessor(*processor_and_config(name, True), max_image_tokens=None)
     except (OSError, ValueError):
