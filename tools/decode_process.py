@@ -5,17 +5,12 @@ A file that makes a decoder crash, hang or take all memory costs that process al
 
 from __future__ import annotations
 
-import os
-import pickle
-import subprocess
-import sys
 import threading
-import weakref
 from collections.abc import Callable, Generator
-from contextlib import suppress
-from queue import Empty, SimpleQueue
-from typing import IO, Any, ParamSpec, TypeVar
+from queue import Empty
+from typing import Any, ParamSpec, TypeVar
 
+from keyframe_llm.child_process import ChildProcess
 from keyframe_llm.errors import VideoError
 from keyframe_llm.tools.jobs import check_current_job
 
@@ -24,11 +19,6 @@ __all__ = ["DecodePool", "DecodeProcess"]
 P = ParamSpec("P")
 T = TypeVar("T")
 _CHECK_SECONDS = 0.05
-# The folders of modules are those of this process, but never the current one: it may hold files of strangers.
-_PROGRAM = (
-    "import sys; memory, *sys.path = sys.argv[1:]\n"
-    "from keyframe_llm.tools.decode_child import main; main(int(memory))"
-)
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -37,14 +27,12 @@ class DecodeProcess:
 
     def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
-        self._process: subprocess.Popen[bytes] | None = None
-        self._replies: SimpleQueue[tuple[str, Any]] = SimpleQueue()
-        self._end: Callable[[], object] = lambda: None
+        self._process: ChildProcess | None = None
 
     @property
     def alive(self) -> bool:
         """Whether it can take a call without being started again."""
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self._process.alive
 
     def call(self, name: str, function: Callable[P, T], *args: P.args, **_: P.kwargs) -> T:
         """What a function of a module returns there; errors call the file `name`.
@@ -74,40 +62,26 @@ class DecodeProcess:
 
     def kill(self) -> None:
         """End the process, whatever it does."""
-        self._end()
+        if self._process is not None:
+            self._process.end()
         self._process = None
 
     def _ask(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         if not self.alive:
-            self._start()
+            self.kill()
+            self._process = ChildProcess("keyframe_llm.tools.decode_child", [self._memory_bytes], _ONE_THREAD)
         self._send((function, arguments))
 
-    def _start(self) -> None:
-        self.kill()
-        self._replies = SimpleQueue()
-        self._process = process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, str(self._memory_bytes), *filter(None, sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **_ONE_THREAD},
-        )
-        self._end = weakref.finalize(self, _end, process)
-        arguments = (process, self._replies)
-        threading.Thread(target=_read_replies, args=arguments, name="decode-replies", daemon=True).start()
-
     def _send(self, message: object) -> None:
-        assert self._process is not None and self._process.stdin is not None
-        try:
-            pickle.dump(message, self._process.stdin)
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            return  # the reply says that it has ended
+        assert self._process is not None
+        self._process.send(message)
 
     def _reply(self) -> tuple[str, Any]:
+        assert self._process is not None
         try:
             while True:
                 try:
-                    return self._replies.get(timeout=_CHECK_SECONDS)
+                    return self._process.replies.get(timeout=_CHECK_SECONDS)
                 except Empty:
                     check_current_job()
         except BaseException:
@@ -166,24 +140,3 @@ class DecodePool:
             idle, self._idle, self._most_idle = self._idle, [], 0
         for process in idle:
             process.kill()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-    if process.stdin is not None:
-        with suppress(BrokenPipeError):
-            process.stdin.close()
-
-
-def _read_replies(process: subprocess.Popen[bytes], replies: SimpleQueue[tuple[str, Any]]) -> None:
-    """Hand on what a process sends, until it ends."""
-    output: IO[bytes] | None = process.stdout
-    assert output is not None
-    with output:
-        while True:
-            try:
-                replies.put(pickle.load(output))
-            except (EOFError, pickle.UnpicklingError):
-                replies.put(("ended", process.wait()))
-                return

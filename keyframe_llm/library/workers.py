@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import subprocess
-import sys
-import threading
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import Any, NamedTuple
 
+from keyframe_llm.child_process import ChildProcess
 from keyframe_llm.library.batch import BatchOptions, Row, Task, failed_row
 from keyframe_llm.video.cores import CORES_VARIABLE
 
 __all__ = ["Limits", "Worker"]
 
-_PROGRAM = (
-    "import sys; memory, limit, *sys.path = sys.argv[1:]\n"
-    "from keyframe_llm.library.batch_child import main; main(int(memory), int(limit))"
-)
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", CORES_VARIABLE)
 
 
@@ -43,8 +35,7 @@ class Worker:
         self.limits = limits
         """May be changed at any time; the process is then started again before the next video."""
         self._options, self._started_with = options, limits
-        self._process: subprocess.Popen[bytes] | None = None
-        self._replies: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        self._process: ChildProcess | None = None
         self._closed = False
 
     def row(self, task: Task) -> Row:
@@ -87,63 +78,32 @@ class Worker:
     def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
-            process.wait()
-            if process.stdin is not None:
-                with suppress(OSError):
-                    process.stdin.close()
+            process.end()
 
     def _reply(self, task: Task) -> tuple[str, Any]:
-        if self._process is None or self._process.poll() is not None or self._started_with != self.limits:
-            self._start()
-        self._send(task)
+        process = self._process
+        if process is None or not process.alive or self._started_with != self.limits:
+            process = self._start()
+        process.send(task)
         try:
-            reply = self._replies.get(timeout=self._started_with.seconds)
+            reply = process.replies.get(timeout=self._started_with.seconds)
         except Empty:
             reply = ("late", None)
         if reply[0] in ("late", "ended"):
             self._end()
         return reply
 
-    def _start(self) -> None:
+    def _start(self) -> ChildProcess:
         self._end()
-        self._replies = SimpleQueue()
         self._started_with = limits = self.limits
-        environment = {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(limits.threads))}
+        environment = dict.fromkeys(_THREAD_VARIABLES, str(limits.threads))
         if limits.cuda_device is not None:
             environment["CUDA_VISIBLE_DEVICES"] = limits.cuda_device
-        self._process = process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                _PROGRAM,
-                str(limits.memory_bytes),
-                str(limits.seconds),
-                *filter(None, sys.path),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            start_new_session=True,  # an interrupt is for the program, which then ends this process
+        self._process = process = ChildProcess(
+            "keyframe_llm.library.batch_child",
+            [limits.memory_bytes, limits.seconds],
+            environment,
+            new_session=True,  # an interrupt is for the program, which then ends this process
         )
-        self._send(self._options)
-        threading.Thread(target=_read_replies, args=(process, self._replies), daemon=True).start()
-
-    def _send(self, message: object) -> None:
-        process = self._process
-        if process is None or process.stdin is None:
-            return
-        with suppress(OSError, ValueError):  # the reply says that it has ended
-            pickle.dump(message, process.stdin)
-            process.stdin.flush()
-
-
-def _read_replies(process: subprocess.Popen[bytes], replies: SimpleQueue[tuple[str, Any]]) -> None:
-    assert process.stdout is not None
-    with process.stdout as output:
-        while True:
-            try:
-                replies.put(pickle.load(output))
-            except (EOFError, pickle.UnpicklingError):
-                replies.put(("ended", process.wait()))
-                return
+        process.send(self._options)
+        return process
