@@ -48,11 +48,6 @@ QUIET = [
     "--mute-audio",
 ]
 PATIENCE = 120_000.0  # milliseconds; only ever waited for where something is wrong, or the machine is busy
-HOSTILE = (
-    "![x](http://127.0.0.1:9/markdown.png) <img src=http://127.0.0.1:9/html.png> "
-    "<iframe src=http://127.0.0.1:9/frame></iframe> [![y][1]](http://127.0.0.1:9/a)\n\n"
-    "[1]: http://127.0.0.1:9/reference.png\n\n<b>bold</b>"
-)
 
 
 class Brightness:
@@ -243,10 +238,8 @@ def test_a_person_uploads_a_video_asks_twice_and_jumps_to_what_the_answer_rests_
     assert player_seconds(page) == pytest.approx(second, abs=0.05)
 
 
-def test_the_curve_is_a_timeline_to_click_on(visit: Any) -> None:
-    page = visit()
-    page.locator("#kf-examples button").nth(2).click()
-    ready(page)
+def test_the_curve_is_a_timeline_to_click_on(walk: Any) -> None:
+    page = walk
     plot = page.locator(".kf-plot")
     box = plot.bounding_box()
     plot.click(position={"x": 0.5 * box["width"], "y": 0.9 * box["height"]})
@@ -258,12 +251,11 @@ def test_the_curve_is_a_timeline_to_click_on(visit: Any) -> None:
     assert page.locator(".kf-plot path.kf-semantic").is_visible()
     page.locator(".kf-legend .kf-semantic").click()
     assert not page.locator(".kf-plot path.kf-semantic").is_visible()
+    page.locator(".kf-legend .kf-semantic").click()
 
 
-def test_an_answer_is_stopped_retried_taken_back_and_cleared(visit: Any) -> None:
-    page = visit()
-    page.locator("#kf-examples button").nth(2).click()
-    ready(page)
+def test_an_answer_is_stopped_retried_taken_back_and_cleared(walk: Any) -> None:
+    page = walk
     page.fill("#kf-question textarea", "Talk forever")
     page.press("#kf-question textarea", "Enter")
     page.wait_for_function("document.querySelector('#kf-question textarea')?.value == ''")
@@ -292,10 +284,8 @@ def test_an_answer_is_stopped_retried_taken_back_and_cleared(visit: Any) -> None
     assert "Talk forever" not in said(page)
 
 
-def test_an_edited_caption_guides_the_frames_beside_the_player(visit: Any) -> None:
-    page = visit()
-    page.locator("#kf-examples button").nth(0).click()
-    ready(page)
+def test_an_edited_caption_guides_the_frames_beside_the_player(walk: Any) -> None:
+    page = walk
     ask(page, "Is it bright?", 1)
     page.fill("#kf-caption textarea", "a dark place")
     page.press("#kf-caption textarea", "Enter")
@@ -320,10 +310,8 @@ def test_a_damaged_file_gets_a_plain_message_and_the_page_goes_on(visit: Any, tm
     ask(page, "Is it bright?", 1)
 
 
-def test_labels_are_judged_in_a_tab_of_their_own(visit: Any) -> None:
-    page = visit()
-    page.locator("#kf-examples button").nth(2).click()
-    ready(page)
+def test_labels_are_judged_in_a_tab_of_their_own(walk: Any) -> None:
+    page = walk
     page.get_by_role("tab", name="Classify").click()
     page.locator("#kf-labels input").fill("juggle")
     page.press("#kf-labels input", "Enter")
@@ -335,16 +323,16 @@ def test_labels_are_judged_in_a_tab_of_their_own(visit: Any) -> None:
     ask(page, "Is it bright?", 1)
 
 
-def test_uniform_sampling_stands_beside_it_when_asked_for(visit: Any) -> None:
-    page = visit()
-    page.locator("#kf-examples button").nth(1).click()
-    ready(page)
+def test_uniform_sampling_stands_beside_it_when_asked_for(walk: Any) -> None:
+    page = walk
     page.get_by_role("tab", name="Settings").click()
     page.locator("#kf-compare input").check()
     page.get_by_role("tab", name="Chat").click()
     ask(page, "Is it bright?", 1)
     wait_until_said(page, "uniform frames instead")
     assert page.locator("#kf-chat .kf-uniform .kf-frame").count() >= 1
+    page.get_by_role("tab", name="Settings").click()
+    page.locator("#kf-compare input").uncheck()
 
 
 def test_two_browsers_do_not_see_each_other_and_uploads_go_with_them(visit: Any, tmp_path: Path) -> None:
@@ -371,11 +359,9 @@ def test_two_browsers_do_not_see_each_other_and_uploads_go_with_them(visit: Any,
     assert list(folder.rglob("bob.mp4")) == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_narrow_screen_needs_no_scrolling_sideways(visit: Any, scheme: str) -> None:
-    page = visit(width=390, color_scheme=scheme)
-    page.locator("#kf-examples button").nth(2).click()
-    ready(page)
+def test_a_narrow_screen_needs_no_scrolling_sideways(walk: Any) -> None:
+    page = walk
+    page.set_viewport_size({"width": 390, "height": 900})
     ask(page, "Is it bright?", 1)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     player, chat = (page.locator(name).bounding_box() for name in ("#kf-player", "#kf-chat"))
@@ -399,10 +385,8 @@ def test_the_banner_of_the_embedded_models_fits_a_narrow_screen_too(browser: Any
 # Nothing is lost -----------------------------------------------------------------------------------------
 
 
-def test_a_reload_shows_the_same_video_conversation_and_settings(visit: Any) -> None:
-    page = visit()
-    page.locator("#kf-examples button").nth(2).click()
-    ready(page)
+def test_a_reload_shows_the_same_video_conversation_and_settings(walk: Any) -> None:
+    page = walk
     page.get_by_role("tab", name="Settings").click()
     page.locator("#kf-compare input").check()
     page.get_by_role("tab", name="Chat").click()
@@ -417,12 +401,12 @@ def test_a_reload_shows_the_same_video_conversation_and_settings(visit: Any) -> 
     page.get_by_role("tab", name="Chat").click()
     ask(page, "And is it dark then?", 2)
     assert "I was told 3 messages" in said(page)
+    page.get_by_role("tab", name="Settings").click()
+    page.locator("#kf-compare input").uncheck()
 
 
-def test_an_answer_that_is_being_written_goes_on_after_a_reload_and_can_be_stopped(visit: Any) -> None:
-    page = visit()
-    page.locator("#kf-examples button").nth(2).click()
-    ready(page)
+def test_an_answer_that_is_being_written_goes_on_after_a_reload_and_can_be_stopped(walk: Any) -> None:
+    page = walk
     page.fill("#kf-question textarea", "Talk forever")
     page.press("#kf-question textarea", "Enter")
     wait_until_said(page, "word3")
