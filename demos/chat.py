@@ -89,7 +89,7 @@ def serving(
             models, folder, grace_seconds, library=library, allow_addresses=allow_addresses
         )
         try:
-            addresses = _launched(page, host, port, list(auth), share)
+            addresses = _launched(page, folder, host, port, list(auth), share)
             sessions.startup.begin()
             yield addresses
         finally:
@@ -111,9 +111,13 @@ def _built(models: Models, folder: Path, grace_seconds: float | None, **more: An
     return build(models, folder, GRACE_SECONDS if grace_seconds is None else grace_seconds, **more)
 
 
-def _launched(page: Any, host: str, port: int | None, auth: list[tuple[str, str]], share: bool) -> list[str]:
+def _launched(
+    page: Any, folder: Path, host: str, port: int | None, auth: list[tuple[str, str]], share: bool
+) -> list[str]:
+    from starlette.requests import ClientDisconnect
+
     from keyframe_llm.demos import theme
-    from keyframe_llm.demos.upload import LARGEST_BYTES
+    from keyframe_llm.demos.upload import given_up, largest_upload
 
     page.queue(default_concurrency_limit=16)
     try:
@@ -124,7 +128,8 @@ def _launched(page: Any, host: str, port: int | None, auth: list[tuple[str, str]
             share=share,
             prevent_thread_lock=True,
             quiet=True,
-            max_file_size=LARGEST_BYTES,
+            max_file_size=largest_upload(folder),
+            app_kwargs={"exception_handlers": {ClientDisconnect: given_up}},
             ssr_mode=False,
             run_history=False,
             footer_links=["api"],

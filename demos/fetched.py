@@ -7,9 +7,11 @@ import secrets
 from pathlib import Path
 
 from keyframe_llm.demos.session import Session
-from keyframe_llm.demos.upload import LARGEST_BYTES
+from keyframe_llm.demos.upload import largest_upload, size_name
 from keyframe_llm.errors import OptionsError, VideoError, shortened
 from keyframe_llm.video.addresses import scheme_of, without_password
+from keyframe_llm.video.server import RemoteLimits
+from keyframe_llm.video.temporary import TooLargeError
 from keyframe_llm.video.web import open_address
 
 __all__ = ["Fetch"]
@@ -22,8 +24,12 @@ _LONGEST_NAME = 80
 class Fetch:
     """The transfer of one video: how far it is, and the file once it is there."""
 
-    def __init__(self, address: str, folder: Path, session: Session) -> None:
-        """`folder` is where the video gets a folder of its own; `session` hears of the progress."""
+    def __init__(self, address: str, folder: Path, session: Session, most_bytes: int | None = None) -> None:
+        """`folder` is where the video gets a folder of its own; `session` hears of the progress.
+
+        `most_bytes` are taken, by default as many as of an upload.
+        """
+        self.most_bytes = largest_upload(folder) if most_bytes is None else most_bytes
         self.address, self.folder, self.session = address.strip(), folder, session
         self.share = 0.0
         self.path: Path | None = None
@@ -38,10 +44,15 @@ class Fetch:
             shown = shortened(without_password(self.address))
             raise OptionsError(f"the address is {shown}; give one that begins with http:// or https://")
         self._reached("", 0.0)
-        source = open_address(self.address, self._reached)
-        if source.size > LARGEST_BYTES:
-            size, most = source.size / 1e6, LARGEST_BYTES / 1e6
-            raise VideoError(f"the video has {size:,.0f} MB; at most {most:.0f} MB are taken here")
+        most = size_name(self.most_bytes)
+        try:
+            source = open_address(self.address, self._reached, RemoteLimits(most_bytes=self.most_bytes))
+        except TooLargeError as error:  # of a server that does not say how large it is, or gives no parts
+            raise VideoError(
+                f"the video has more than the {most} that are taken here; give another"
+            ) from error
+        if source.size > self.most_bytes:
+            raise VideoError(f"the video has {size_name(source.size)}; at most {most} are taken here")
         path = self.folder / secrets.token_urlsafe(16) / _plain(source.file_name)
         path.parent.mkdir()
         try:

@@ -182,7 +182,7 @@ def _start(
                 interactive=True,
             )
         )
-        gr.HTML(limits() + "or begin with one of these", elem_id="kf-or")
+        gr.HTML(limits(handlers.sessions.folder) + "or begin with one of these", elem_id="kf-or")
         with gr.Row(elem_id="kf-examples"):
             buttons = {
                 name: gr.Button(example.title, icon=handlers.examples[name].with_suffix(".jpg"))

@@ -1,7 +1,7 @@
 () => {
   // An upload with its percentage, which can be cancelled. Gradio's own shows neither.
   const place = () => document.querySelector('#kf-uploading');
-  const megabytes = (bytes) => (bytes / 1e6 < 10 ? (bytes / 1e6).toFixed(1) : Math.round(bytes / 1e6)) + ' MB';
+  const megabytes = (bytes) => bytes >= 1e9 ? (bytes / 1e9).toFixed(1) + ' GB' : (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0) + ' MB';
   const element = (tag, className, text = '') => Object.assign(document.createElement(tag), { className, textContent: text });
   let request = null, most = Infinity;
   const waiting = [];  // files that are sent one after the other

@@ -15,9 +15,13 @@ from test_chat import SETTINGS, Colours, Listener
 from keyframe_llm.demos import decoding
 from keyframe_llm.demos.decoding import ChatDecoder
 from keyframe_llm.demos.downloads import _written
+from keyframe_llm.demos.fetched import Fetch
 from keyframe_llm.demos.models import Models
+from keyframe_llm.demos.session import Session
 from keyframe_llm.demos.sessions import Sessions
+from keyframe_llm.errors import VideoError
 from keyframe_llm.video import open_video
+from support.file_server import serving as file_serving
 from support.videos import draw
 
 _THREADS_THAT_DECODE = """
@@ -77,3 +81,14 @@ def test_the_model_is_shown_a_bounded_size_which_is_decoded_once_and_a_saved_fra
     video = str(session.video)
     sessions.remove_files("ann")
     assert [key for key in decoding._kept._pictures if key[0] == video] == []
+
+
+@pytest.mark.parametrize("states_length", [True, False])
+def test_an_address_of_too_much_is_given_up_while_it_is_copied(tmp_path: Path, states_length: bool) -> None:
+    clip = bytes(20_000_000)
+    with file_serving({"clip.mp4": clip}, ranges=False, states_length=states_length) as server:
+        fetch = Fetch(server.url("clip.mp4"), tmp_path, Session(Models([Listener()], [Colours()])), 1_000_000)
+        with pytest.raises(VideoError, match="more than the 1 MB that are taken here"):
+            fetch.work()
+        assert server.sent_bytes < len(clip)
+    assert fetch.path is None and list(tmp_path.iterdir()) == []

@@ -20,7 +20,7 @@ from keyframe_llm.errors import VideoError
 from keyframe_llm.video.addresses import without_password
 from keyframe_llm.video.byte_source import ByteSource, FileObject
 from keyframe_llm.video.server import BrokenError, RemoteLimits, Server, parsed_address
-from keyframe_llm.video.temporary import BlockCache, temporary_copy
+from keyframe_llm.video.temporary import BlockCache, TooLargeError, temporary_copy
 
 __all__ = ["RemoteFile"]
 
@@ -124,9 +124,10 @@ class RemoteFile(ByteSource):
         stated = response.headers.get("Content-Length", "")
         size = int(stated) if stated.isdecimal() else None
         if size is not None and size > self._limits.most_bytes:
-            self._server.fail(
-                f"does not give parts of the file, and all its {size:,} bytes are more than the "
-                f"{self._limits.most_bytes:,} that are copied; save it yourself, and give the path"
+            raise TooLargeError(
+                f"{self.name}: the server does not give parts of the file, and all its {size:,} bytes are "
+                f"more than the {self._limits.most_bytes:,} that are copied; save it yourself, and give the "
+                "path"
             )
         pieces = self._reported(response, size)
         copy = temporary_copy(pieces, self.name, self._limits.most_bytes)

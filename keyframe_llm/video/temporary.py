@@ -12,16 +12,20 @@ from typing import IO
 
 from keyframe_llm.errors import VideoError
 
-__all__ = ["MOST_BYTES", "BlockCache", "temporary_copy"]
+__all__ = ["MOST_BYTES", "BlockCache", "TooLargeError", "temporary_copy"]
 
 MOST_BYTES = 8_000_000_000
 """How much of one video is copied to a temporary file."""
 
 
+class TooLargeError(VideoError):
+    """A file is larger than what is copied."""
+
+
 def temporary_copy(pieces: Iterable[bytes], name: str, most_bytes: int = MOST_BYTES) -> IO[bytes]:
     """A file without a name that holds all pieces; whoever gets it closes it.
 
-    Raises `VideoError` where they are more than `most_bytes`, or more than the disk holds.
+    Raises `TooLargeError` where they are more than `most_bytes`, `VideoError` where the disk is full.
     """
     file = _new_file()
     try:
@@ -43,7 +47,7 @@ def _write(pieces: Iterable[bytes], file: IO[bytes], name: str, most_bytes: int)
     for piece in pieces:
         written += len(piece)
         if written > most_bytes:
-            raise VideoError(
+            raise TooLargeError(
                 f"{name} has more than the {most_bytes:,} bytes that are copied to a temporary file; "
                 "save it yourself, and give the path"
             )

@@ -10,7 +10,7 @@ from keyframe_llm.errors import VideoError
 from keyframe_llm.video.addresses import scheme_of
 from keyframe_llm.video.byte_source import ByteSource
 from keyframe_llm.video.remote import RemoteFile
-from keyframe_llm.video.server import PageError
+from keyframe_llm.video.server import PageError, RemoteLimits
 
 __all__ = ["open_address"]
 
@@ -21,19 +21,21 @@ _SECONDS = 20
 _LONGEST_REASON = 300
 
 
-def open_address(address: str, progress: Progress | None = None) -> ByteSource:
+def open_address(
+    address: str, progress: Progress | None = None, limits: RemoteLimits | None = None
+) -> ByteSource:
     """The video behind an `http` or `https` address. Raises `VideoError`.
 
     An address that leads to a web page needs yt-dlp, which the extra `web` brings.
     """
     try:
-        return RemoteFile(address, progress=progress)
+        return RemoteFile(address, limits, progress=progress)
     except PageError as error:
         name = error.name
     found = _found_in_page(address, name)
     identity = repr([found.get(key) for key in ("extractor_key", "id", "format_id")])
     headers = {str(key): str(value) for key, value in (found.get("http_headers") or {}).items()}
-    return RemoteFile(found["url"], headers=headers, name=name, identity=identity, progress=progress)
+    return RemoteFile(found["url"], limits, headers=headers, name=name, identity=identity, progress=progress)
 
 
 def _found_in_page(address: str, name: str) -> Mapping[str, Any]:
