@@ -1,7 +1,7 @@
 """Indexing videos with one encoder: what was learnt of a video is kept for the next text about it.
 
-The second question about a video costs only its text. `index_video` and `select_keyframes` are the two ways
-in.
+A second question about a video embeds only frames that no text asked for before. `index_video` and
+`select_keyframes` are the two ways in.
 """
 
 from __future__ import annotations
