@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from html import escape
 from pathlib import Path
 from threading import Thread
@@ -16,6 +16,7 @@ import gradio as gr
 
 from keyframe_llm.demos.buttons import LINK_TO_MOMENT
 from keyframe_llm.demos.preview import Preview
+from keyframe_llm.demos.session import Session
 from keyframe_llm.demos.sessions import Sessions
 from keyframe_llm.demos.times import clock
 from keyframe_llm.errors import KeyframeError
@@ -118,7 +119,8 @@ class Player:
     async def prepared(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
         """Make the preview of the video that the browser cannot play, once, and draw how far it is."""
         load = str(request.session_hash)
-        video = self.sessions.session(load).video
+        session = self.sessions.session(load)
+        video = session.video
         if video is None or video.parent.name != event._data["video"]:
             yield gr.skip()
             return
@@ -126,8 +128,9 @@ class Player:
         if preview is None:
             preview = self.sessions.previews[video] = Preview(video)
             await asyncio.to_thread(_show, preview, 0.0)
+            reads = partial(_is_read, session, video)
             Thread(
-                target=preview.make, args=(video.exists,), name="keyframe-llm-preview", daemon=True
+                target=preview.make, args=(video.exists, reads), name="keyframe-llm-preview", daemon=True
             ).start()
         while not preview.done and self.sessions.session(load).video == video:  # another may come into view
             yield player(video, preview)
@@ -142,6 +145,11 @@ class Player:
             return gr.skip()
         _show(preview, max(0.0, float(event._data["second"])))
         return player(video, preview)
+
+
+def _is_read(session: Session, video: Path) -> bool:
+    """Whether a session's video is being read, and has no key frames yet."""
+    return session.video == video and session.overview is None and bool(session.stage)
 
 
 def _show(preview: Preview, second: float) -> None:

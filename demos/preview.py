@@ -6,6 +6,7 @@ frame that the same second of the file shows.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.data import VideoInfo
 from keyframe_llm.errors import KeyframeError, VideoError
 from keyframe_llm.video import open_video
 
@@ -22,10 +24,13 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
-__all__ = ["LONGEST_SECONDS", "Preview", "write_preview"]
+__all__ = ["Preview", "write_preview"]
 
-LONGEST_SECONDS = 15 * 60.0
+_LONGEST_SECONDS = 15 * 60.0
 """Of longer videos no preview is made: that would take minutes of a machine that all sessions share."""
+_MOST_PIXELS = _LONGEST_SECONDS * 30 * 1920 * 1080
+"""To decode, of all frames: 4K at 60 frames a second has them in two minutes."""
+_PAUSE_SECONDS = 0.2
 _SHORT_SIDE = 360
 """Pixels of the preview's shorter side; never enlarged."""
 _STRIDE_SECONDS = 1 / 120
@@ -61,11 +66,16 @@ class Preview:
         """Whether nothing more will come."""
         return self.path is not None or bool(self.trouble)
 
-    def make(self, wanted: Callable[[], bool]) -> None:
-        """Make it, one preview at a time; give up as soon as it is not `wanted` any more."""
+    def make(self, wanted: Callable[[], bool], reading: Callable[[], bool]) -> None:
+        """Make it, one preview at a time; give up as soon as it is not `wanted` any more.
+
+        It waits while the video is `reading`: key frames come first, and two decoders hold more.
+        """
         target = self.video.with_name(f"preview of {self.video.stem}.mp4")
         try:
             with _TURN:
+                while reading() and wanted():
+                    time.sleep(_PAUSE_SECONDS)
                 for share in write_preview(self.video, target):
                     self.share = share
                     if not wanted():
@@ -80,18 +90,19 @@ class Preview:
 def write_preview(video: Path, target: Path) -> Iterator[float]:
     """Write the preview as MP4 (H.264), times equal to the video's; yield how much is done, 0–1.
 
-    Raises `VideoError` where the video cannot be read or is longer than `LONGEST_SECONDS`.
+    Raises `VideoError` where the video cannot be read or is too long for the size of its pictures.
     """
     import av
 
     with open_video(video) as decoder, av.open(str(target), "w", options={"movflags": "faststart"}) as out:
         length = decoder.info.duration_seconds or 0.0
-        if length > LONGEST_SECONDS:
-            raise VideoError(f"{video.name} is longer than {LONGEST_SECONDS / 60:.0f} minutes")
+        most = _longest(decoder.info)
+        if length > most:
+            raise VideoError(f"{video.name} is longer than {most / 60:.2g} minutes")
         stream, second = None, 0.0
         for second, picture in decoder.sample(_STRIDE_SECONDS, short_side=_SHORT_SIDE):
-            if second > LONGEST_SECONDS:
-                raise VideoError(f"{video.name} is longer than {LONGEST_SECONDS / 60:.0f} minutes")
+            if second > most:
+                raise VideoError(f"{video.name} is longer than {most / 60:.2g} minutes")
             stream = stream or _stream(out, picture)
             out.mux(stream.encode(_frame(second, picture, stream)))
             yield min(1.0, second / length) if length else 0.0
@@ -100,6 +111,12 @@ def write_preview(video: Path, target: Path) -> Iterator[float]:
             for packet in packets:
                 packet.duration = max(_LEAST_TICKS, round((length - second) / _BASE))
             out.mux(packets)
+
+
+def _longest(info: VideoInfo) -> float:
+    """Seconds of video of which a preview is made."""
+    pixels = info.width * info.height * (info.average_fps or 30.0)
+    return min(_LONGEST_SECONDS, _MOST_PIXELS / max(1.0, pixels))
 
 
 def _stream(out: OutputContainer, picture: NDArray[np.uint8]) -> VideoStream:

@@ -12,11 +12,13 @@ import pytest
 from PIL import Image
 from test_chat import SETTINGS, Colours, Listener
 
+from keyframe_llm.data import VideoInfo
 from keyframe_llm.demos import decoding
 from keyframe_llm.demos.decoding import ChatDecoder
 from keyframe_llm.demos.downloads import _written
 from keyframe_llm.demos.fetched import Fetch
 from keyframe_llm.demos.models import Models
+from keyframe_llm.demos.preview import Preview, _longest
 from keyframe_llm.demos.session import Session
 from keyframe_llm.demos.sessions import Sessions
 from keyframe_llm.errors import VideoError
@@ -92,3 +94,14 @@ def test_an_address_of_too_much_is_given_up_while_it_is_copied(tmp_path: Path, s
             fetch.work()
         assert server.sent_bytes < len(clip)
     assert fetch.path is None and list(tmp_path.iterdir()) == []
+
+
+def test_a_preview_waits_while_the_video_is_read_and_is_made_of_no_more_than_can_be_decoded_soon(
+    tmp_path: Path,
+) -> None:
+    clip = draw(tmp_path / "clip.mp4", [0.0, 0.1, 0.2])
+    preview, still_read = Preview(clip), [True, True, False]
+    preview.make(clip.exists, lambda: still_read.pop(0))
+    assert preview.path is not None and still_read == []
+    hd, uhd = (VideoInfo("v", 60.0, 60.0, *size, "hevc") for size in ((1280, 720), (3840, 2160)))
+    assert _longest(hd) == 900 and 100 < _longest(uhd) < 120
