@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ import numpy as np
 from encoder_shapes import SHAPES
 from measuring import Cost, machine, measured, one_line, table
 
+from keyframe_llm.errors import KeyframeError
 from keyframe_llm.hub import FOLDER_VARIABLE
 
 __all__ = ["main"]
@@ -65,15 +67,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = asked.keep or Path(scratch)
         os.environ[FOLDER_VARIABLE] = str(folder.resolve() / "cache")  # for converted encoders
-        encoders = {name: _made(name, folder.resolve() / name) for name in names}
+        encoders, failed = _all_made(names, folder.resolve())
         print(f"{machine()}; {_torch()}\n", flush=True)
         if asked.pictures:
-            _print_pictures(encoders, ends)
+            _print_pictures(encoders, failed, ends)
             return
         video = (asked.video or make_clip(folder.resolve() / "two_minutes.mp4")).resolve()
         commands = _commands(video, encoders, asked.hardware)
         runs = _run_in_turn(commands, asked.repeat, ends, Path(scratch))
-    print(table(("", "wall s", "cpu s", "peak MB", *STAGES, "pictures", "to no text"), _rows(runs)))
+    rows: list[Sequence[object]] = [*_rows(runs), *((f"a text, {name}", "failed") for name in failed)]
+    print(table(("", "wall s", "cpu s", "peak MB", *STAGES, "pictures", "to no text"), rows))
 
 
 def _commands(video: Path, encoders: dict[str, str], hardware: str | None) -> dict[str, list[str]]:
@@ -146,19 +149,24 @@ def _embed_every_second(video: Path, encoder: str) -> None:
     print(json.dumps({"timings": timings, "pictures": len(images), "seconds": chosen}))
 
 
-def _print_pictures(encoders: dict[str, str], ends: float) -> None:
+def _print_pictures(encoders: dict[str, str], failed: list[str], ends: float) -> None:
     """How long an encoder takes to load, and to embed a text and pictures of 720p, in this process."""
     from keyframe_llm.encoders import load_encoder
 
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (32, 360, 640, 3), np.uint8)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, source in encoders.items():
         if time.monotonic() > ends:
             print(f"{name} is left out: no time is left", file=sys.stderr)
             continue
         began = time.perf_counter()
-        model = load_encoder(source)
+        try:
+            model = load_encoder(source)
+        except KeyframeError as error:
+            print(f"{name} failed: {error}", file=sys.stderr, flush=True)
+            failed.append(name)
+            continue
         model.embed_texts([CAPTION])
         ready = time.perf_counter()
         model.embed_texts([CAPTION])
@@ -169,6 +177,7 @@ def _print_pictures(encoders: dict[str, str], ends: float) -> None:
         took, cpu = time.perf_counter() - warm, time.process_time() - used
         each = (f"{1000 * took / 32:.1f}", f"{1000 * cpu / 32:.1f}", f"{32 / took:.1f}")
         rows.append((name, f"{ready - began:.2f}", f"{1000 * (text - ready):.0f}", *each))
+    rows += [(name, "failed") for name in failed]
     print(table(("", "load s", "a text, ms", "a picture, ms", "its cpu ms", "pictures a second"), rows))
 
 
@@ -201,6 +210,18 @@ def make_clip(path: Path, seconds: int = 120) -> Path:
     return path
 
 
+def _all_made(names: list[str], folder: Path) -> tuple[dict[str, str], list[str]]:
+    """The encoders by their names, and the names of those that could not be made."""
+    made, failed = dict[str, str](), list[str]()
+    for name in names:
+        try:
+            made[name] = _made(name, folder / name)
+        except RuntimeError as error:
+            print(f"{name} failed: {error}", file=sys.stderr, flush=True)
+            failed.append(name)
+    return made, failed
+
+
 def _made(name: str, folder: Path) -> str:
     """The encoder's name, written by a process of its own: memory of this one counts as its children's."""
     return _printed(str(Path(__file__).with_name("encoder_shapes.py")), name, str(folder))
@@ -215,7 +236,7 @@ def _printed(*arguments: str) -> str:
     """The last line that Python prints."""
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(one_line(done.stderr))
+        raise RuntimeError(one_line(done.stderr))
     return one_line(done.stdout)
 
 

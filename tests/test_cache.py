@@ -252,6 +252,7 @@ def test_the_command_keeps_shows_and_clears(
         "bytes": 0,
         "max_bytes": 1_000_000_000,
         "kinds": {},
+        "encoders": {},
     }
     first = json.loads(printed("select", str(video), "--quiet", "--json"))
     second = json.loads(printed("select", str(video), "--quiet", "--json"))
@@ -260,5 +261,10 @@ def test_the_command_keeps_shows_and_clears(
     shown = json.loads(printed("cache", "--json"))
     assert shown["kinds"]["index"]["entries"] == 1 and shown["bytes"] > 1000
     assert "indexes of videos" in printed("cache")
-    assert json.loads(printed("cache", "--clear", "--json"))["cleared"] == 2
-    assert "0 entries" in printed("cache")
+    encoder = cache / "encoders" / "lab_siglip-0123"
+    encoder.mkdir(parents=True)
+    (encoder / "image_model.onnx").write_bytes(bytes(2_500_000))
+    assert json.loads(printed("cache", "--json"))["encoders"] == {"lab_siglip-0123": 2_500_000}
+    assert "2.5 MB  encoder, converted for this processor: lab_siglip-0123" in printed("cache")
+    assert json.loads(printed("cache", "--clear", "--json"))["cleared"] == 3
+    assert "0 entries" in printed("cache") and not encoder.exists()

@@ -10,6 +10,7 @@ from typing import Any
 
 from keyframe_llm.cli.flags import new_command
 from keyframe_llm.cli.output import print_json
+from keyframe_llm.encoders.onnx_files import clear_converted, converted
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.hub import FOLDER_VARIABLE
 from keyframe_llm.index.store import Entry, Store
@@ -40,8 +41,8 @@ def run(args: argparse.Namespace) -> None:
     if store.folder is None:
         raise OptionsError(str(store.problem))
     try:
-        cleared = store.clear() if args.clear else None
-        entries = store.entries()
+        cleared = store.clear() + clear_converted() if args.clear else None
+        entries, encoders = store.entries(), converted()
     except OSError as error:
         raise OptionsError(
             f"the cache {str(store.folder)!r} cannot be used ({error.strerror or error}); "
@@ -51,17 +52,22 @@ def run(args: argparse.Namespace) -> None:
     for entry in entries:
         kinds[entry.kind].append(entry.bytes)
     if args.json:
-        _print_json(store, kinds, cleared)
+        _print_json(store, kinds, encoders, cleared)
     elif cleared is not None:
         print(f"cleared {cleared} entries from {store.folder}")
     else:
         _print_table(store, kinds, entries)
+        for name, size in encoders.items():
+            print(f"{1:6}  {_size(size):>9}  encoder, converted for this processor: {name}")
 
 
-def _print_json(store: Store, kinds: Mapping[str, Sequence[int]], cleared: int | None) -> None:
+def _print_json(
+    store: Store, kinds: Mapping[str, Sequence[int]], encoders: Mapping[str, int], cleared: int | None
+) -> None:
     described = {kind: {"entries": len(sizes), "bytes": sum(sizes)} for kind, sizes in kinds.items()}
     total = sum(sum(sizes) for sizes in kinds.values())
     result = {"folder": str(store.folder), "bytes": total, "max_bytes": store.max_bytes, "kinds": described}
+    result["encoders"] = dict(encoders)
     print_json(result | ({} if cleared is None else {"cleared": cleared}))
 
 

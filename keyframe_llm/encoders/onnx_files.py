@@ -17,6 +17,8 @@ __all__ = [
     "TEXT_MODEL",
     "TOKENIZER",
     "TOKEN_ROWS",
+    "clear_converted",
+    "converted",
     "existing_folder",
     "keep",
     "new_folder",
@@ -54,6 +56,23 @@ def keep(name: str, folder: Path) -> Path:
     for older in _folder().glob(f"{_stem(name)}-*"):
         shutil.rmtree(older, ignore_errors=True)
     return folder.rename(place)
+
+
+def converted() -> dict[str, int]:
+    """The bytes of every converted encoder, and of what an interrupted conversion left, by folder."""
+    folders = sorted(each for each in _folder().glob("*") if each.is_dir())
+    return {
+        folder.name: sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        for folder in folders
+    }
+
+
+def clear_converted() -> int:
+    """Delete all converted encoders; returns their number. Raises `OSError` where that is forbidden."""
+    names = converted()
+    for name in names:
+        shutil.rmtree(_folder() / name)
+    return len(names)
 
 
 def _folder() -> Path:
