@@ -17,7 +17,7 @@ import gradio as gr
 from keyframe_llm import KeyframeLLM
 from keyframe_llm.demos.downloads import selection_details, selection_text
 from keyframe_llm.demos.handlers import plain_error
-from keyframe_llm.demos.models import judge
+from keyframe_llm.demos.models import classified
 from keyframe_llm.demos.session import check_length
 from keyframe_llm.demos.sessions import RESULTS, Sessions
 from keyframe_llm.errors import KeyframeError, VideoError
@@ -82,7 +82,7 @@ class Endpoints:
         """
 
         def work(llm: KeyframeLLM, path: Path) -> tuple[Selection, dict[str, Any]]:
-            found = llm.classify(path, re.split(r"[,\n]", labels), by=judge(llm.model))
+            found = classified(llm, path, re.split(r"[,\n]", labels))
             more = {"label": found.label, "probabilities": found.probabilities, "model": self._model}
             return found.selection, more
 

@@ -21,7 +21,7 @@ from keyframe_llm.demos.sessions import Sessions
 from keyframe_llm.demos.shelf import Shelf
 from keyframe_llm.demos.span import checked_part, part_name
 from keyframe_llm.demos.videos import DRAWN_QUESTIONS, EXAMPLES
-from keyframe_llm.errors import KeyframeError, OptionsError
+from keyframe_llm.errors import KeyframeError, OptionsError, VideoError
 
 __all__ = ["GENERAL_QUESTIONS", "NO_CONVERSATION", "Handlers", "plain_error"]
 
@@ -330,6 +330,8 @@ class Handlers:
                 same = [i < len(last) and last[i] == value for i, value in enumerate(drawn)]
                 yield [gr.skip() if known else value for known, value in zip(same, drawn, strict=True)]
                 last = drawn
+            if session.trouble:  # where the notice may be out of sight
+                raise plain_error(VideoError(render.plain_trouble(session)))
         except OptionsError as error:
             raise plain_error(error, "One thing at a time") from error
 

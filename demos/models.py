@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
 
 from keyframe_llm import KeyframeLLM
-from keyframe_llm.classification import By
+from keyframe_llm.classification import Classification
 from keyframe_llm.data import Progress
 from keyframe_llm.demos.pace import USUAL_SECONDS
 from keyframe_llm.demos.worker import checkpoint
 from keyframe_llm.encoders import Encoder, default_encoder
 from keyframe_llm.encoders.shared import SharedEncoder
-from keyframe_llm.errors import OptionsError
+from keyframe_llm.errors import ModelError, OptionsError
 from keyframe_llm.options import SelectOptions, WordOptions
 from keyframe_llm.prompts import Prompts
 from keyframe_llm.video import OpenDecoder
 from keyframe_llm.vlm import VLM
 from keyframe_llm.vlm.shared import SharedVLM
 
-__all__ = ["Models", "judge"]
+__all__ = ["Models", "classified"]
 
 T = TypeVar("T")
 
@@ -92,9 +94,20 @@ class Models:
         )
 
 
-def judge(model: VLM) -> By:
-    """How a Video-LLM classifies: by likelihoods, or by its answer where it is a server."""
-    return "answer" if getattr(model, "concurrent", False) else "model"
+def classified(llm: KeyframeLLM, video: Path, labels: Sequence[str], **options: Any) -> Classification:
+    """Have the Video-LLM classify by likelihoods, or by its answer where it is a server, which has none.
+
+    Where the answer names no label, the encoder judges, and a warning of the selection says so.
+    """
+    if not getattr(llm.model, "concurrent", False):
+        return llm.classify(video, labels, **options)
+    try:
+        return llm.classify(video, labels, by="answer", **options)
+    except ModelError as error:
+        found = llm.classify(video, labels, by="encoder", **options)
+        note = f"{str(error).partition(';')[0]}; the encoder judged instead"
+        warned = replace(found.selection, warnings=(*found.selection.warnings, note))
+        return replace(found, selection=warned)
 
 
 def _offered(models: Mapping[str, T], kind: str, name: str) -> T:

@@ -134,6 +134,7 @@
       const button = document.querySelector('#kf-question ' + selector);
       if (button && !button.title) { button.title = name; button.setAttribute('aria-label', name); }
     }
+    document.querySelector('#kf-chat .examples[role=list]')?.setAttribute('role', 'group');  // it holds buttons
     const before = writable;
     writable = Boolean(question());
     // With a mouse or keyboard the question comes next; on a phone the keyboard would cover the video.

@@ -48,7 +48,7 @@ _STILL = (
 def player(video: Path, preview: Preview | None = None) -> str:
     """Draw the video of a session, or what stands for it; its address cannot be guessed by others."""
     name = f'data-name="{escape(video.name)}"'
-    about = f"<p>{escape(video.name)}{LINK_TO_MOMENT}</p>"
+    about = f"<p><bdi>{escape(video.name)}</bdi>{LINK_TO_MOMENT}</p>"
     if preview is None:
         offset = f'data-offset="{first_frame_seconds(video):.6f}"'
         return _video(video, video.name, f'{name} data-video="{video.parent.name}" {offset}') + about

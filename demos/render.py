@@ -24,7 +24,16 @@ from keyframe_llm.demos.times import linked_times
 from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.selection import Selection
 
-__all__ = ["classified", "kept", "keyframes", "messages", "notice", "session_address", "status"]
+__all__ = [
+    "classified",
+    "kept",
+    "keyframes",
+    "messages",
+    "notice",
+    "plain_trouble",
+    "session_address",
+    "status",
+]
 
 _HEADING = 60
 """Characters of the question in the heading of its key frames."""
@@ -187,12 +196,17 @@ def classified(session: Session) -> str:
 
 def notice(session: Session) -> str:
     """What went wrong in the last job, and the library's warnings."""
-    trouble = [_without_path(session.trouble, session.video)] if session.trouble else []
+    trouble = [plain_trouble(session)] if session.trouble else []
     rows = [f'<p class="kf-trouble" role="alert">{escape(text)}</p>' for text in trouble]
     rows += [
         f'<p class="kf-warning">{escape(_without_path(text, session.video))}</p>' for text in session.warnings
     ]
     return "".join(rows)
+
+
+def plain_trouble(session: Session) -> str:
+    """What went wrong in the last job, in words for people."""
+    return _without_path(session.trouble, session.video)
 
 
 def session_address(session: Session) -> views.Address:

@@ -20,7 +20,7 @@ from keyframe_llm.data import Frames
 from keyframe_llm.demos.decoding import ChatDecoder, small
 from keyframe_llm.demos.dialogue import conversation, query_text
 from keyframe_llm.demos.memory import give_back_memory
-from keyframe_llm.demos.models import Models, judge
+from keyframe_llm.demos.models import Models, classified
 from keyframe_llm.demos.shown_text import clean, cleaned
 from keyframe_llm.demos.span import Part, part_options
 from keyframe_llm.demos.worker import Stopped, Worker
@@ -264,9 +264,8 @@ class Session(Worker):
         """Find which of the labels the video shows."""
         self.classified, caption = None, self.caption or None
         llm = self._llm(settings)
-        found = llm.classify(
-            self._video(), labels, by=judge(llm.model), caption=caption, **self._options(settings)
-        )
+        names = [clean(label) for label in labels]
+        found = classified(llm, self._video(), names, caption=caption, **self._options(settings))
         self.classified = replace(found, selection=_with_small_frames(found.selection))
         self._warn(found.selection.warnings)
 

@@ -114,9 +114,21 @@ def test_a_part_is_dragged_over_the_curves_or_typed_and_cleared_with_a_click(vis
     page.fill(".kf-part input[name=to]", "a while")
     page.locator(".kf-apply").click()
     page.wait_for_selector(".kf-trouble:has-text('a while')")
+    page.wait_for_selector("[data-testid=toast-body]:has-text('a while')")  # wherever one has scrolled to
     page.fill(".kf-part input[name=to]", "7.5")
     page.keyboard.press("Enter")
     page.wait_for_selector(".kf-part b:has-text('5.0 s – 7.5 s')")
+
+
+def test_where_a_servers_answer_names_no_label_the_encoder_judges_and_the_page_says_so() -> None:
+    class Server(Listener):
+        concurrent = True
+
+    session = Session(Models([Server()], [Colours()]))
+    session.open(demo_video("one_walk.mp4"))
+    session.classify(["walk", "run"], Settings("Server", "Colours"))
+    assert session.classified.by == "encoder" and set(session.classified.probabilities) == {"walk", "run"}
+    assert "names none of the 2 labels; the encoder judged instead" in session.warnings[-1]
 
 
 # Several videos ------------------------------------------------------------------------------------------
