@@ -31,11 +31,11 @@ from mcp_load import serving
 
 _CLIENTS, _PHASES = 4, 6
 _LONGEST_WAIT = 0.3
-_TRIM_SECONDS = 2.0
-# On SIGUSR1 the server frees what nothing refers to, and gives unused memory back.
+_TRIM_SECONDS = 60.0
+# On SIGUSR1 the server frees what nothing refers to, gives unused memory back, and deletes a file to say so.
 _PROGRAM = (
-    "import ctypes, gc, signal, sys\n"
-    "def trim(*_): gc.collect(); ctypes.CDLL(None).malloc_trim(0)\n"
+    "import ctypes, gc, os, signal, sys; file = sys.argv.pop(1)\n"
+    "def trim(*_): gc.collect(); ctypes.CDLL(None).malloc_trim(0); os.unlink(file)\n"
     "signal.signal(signal.SIGUSR1, trim)\n"
     "from keyframe_llm.cli import main; sys.exit(main())"
 )
@@ -92,11 +92,14 @@ def resident_mb(process: int) -> int:
     return round(psutil.Process(process).memory_info().rss / (1 << 20))
 
 
-async def held(process: int, folder: Path) -> dict[str, int]:
+async def held(process: int, folder: Path, asked: Path) -> dict[str, int]:
     """What a process holds: memory in MiB, descriptors, entries in its folder of temporary files."""
     before = resident_mb(process)
+    asked.touch()
     os.kill(process, signal.SIGUSR1)
-    await anyio.sleep(_TRIM_SECONDS)
+    with anyio.fail_after(_TRIM_SECONDS):
+        while asked.exists():
+            await anyio.sleep(0.1)
     children = psutil.Process(process).children(recursive=True)
     return {
         "memory_mb": before,
@@ -131,7 +134,7 @@ def soak(seconds: float, *options: str) -> dict[str, Any]:
     """Run the soak; returns what the server held after each sixth, and how many calls came to what."""
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as videos, tempfile.TemporaryDirectory() as temporary:
-        names = make_folder(Path(videos))
+        names, asked = make_folder(Path(videos)), Path(videos) / "trim.txt"
         os.environ["TMPDIR"] = temporary  # of the server; this process has its folders already
 
         async def run(url: str, process: int) -> list[dict[str, int]]:
@@ -143,10 +146,10 @@ def soak(seconds: float, *options: str) -> dict[str, Any]:
                         seed = phase * _CLIENTS + number
                         tasks.start_soon(client_work, url, seed, names, ends, counts)
                 await anyio.sleep(1)
-                found.append(await held(process, Path(temporary)))
+                found.append(await held(process, Path(temporary), asked))
             return found
 
-        with serving(Path(videos), "--model", "cartoon", *options, program=("-c", _PROGRAM)) as (
+        with serving(Path(videos), "--model", "cartoon", *options, program=("-c", _PROGRAM, str(asked))) as (
             url,
             process,
         ):
