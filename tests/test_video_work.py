@@ -193,3 +193,18 @@ def test_a_broken_promise_is_one_line(videos: Any, tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"promises samples of .* bytes or more, but has [\d,]+") as caught:
         open_video(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1"])
+def test_frames_of_sampled_times_are_those_of_a_full_decode(codec: str, videos: Any, tmp_path: Path) -> None:
+    path = tmp_path / "twenty.mp4"
+    options = {"g": "60"} if codec == "libsvtav1" else {"g": "60", "bf": "3"}
+    videos.draw(path, [i / 8 for i in range(20 * 8)], codec=codec, options=options, rate=8)
+    with PyAVDecoder(path) as video, PyAVDecoder(path) as other:
+        seconds = [second for second, _ in video.sample(0.5, short_side=64)]
+        assert video.plan(0.5).mode == "reference"
+        wanted = [seconds[3], seconds[3] + 0.13, seconds[22], seconds[31]]
+        first, second = video.decode_at(wanted), other.decode_at(wanted)
+    assert np.array_equal(first.seconds, second.seconds)
+    assert np.array_equal(first.images, second.images)
+    assert [videos.number(image) for image in first.images] == [round(s * 8) % 256 for s in first.seconds]

@@ -22,16 +22,17 @@ from keyframe_llm.video.parallel import Window
 from keyframe_llm.video.pixel_formats import claims_transparency, means_transparency, needs_first_palette
 from keyframe_llm.video.plan import choose_plan
 from keyframe_llm.video.pyav_sampling import sample_plan
-from keyframe_llm.video.reader import FrameReader, Skip
+from keyframe_llm.video.reader import FrameReader, Skip, TimedFrame
 from keyframe_llm.video.sampling import ON_SCREEN_TOLERANCE_SECONDS, check_stride, check_times, shrink
 from keyframe_llm.video.seek import FrameCursor
-from keyframe_llm.video.source import av_errors, check_path
+from keyframe_llm.video.source import av_errors, check_path, unreferenced_are_marked
 from keyframe_llm.video.survey import FileSurvey, packet_times, survey_video
 
 __all__ = ["PyAVDecoder"]
 
 _FPS_TOLERANCE = 0.05
 _LARGE_PIXELS = 4_000_000
+_SAME = 1e-6
 # Seeks may cost this many times the packets of the file, and a few; then it is read forwards.
 _BUDGET, _BUDGET_PACKETS = 2, 500
 
@@ -57,6 +58,8 @@ class PyAVDecoder:
         self.warnings: list[str] = []
         self._surveyed: FileSurvey | None = None
         self._cut_off = False
+        self._sampled: set[int] = set()  # milliseconds
+        self._quick: FrameCursor | None = None
         self._reader = FrameReader(self._place, max_pixels=max_pixels, hardware=hardware)
         try:
             self._begin(max_pixels)
@@ -125,7 +128,7 @@ class PyAVDecoder:
         images = np.empty((len(times), height, width, 3), np.uint8)
         found: list[float] = []
         for time in times:
-            timed = self._exact.around(time + ON_SCREEN_TOLERANCE_SECONDS)[0]
+            timed = self._sampled_frame(time) or self._exact.around(time + ON_SCREEN_TOLERANCE_SECONDS)[0]
             if timed is None:
                 raise VideoError(
                     f"{self._path}: no frame can be decoded at {time:.3f} s; the file is damaged"
@@ -135,6 +138,7 @@ class PyAVDecoder:
                     images[len(found)] = self.geometry.picture(timed.frame, short_side)
                 found.append(timed.seconds)
         self._note_damage(self._reader)
+        self._close_quick()
         return Frames(images[: len(found)], np.array(found, dtype=np.float64))
 
     @property
@@ -154,6 +158,7 @@ class PyAVDecoder:
 
     def close(self) -> None:
         """Free the file."""
+        self._close_quick()
         self._reader.close()
 
     def __enter__(self) -> PyAVDecoder:
@@ -194,6 +199,22 @@ class PyAVDecoder:
             self.warnings.append(f"{self._path} {_clock_line(found.clock_breaks)}")
         return found
 
+    def _sampled_frame(self, time: float) -> TimedFrame | None:
+        """The frame of a sampled time, decoded without those that no frame refers to; None: not found so."""
+        if round(time * 1000) not in self._sampled:
+            return None
+        if self._quick is None:
+            self._quick_reader = self._another("NONREF")
+            self._quick = FrameCursor(self._quick_reader, jump=True)
+        timed = self._quick.around(time + ON_SCREEN_TOLERANCE_SECONDS)[0]
+        begins = timed is not None and abs(timed.seconds - time) <= ON_SCREEN_TOLERANCE_SECONDS + _SAME
+        return timed if begins else None
+
+    def _close_quick(self) -> None:
+        if self._quick is not None:
+            self._quick = None
+            self._quick_reader.close()
+
     def _release(self) -> None:
         """Give back the memory of the pictures that the exact reader holds; it starts anew."""
         self._reader.restart()
@@ -209,7 +230,7 @@ class PyAVDecoder:
         window = Window(start, math.inf if end_seconds is None else end_seconds, duration, short_side)
         if self.info.width * self.info.height > _LARGE_PIXELS:
             self._release()
-        readers = [self._reader]
+        readers, given = [self._reader], list[float]()
         with ExitStack() as stack:
 
             def open_reader(skip: Skip, threads: int = 0) -> FrameReader:
@@ -217,10 +238,25 @@ class PyAVDecoder:
                 return readers[-1]
 
             with av_errors(self._path):
-                yield from sample_plan(plan, stride, window, self.geometry, self._exact, open_reader)
+                for second, picture in sample_plan(
+                    plan, stride, window, self.geometry, self._exact, open_reader
+                ):
+                    given.append(second)
+                    yield second, picture
+            if plan.mode != "all" and not any(reader.damage() for reader in readers):
+                self._note_sampled(given)
             shared = len(plan.segments) > 1
             unseen = max(stride, duration - float(plan.segments[-1].wanted[-1])) if shared else stride
             self._note_end(readers, window, unseen)
+
+    def _note_sampled(self, seconds: Sequence[float]) -> None:
+        timeline, has_unreferenced = (
+            self._reader.timeline,
+            self._survey().survey.anchor_gap_seconds is not None,
+        )
+        dated = not timeline.dated_by_decoding and not timeline.counted
+        if has_unreferenced and dated and unreferenced_are_marked(self._reader.stream):
+            self._sampled = {round(second * 1000) for second in seconds}
 
     def _note_damage(self, reader: FrameReader) -> None:
         if not self._cut_off:

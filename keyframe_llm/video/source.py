@@ -22,7 +22,15 @@ from keyframe_llm.video.byte_source import Place
 from keyframe_llm.video.hardware import hardware_device
 from keyframe_llm.video.promises import check_promises
 
-__all__ = ["av_errors", "check_path", "demux", "open_container", "picture_bound", "video_stream"]
+__all__ = [
+    "av_errors",
+    "check_path",
+    "demux",
+    "open_container",
+    "picture_bound",
+    "unreferenced_are_marked",
+    "video_stream",
+]
 
 # Containers that hold their own pictures. Playlists (hls, dash, concat) and picture sequences (image2) are
 # left out, because they make FFmpeg open other files or connect to other machines.
@@ -34,6 +42,9 @@ _CONTAINERS = (
 # A title in an unknown encoding must not make the video unreadable. PyAV 19 does this by default.
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _ROUNDING_PIXELS = 1 << 16
+# Their streams say of each picture whether any other refers to it.
+_MARKED_CODECS = ("h264", "av1", "mpeg1video", "mpeg2video", "mpeg4")
+_HVCC_LAYERS = 21  # the byte of HEVC's configuration that holds the number of temporal layers
 _NO_PROTOCOL = "none"  # bytes are read by a file object, and FFmpeg opens nothing by itself
 
 
@@ -146,3 +157,15 @@ def video_stream(container: InputContainer, path: str) -> VideoStream:
     if stream.codec_context is None:
         raise VideoError(f"{path}: its video codec is not one this FFmpeg can decode; convert it to H.264")
     return stream
+
+
+def unreferenced_are_marked(stream: VideoStream) -> bool:
+    """Whether frames decoded without the unreferenced ones are those of a full decode for certain.
+
+    HEVC marks a picture as unreferenced within its temporal layer: that suffices where there is one.
+    """
+    context = stream.codec_context
+    name, extra = context.codec.canonical_name, context.extradata or b""
+    if name != "hevc":
+        return name in _MARKED_CODECS
+    return len(extra) > _HVCC_LAYERS and extra[0] == 1 and extra[_HVCC_LAYERS] >> 3 & 7 == 1
