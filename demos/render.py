@@ -111,6 +111,8 @@ def _texts(turn: Turn, session: Session) -> list[str]:
 def _waiting(session: Session) -> str:
     if session.stopping:
         return "*Stopping …*"
+    if session.waiting:
+        return "*Waiting for the model, which answers one question at a time …*"
     return f"*{views.sentence(STAGES.get(session.stage, STAGES['score']))} …*"
 
 

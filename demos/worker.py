@@ -20,6 +20,8 @@ _PAUSE_SECONDS = 0.15
 """Between two drawings, at least: words come faster than a page can draw them and still react to a click."""
 _SECONDS_OF_PATIENCE, _SECONDS_TO_STOP = 0.5, 10.0
 """How long a job waits for the one before it, and for one that was stopped."""
+_POLLS_OF_A_WAIT = 10
+"""A shared model is asked ten times a second whether it is free."""
 _current = local()
 
 
@@ -30,8 +32,10 @@ class Stopped(KeyframeError):
 def checkpoint() -> None:
     """Raise `Stopped` in the thread of a job that was stopped; do nothing in other threads."""
     worker = getattr(_current, "worker", None)
-    if worker is not None and worker.stopping:
-        raise Stopped("stopped")
+    if worker is not None:
+        if worker.stopping:
+            raise Stopped("stopped")
+        worker.polled()
 
 
 class Worker:
@@ -48,6 +52,8 @@ class Worker:
         """What went wrong in the last job, in words for people."""
         self._stop, self._lock = Event(), Lock()
         self._news, self._version = Condition(), 0
+        self._polls = 0
+        """How often the job found a model busy since there was anything new."""
 
     @property
     def stopping(self) -> bool:
@@ -114,8 +120,23 @@ class Worker:
         self.pace.reached(stage, share, time.perf_counter())
         self.changed()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether the job has waited for a second or more until another one is done with a model."""
+        return self._polls >= _POLLS_OF_A_WAIT
+
+    def polled(self) -> None:
+        """Note that the job waits for a model, or goes on with one."""
+        self._polls += 1
+        if self._polls == _POLLS_OF_A_WAIT:
+            self._draw()
+
     def changed(self) -> None:
         """Have the page drawn."""
+        self._polls = 0
+        self._draw()
+
+    def _draw(self) -> None:
         with self._news:
             self._version += 1
             self._news.notify_all()

@@ -5,7 +5,12 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from threading import Event, Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +18,15 @@ from PIL import Image
 from test_chat import SETTINGS, Colours, Listener
 
 from keyframe_llm.data import VideoInfo
-from keyframe_llm.demos import decoding
+from keyframe_llm.demos import decoding, render
 from keyframe_llm.demos.decoding import ChatDecoder
 from keyframe_llm.demos.downloads import _written
 from keyframe_llm.demos.fetched import Fetch
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.preview import Preview, _longest
-from keyframe_llm.demos.session import Session
+from keyframe_llm.demos.session import Session, Settings
 from keyframe_llm.demos.sessions import Sessions
+from keyframe_llm.demos.videos import demo_video
 from keyframe_llm.errors import VideoError
 from keyframe_llm.video import open_video
 from support.file_server import serving as file_serving
@@ -105,3 +111,30 @@ def test_a_preview_waits_while_the_video_is_read_and_is_made_of_no_more_than_can
     assert preview.path is not None and still_read == []
     hd, uhd = (VideoInfo("v", 60.0, 60.0, *size, "hevc") for size in ((1280, 720), (3840, 2160)))
     assert _longest(hd) == 900 and 100 < _longest(uhd) < 120
+
+
+def test_a_question_that_waits_for_another_answer_says_so(tmp_path: Path) -> None:
+    free = Event()
+
+    class Slow(Listener):
+        def stream(self, messages: Any, *, max_new_tokens: int = 128) -> Iterator[str]:
+            free.wait(60)
+            yield "answer"
+
+    models, video = Models([Slow()], [Colours()]), demo_video("one_walk.mp4")
+    sessions, settings = [Session(models), Session(models)], Settings("Slow", "Colours")
+    threads = []
+    for session in sessions:
+        session.open(video)
+        work = partial(list, session.work(partial(session.ask, "Who is it?", settings)))
+        threads.append(Thread(target=work))
+        threads[-1].start()
+    end = time.monotonic() + 60
+    while not any(session.waiting for session in sessions) and time.monotonic() < end:
+        time.sleep(0.02)
+    drawn = [str(render.messages(session)) for session in sessions]
+    free.set()
+    for thread in threads:
+        thread.join()
+    assert sum("Waiting for the model, which answers one question at a time" in each for each in drawn) == 1
+    assert [session.turns[0].answer for session in sessions] == ["answer", "answer"]
