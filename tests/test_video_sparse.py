@@ -105,6 +105,16 @@ def test_decoding_between_key_frames_costs_the_same_however_long_the_video(secon
     assert 150 <= dense <= 185  # 100 s at the price of ordinary decoding
 
 
+@pytest.mark.parametrize(
+    ("pixels", "detail_seconds"), [(1280 * 720, 182), (1920 * 1080, 182), (3840 * 2160, 55)]
+)
+def test_of_large_pictures_fewer_are_decoded_between_key_frames(pixels: int, detail_seconds: float) -> None:
+    plan = choose_plan(replace(survey(600.0), pixels=pixels), 0.5, 0.0, 600.0, 0.5)
+    dense = sum(len(part.wanted) for part in plan.segments if part.mode != "seek") * 0.5
+    assert detail_seconds - 16 <= dense <= detail_seconds
+    assert np.isin(np.arange(0, 600, 8.0), np.concatenate([part.wanted for part in plan.segments])).all()
+
+
 def test_without_sizes_groups_all_over_the_video_are_decoded_in_detail() -> None:
     known = survey(3600.0)
     plan = choose_plan(replace(known, group_bytes=None), 1.8, 0.0, 3600.0, 0.5)

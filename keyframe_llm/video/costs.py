@@ -54,6 +54,8 @@ class Survey:
     """The longest distance between frames other than B-frames; None: there are no B-frames."""
     group_bytes: Times | None = None
     """(K, 2) bytes of each key frame, and of the frames from it to the next key frame; None where unknown."""
+    pixels: int = 0
+    """Pixels of one picture; 0 where unknown."""
     exact_seeks: bool = True
     """Whether a seek to a key frame gives that frame and its exact time."""
 

@@ -26,6 +26,8 @@ __all__ = ["plan_sparsely", "space_out"]
 # Decoding between key frames costs at most as much as decoding this much of the video in full. So the cost of
 # a longer video grows only by its key frames.
 _DETAIL_SECONDS = 100.0
+# Of large pictures only so many pixels: 100 s of full HD at 30 frames a second. So 4K gets a quarter of that.
+_DETAIL_PIXELS = 100 * 30 * 1920 * 1080
 _LONGEST_UNSEEN_SECONDS = 20.0  # longer groups are always decoded
 _KEY_SHARE = 0.08  # key frames may cost this share of decoding everything before some are left out
 _KEY_RUN_SEGMENTS = 8  # a segment of key frames alone may be this many times as long as others
@@ -51,8 +53,9 @@ def plan_sparsely(
     reference_only = reference_frames_suffice(survey, detail_stride)
     work = (ends - np.maximum(begins, start)) * (REFERENCE_SHARE if reference_only else 1.0)
     sizes = None if survey.group_bytes is None else survey.group_bytes[inside]
-    detailed = _detailed_groups(_change(ends - begins, sizes), work, ends - begins, detail_stride)
     rate = survey.frames / survey.duration_seconds
+    budget = min(_DETAIL_SECONDS, _DETAIL_PIXELS / max(1.0, rate * survey.pixels))
+    detailed = _detailed_groups(_change(ends - begins, sizes), work, ends - begins, detail_stride, budget)
     single = _single_keys(begins, detailed, start, (detail_stride, stride), rate * (end - start))
     if not single.any() and not detailed.any():
         return None
@@ -92,10 +95,15 @@ def _change(lengths: Times, sizes: Times | None) -> Times:
     return np.asarray(rest / np.maximum(key, np.median(key) / 4 + 1.0))
 
 
-def _detailed_groups(change: Times, work: Times, lengths: Times, stride: float) -> NDArray[np.bool_]:
-    """(K,) bool: the groups decoded in detail: all long ones, then those with most change."""
+def _detailed_groups(
+    change: Times, work: Times, lengths: Times, stride: float, budget: float
+) -> NDArray[np.bool_]:
+    """(K,) bool: the groups decoded in detail: all long ones, then those with most change.
+
+    Beside the long ones, they take `budget` seconds of decoding at most.
+    """
     detailed = lengths > _LONGEST_UNSEEN_SECONDS
-    left = _DETAIL_SECONDS - float(work[detailed].sum())
+    left = budget - float(work[detailed].sum())
     # Among equals, e.g. without sizes, golden-ratio steps spread the choice over the whole video.
     for i in np.lexsort((np.arange(len(change)) * _GOLDEN % 1, -change)):
         if not detailed[i] and lengths[i] > stride and work[i] <= left:

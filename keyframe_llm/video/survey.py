@@ -73,7 +73,7 @@ def survey_video(reader: FrameReader, stated_seconds: float | None) -> FileSurve
             length = max(stated_seconds or 0.0, length) or math.inf
         rate = float(reader.stream.average_rate or reader.stream.guessed_rate or 25)
         frames = index.frames or (round(length * rate) if math.isfinite(length) else 1)
-        survey = Survey(frames, length, keys, _anchor_gap(reader, head), index.group_bytes)
+        survey = Survey(frames, length, keys, _anchor_gap(reader, head), index.group_bytes, _pixels(reader))
         return _checked(reader, survey)
 
 
@@ -98,7 +98,9 @@ def _scanned(reader: FrameReader) -> FileSurvey:
     keys, order = np.unique(rows["seconds"][rows["key"]], return_index=True)
     length = shown_length(shown)
     anchor_gap = _anchor_gap(reader, rows[:_HEAD_PACKETS])
-    survey = Survey(max(1, len(rows)), length or math.inf, keys, anchor_gap, group_bytes(rows)[order])
+    survey = Survey(
+        max(1, len(rows)), length or math.inf, keys, anchor_gap, group_bytes(rows)[order], _pixels(reader)
+    )
     if clock.breaks or clock.outliers:
         breaks = tuple(reader.timeline.seconds(stamp) for stamp in clock.breaks)
         survey = replace(survey, key_seconds=None)
@@ -195,6 +197,10 @@ def _shifts(found: Rows, rows: Rows) -> list[float]:
             there = rows["seconds"][rows["end"] == packet["end"]]
             shifts.append(float(there[0] - packet["seconds"]) if len(there) else math.inf)
     return shifts
+
+
+def _pixels(reader: FrameReader) -> int:
+    return reader.stream.codec_context.width * reader.stream.codec_context.height
 
 
 def _anchor_gap(reader: FrameReader, head: Rows) -> float | None:
