@@ -17,7 +17,8 @@ from pathlib import Path
 
 from keyframe_llm import __version__
 from keyframe_llm.cartoon import vlm_path
-from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder, load_encoder
+from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder, load_encoder, split_views
+from keyframe_llm.encoders.views import ViewsEncoder
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.evaluation.results import Results, Table, markdown, plot, write_json
 from keyframe_llm.scoring.selectors import Selector
@@ -148,7 +149,6 @@ def _drawn(args: argparse.Namespace) -> list[Table]:
 def _words(args: argparse.Namespace, data: Path | None) -> list[Table]:
     from keyframe_llm.evaluation import words
     from keyframe_llm.evaluation.drawn import questioned_clips
-    from keyframe_llm.evaluation.joined import real_encoder
 
     encoder = load_encoder("cartoon", args.device)
     clips = questioned_clips(encoder, args.clips)
@@ -156,28 +156,36 @@ def _words(args: argparse.Namespace, data: Path | None) -> list[Table]:
     if data is None:
         _note(f"left out: real footage with words; give --data, or set {DATA_VARIABLE}")
         return tables
-    real = load_encoder(args.encoder, args.device) if args.encoder else real_encoder(data)
+    real = _real_encoder(args, data)
     return [*tables, *words.measure_joined_words(data, real, joins=max(1, args.joins // 2))]
 
 
 def _found(args: argparse.Namespace, data: Path | None) -> list[Table]:
     from keyframe_llm.evaluation.found import measure_found
-    from keyframe_llm.evaluation.joined import real_encoder
 
     real: Encoder | None = None
     if data is None:
         _note(f"left out: what is not in real footage; give --data, or set {DATA_VARIABLE}")
     else:
-        real = load_encoder(args.encoder, args.device) if args.encoder else real_encoder(data)
+        real = _real_encoder(args, data)
     drawn = load_encoder("cartoon", args.device)
     return measure_found(drawn, data, real, clips=args.clips, joins=args.joins)
 
 
 def _joined(args: argparse.Namespace, data: Path) -> list[Table]:
-    from keyframe_llm.evaluation.joined import measure_joined, real_encoder
+    from keyframe_llm.evaluation.joined import measure_joined
 
-    encoder = load_encoder(args.encoder, args.device) if args.encoder else real_encoder(data)
+    encoder = _real_encoder(args, data)
     return measure_joined(data, encoder, joins=args.joins, budgets=_BUDGETS)
+
+
+def _real_encoder(args: argparse.Namespace, data: Path) -> Encoder:
+    """The encoder for real footage; views with no name after them are those of the one beside the footage."""
+    from keyframe_llm.evaluation.joined import real_encoder
+
+    views, name = split_views(args.encoder or "")
+    encoder = load_encoder(name, args.device) if name else real_encoder(data)
+    return ViewsEncoder(encoder, views) if views else encoder
 
 
 def _features(args: argparse.Namespace, data: Path) -> list[Table]:
