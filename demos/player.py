@@ -18,6 +18,7 @@ from keyframe_llm.demos.buttons import LINK_TO_MOMENT
 from keyframe_llm.demos.preview import Preview
 from keyframe_llm.demos.session import Session
 from keyframe_llm.demos.sessions import Sessions
+from keyframe_llm.demos.shown_text import shown_name
 from keyframe_llm.demos.times import clock
 from keyframe_llm.errors import KeyframeError
 from keyframe_llm.jpeg import encode_jpeg
@@ -48,7 +49,7 @@ _STILL = (
 def player(video: Path, preview: Preview | None = None) -> str:
     """Draw the video of a session, or what stands for it; its address cannot be guessed by others."""
     name = f'data-name="{escape(video.name)}"'
-    about = f"<p><bdi>{escape(video.name)}</bdi>{LINK_TO_MOMENT}</p>"
+    about = f"<p><bdi>{escape(shown_name(video.name))}</bdi>{LINK_TO_MOMENT}</p>"
     if preview is None:
         offset = f'data-offset="{first_frame_seconds(video):.6f}"'
         return _video(video, video.name, f'{name} data-video="{video.parent.name}" {offset}') + about

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.session import Session
+from keyframe_llm.demos.shown_text import shown_name
 from keyframe_llm.errors import OptionsError
 
 __all__ = ["MOST_VIDEOS", "Shelf"]
@@ -68,4 +69,4 @@ class Shelf:
 
     def names(self) -> list[tuple[str, str]]:
         """What the page shows of each video, and what it calls it by, in the order they came."""
-        return [(upload.name, session.name) for session, (_, upload) in self.files.items()]
+        return [(shown_name(upload.name), session.name) for session, (_, upload) in self.files.items()]

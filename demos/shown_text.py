@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-__all__ = ["as_data", "clean", "cleaned"]
+__all__ = ["as_data", "clean", "cleaned", "shown_name"]
 
 _BROKEN = re.compile("[\ud800-\udfff]")
 """Halves of signs such as smileys, which no encoding can write."""
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _CODE = re.compile(
     r"^ {0,3}(?P<fence>`{3,}|~{3,})[^\n`]*\n(?P<block>.*?)(?:^ {0,3}(?P=fence)[`~]*[ \t]*$\n?|\Z)"
     r"|(?<!`)(?P<ticks>`+)(?!`)(?P<span>(?:(?!\n\s*\n).)+?)(?<!`)(?P=ticks)(?!`)",
@@ -37,6 +38,11 @@ def cleaned(pieces: Iterable[str]) -> Iterator[str]:
         yield clean(whole[: len(whole) - len(held)])
     if held:
         yield clean(held)
+
+
+def shown_name(name: str) -> str:
+    """The name of a file without signs that turn the direction of what follows: `gpj.mp4` stays so."""
+    return _TURNS.sub("", clean(name))
 
 
 def as_data(text: str) -> str:

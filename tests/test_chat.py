@@ -27,7 +27,7 @@ from keyframe_llm.demos.dialogue import conversation, query_text
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.session import Session, Settings, Turn
 from keyframe_llm.demos.sessions import Sessions
-from keyframe_llm.demos.shown_text import as_data, cleaned
+from keyframe_llm.demos.shown_text import as_data, cleaned, shown_name
 from keyframe_llm.demos.times import clock, linked_times
 from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
 from keyframe_llm.demos.views import keyframes
@@ -354,6 +354,7 @@ def test_texts_are_shown_as_they_are_and_code_as_code(text: str, drawn: str) -> 
 
 def test_broken_letters_and_control_characters_do_not_reach_the_page(talk: SimpleNamespace) -> None:
     assert "".join(cleaned(["a\ud83d", "\ude00\x00\x1b b\r\n", "\tc\ud83d"])) == "a😀 b\n\tc\ufffd"
+    assert shown_name("a\u202egpj.mp4\x00") == "agpj.mp4"
     talk.model.generate = lambda messages, **_: "half \ud83d"
     talk.session.ask("Who is \udc00 it?", SETTINGS)
     turn = talk.session.turns[0]
