@@ -236,7 +236,13 @@ def test_a_folder_of_ones_own_is_measured(tmp_path: Path, capsys: pytest.Capture
 def test_real_features_are_measured_and_guided_rows_find_their_moment(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["eval", "--on", "features", "--out", str(tmp_path)]) == 0
+    """On the first third of a clip."""
+    (source,) = (Path(str(NAMED)) / "embeddings").glob("*.npz")
+    (tmp_path / "embeddings").mkdir()
+    with np.load(source) as data:
+        part = {name: data[name][: len(data[name]) // 3] for name in data}
+    np.savez(tmp_path / "embeddings" / source.name, **part)
+    assert main(["eval", "--on", "features", "--data", str(tmp_path), "--out", str(tmp_path)]) == 0
     (table,) = json.loads((tmp_path / "results.json").read_text())["tables"]
     value = {row["selector"]: row["value"] for row in table["rows"]}
     assert value["top-k"] > 0.8 > value["uniform"]
