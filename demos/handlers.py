@@ -320,18 +320,19 @@ class Handlers:
         What has not changed is left out: a page that gets everything at every word has no time for a click.
         Nothing is drawn once another video is in view; the job goes on.
         """
-        last: list[Any] = []
+        last, trouble = list[Any](), ""
         try:
             for _ in session.work(job):
                 if not self._in_view(session, request):
                     yield gr.skip()  # Gradio sends the last yielded once more when it ends
                     return
+                trouble = render.plain_trouble(session)  # with the name of a video that `draw` may put away
                 drawn = draw()
                 same = [i < len(last) and last[i] == value for i, value in enumerate(drawn)]
                 yield [gr.skip() if known else value for known, value in zip(same, drawn, strict=True)]
                 last = drawn
-            if session.trouble:  # where the notice may be out of sight
-                raise plain_error(VideoError(render.plain_trouble(session)))
+            if trouble:  # the notice may be out of sight
+                raise plain_error(VideoError(trouble))
         except OptionsError as error:
             raise plain_error(error, "One thing at a time") from error
 

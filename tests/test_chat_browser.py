@@ -303,6 +303,8 @@ def test_a_damaged_file_gets_a_plain_message_and_the_page_goes_on(visit: Any, tm
     page.wait_for_selector(".kf-trouble")
     told = page.inner_text(".kf-trouble")
     assert "broken.mp4" in told and "/" not in told and "Traceback" not in told
+    page.wait_for_selector("[data-testid=toast-body]:has-text('broken.mp4')")
+    assert "/broken.mp4" not in page.inner_text("body")
     page.wait_for_selector("#kf-examples button")
     page.locator("#kf-examples button").nth(2).click()
     ready(page)
