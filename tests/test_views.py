@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,10 +18,12 @@ from keyframe_llm.encoders import (
     stated_image_size,
 )
 from keyframe_llm.encoders.views import ViewsEncoder, picture_views
+from keyframe_llm.evaluation import runner
 from keyframe_llm.index.embedder import Embedder
 from keyframe_llm.index.store import model_identity
 
 Checkpoint = Callable[[str], Path]
+DATA = os.environ.get("KEYFRAME_LLM_TEST_DATA")
 
 
 @pytest.mark.parametrize(
@@ -96,3 +100,11 @@ def test_views_of_a_named_encoder_are_those_of_its_model(checkpoint: Checkpoint)
 def test_views_of_the_embedded_encoder_warn_of_real_footage_too(tmp_path: Path) -> None:
     path = str(tmp_path / "of no drawn video.mp4")
     assert Embedder("corners:cartoon").warnings(path) == Embedder("cartoon").warnings(path) != ()
+
+
+@pytest.mark.skipif(DATA is None, reason="KEYFRAME_LLM_TEST_DATA names no folder of data")
+def test_views_with_no_name_are_those_of_the_encoder_beside_the_footage() -> None:
+    pytest.importorskip("ai_edge_litert")
+    encoder = runner._real_encoder(Namespace(encoder="halves:", device=None), Path(str(DATA)))
+    assert getattr(encoder, "name", None) == "halves:RealEncoder"
+    assert encoder.embed_images([np.zeros((9, 16, 3), np.uint8)]).shape == (1, 512)
