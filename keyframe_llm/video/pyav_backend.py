@@ -250,10 +250,9 @@ class PyAVDecoder:
             self._note_end(readers, window, unseen)
 
     def _note_sampled(self, seconds: Sequence[float]) -> None:
-        timeline, has_unreferenced = (
-            self._reader.timeline,
-            self._survey().survey.anchor_gap_seconds is not None,
-        )
+        """Which times need no full decode; only where the unreferenced frames are known for certain."""
+        timeline = self._reader.timeline
+        has_unreferenced = self._survey().survey.anchor_gap_seconds is not None
         dated = not timeline.dated_by_decoding and not timeline.counted
         if has_unreferenced and dated and unreferenced_are_marked(self._reader.stream):
             self._sampled = {round(second * 1000) for second in seconds}
