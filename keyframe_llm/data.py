@@ -33,6 +33,7 @@ Progress = Callable[[str, float], None]
 STAGES: Mapping[str, str] = {
     "download": "downloading the video",
     "decode": "reading the video",
+    "convert": "converting the encoder for this processor, once; it is kept in the cache folder",
     "listen": "recognising speech",
     "propose": "proposing frames",
     "screen": "reading text in the picture",

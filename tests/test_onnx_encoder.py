@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ import pytest
 from keyframe_llm.cartoon import encoder_path
 from keyframe_llm.encoders import OnnxEncoder, load_encoder, stated_image_size
 from keyframe_llm.encoders import onnx as onnx_module
-from keyframe_llm.encoders.onnx_files import SETTINGS_FILE, existing_folder
+from keyframe_llm.encoders.onnx_export import convert
+from keyframe_llm.encoders.onnx_files import SETTINGS_FILE, alone, existing_folder
 from keyframe_llm.errors import ModelError
 from keyframe_llm.index.store import model_identity
 
@@ -118,15 +120,48 @@ def test_another_state_of_the_files_is_converted_anew_and_the_old_one_dropped(
     assert not list(cache.rglob("*.part"))
 
 
+def test_a_conversion_tells_how_far_it_is_and_another_process_waits_for_it(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    name, told = str(shutil.copytree(checkpoint("clip"), tmp_path / "mine")), list[tuple[str, float]]()
+    first = convert(name, lambda stage, share: told.append((stage, share)))
+    assert told == [("convert", share) for share in (0.0, 0.2, 0.5, 0.8)]
+    aside, waits, found = first.rename(tmp_path / "aside"), Event(), list[Path]()
+    second = Thread(target=lambda: found.append(convert(name, lambda *_: waits.set())))
+    with alone():
+        second.start()
+        assert waits.wait(60) and not found
+        aside.rename(first)
+    second.join()
+    assert found == [first]
+
+
+def test_an_interrupted_conversion_leaves_nothing(
+    checkpoint: Checkpoint, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("keyframe_llm.encoders.onnx_export._quantized", interrupted)
+    name = str(shutil.copytree(checkpoint("clip"), tmp_path / "mine"))
+    with pytest.raises(KeyboardInterrupt):
+        convert(name, lambda *_: None)
+    assert existing_folder(name) is None and not list(cache.rglob("*.part"))
+
+
+def folders(cache: Path) -> set[Path]:
+    return {each for each in (cache / "encoders").glob("*") if each.is_dir()}
+
+
 def test_a_model_that_cannot_be_converted_is_told_in_one_line_and_leaves_nothing(
     checkpoint: Checkpoint, cache: Path
 ) -> None:
-    before = set((cache / "encoders").glob("*"))
+    before = folders(cache)
     for name in (f"onnx:{checkpoint('siglip2_naflex')}", "onnx:./nowhere"):
         with pytest.raises(ModelError) as error:
             load_encoder(name)
         assert "\n" not in str(error.value) and name.removeprefix("onnx:") in str(error.value)
-    assert set((cache / "encoders").glob("*")) == before
+    assert folders(cache) == before
 
 
 def test_a_folder_that_takes_no_file_is_told_in_one_line(

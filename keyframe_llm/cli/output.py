@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _LINE_SECONDS = 5.0
+_COUNTED = ("download", "decode", "convert", "listen")
 _ERASE_LINE = "\r\033[K"
 
 
@@ -89,7 +90,7 @@ class ProgressBar:
             return
         words = STAGES.get(stage, "")
         if self._live:
-            note(f"{words} {share:4.0%}" if stage in ("download", "decode", "listen") else words, end="")
+            note(f"{words} {share:4.0%}" if stage in _COUNTED else words, end="")
         elif words and stage != self._stage:
             note(f"{words} …")
         self._stage = stage

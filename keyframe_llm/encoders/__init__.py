@@ -8,6 +8,7 @@ embedding models through sentence-transformers, and any of them behind a server.
 from __future__ import annotations
 
 from keyframe_llm.cartoon import encoder_path, is_embedded
+from keyframe_llm.data import Progress
 from keyframe_llm.encoders import huggingface, onnx, openclip
 from keyframe_llm.encoders.base import Encoder, on_processor, preferred_image_size, split_text
 from keyframe_llm.encoders.embedded import EmbeddedEncoder
@@ -68,7 +69,7 @@ def encoder_source(name: str) -> str:
     return views + NAMED_ENCODERS.get(plain, plain)
 
 
-def load_encoder(name: str | Encoder, device: str | None = None) -> Encoder:
+def load_encoder(name: str | Encoder, device: str | None = None, progress: Progress | None = None) -> Encoder:
     """The encoder of that name; an object with the two methods is passed through.
 
     `name` is a hub id or local folder (transformers), `hf-hub:<id>` or `local-dir:<folder>` (open_clip),
@@ -76,8 +77,9 @@ def load_encoder(name: str | Encoder, device: str | None = None) -> Encoder:
     `NAMED_ENCODERS`, or `cartoon`, the small one inside the package. `device` is a torch device; None takes
     the best there is. `onnx:<id or folder>` runs a model of transformers on the processor through ONNX
     Runtime, as `fast` and `balanced` run where there is no GPU. `halves:` and `corners:` before any of these
-    names embed several views of each picture (see `ViewsEncoder`). Raises `OptionsError` for an object that
-    is no encoder and `ModelError` for a model that cannot be had.
+    names embed several views of each picture (see `ViewsEncoder`). `progress` is told of the
+    conversion to ONNX that a first call makes. Raises `OptionsError` for an object that is no encoder and
+    `ModelError` for a model that cannot be had.
     """
     if not isinstance(name, str):
         missing = [m for m in ("embed_images", "embed_texts") if not callable(getattr(name, m, None))]
@@ -89,10 +91,10 @@ def load_encoder(name: str | Encoder, device: str | None = None) -> Encoder:
         return name
     views, plain = split_views(name)
     if views:
-        return ViewsEncoder(load_encoder(plain, device), views)
+        return ViewsEncoder(load_encoder(plain, device, progress), views)
     name = encoder_source(name)
     if name.startswith(ONNX_PREFIX) or (name in _CONVERTED and on_processor(device)):
-        return OnnxEncoder(name)
+        return OnnxEncoder(name, progress=progress)
     if is_embedded(name, encoder_path()) and on_processor(device):
         return EmbeddedEncoder()
     if name.startswith((HUB_PREFIX, FOLDER_PREFIX)):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.data import Progress
 from keyframe_llm.encoders.base import BatchedEncoder
 from keyframe_llm.encoders.onnx_files import (
     IMAGE_MODEL,
@@ -41,16 +42,17 @@ class OnnxEncoder(BatchedEncoder):
     Weights are 8-bit integers where that was measured to change next to nothing (see `onnx_export`).
     """
 
-    def __init__(self, name: str, *, batch_size: int = _BATCH) -> None:
+    def __init__(self, name: str, *, batch_size: int = _BATCH, progress: Progress | None = None) -> None:
         """Load `onnx:<hub id or folder>`; a model that was not converted yet is converted first.
 
-        Raises `ModelError` where the model cannot be had, or does more with its pictures than resize them.
+        `progress("convert", share)` is called while it is. Raises `ModelError` where the model cannot be
+        had, or does more with its pictures than resize them.
         """
         from tokenizers import Tokenizer
 
         super().__init__(batch_size)
         self.name = name
-        self._folder = _converted(name.removeprefix(ONNX_PREFIX))
+        self._folder = _converted(name.removeprefix(ONNX_PREFIX), progress or _silent)
         settings = json.loads((self._folder / SETTINGS_FILE).read_text(encoding="utf-8"))
         self._pixels = PixelSettings.from_dict(settings["pixels"])
         self._lower, self._padding = bool(settings["lower_case"]), int(settings["padding"])
@@ -85,7 +87,11 @@ class OnnxEncoder(BatchedEncoder):
         return session.run(None, wanted)[0]
 
 
-def _converted(name: str) -> Path:
+def _silent(stage: str, share: float) -> None:
+    """Nobody is told."""
+
+
+def _converted(name: str, progress: Progress) -> Path:
     """The folder of the converted model; it is converted by the first call that needs it."""
     found = existing_folder(name)
     if found is not None:
@@ -93,7 +99,7 @@ def _converted(name: str) -> Path:
     with LOADING:
         from keyframe_llm.encoders.onnx_export import convert
 
-        return existing_folder(name) or convert(name)
+        return existing_folder(name) or convert(name, progress)
 
 
 def _session(model: Path) -> InferenceSession:

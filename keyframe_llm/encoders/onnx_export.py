@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.arrays import unit_rows
+from keyframe_llm.data import Progress
 from keyframe_llm.encoders.base import WAYS_OUT, split_text
 from keyframe_llm.encoders.huggingface import TransformersEncoder
 from keyframe_llm.encoders.onnx_files import (
@@ -29,6 +30,8 @@ from keyframe_llm.encoders.onnx_files import (
     TEXT_MODEL,
     TOKEN_ROWS,
     TOKENIZER,
+    alone,
+    existing_folder,
     keep,
     new_folder,
 )
@@ -56,28 +59,38 @@ _SENTENCES = (
 )
 
 
-def convert(name: str) -> Path:
+def convert(name: str, progress: Progress) -> Path:
     """Convert the encoder of that hub id or local folder; returns the folder of the result.
 
+    One process converts at a time, others wait for it. `progress("convert", share)` is called on the way.
     Raises `ModelError` where the model cannot be had, cannot be converted, or where nothing can be written.
     """
-    original = TransformersEncoder(name, device="cpu")
-    folder: Path | None = None
+    progress("convert", 0.0)
     try:
-        settings = pixel_settings(original.processor.to_dict())
-        folder = new_folder(name)
-        stated, towers = _exported(original, settings, folder)
-        del original  # its memory is needed
-        kept = {tower.file: _quantized(tower, folder) for tower in towers}
-        (folder / SETTINGS_FILE).write_text(json.dumps(stated | {"kept": kept}), encoding="utf-8")
-        return keep(name, folder)
+        with alone():
+            return existing_folder(name) or _converted(name, progress)
     except (ValueError, OSError, RuntimeError, ImportError, AttributeError) as error:
         raise ModelError(
             f"{name!r} cannot be converted to ONNX ({one_line(error)}); leave out `onnx:`, or {WAYS_OUT}"
         ) from error
+
+
+def _converted(name: str, progress: Progress) -> Path:
+    original = TransformersEncoder(name, device="cpu")
+    progress("convert", 0.2)
+    settings = pixel_settings(original.processor.to_dict())
+    folder = new_folder(name)
+    try:
+        stated, towers = _exported(original, settings, folder)
+        del original  # its memory is needed
+        kept = dict[str, Any]()
+        for share, tower in zip((0.5, 0.8), towers, strict=True):
+            progress("convert", share)
+            kept[tower.file] = _quantized(tower, folder)
+        (folder / SETTINGS_FILE).write_text(json.dumps(stated | {"kept": kept}), encoding="utf-8")
+        return keep(name, folder)
     finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

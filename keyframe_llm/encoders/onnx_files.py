@@ -6,6 +6,8 @@ import hashlib
 import platform
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from keyframe_llm.errors import user_path
@@ -17,6 +19,7 @@ __all__ = [
     "TEXT_MODEL",
     "TOKENIZER",
     "TOKEN_ROWS",
+    "alone",
     "clear_converted",
     "converted",
     "existing_folder",
@@ -37,6 +40,16 @@ def existing_folder(name: str) -> Path | None:
     original = _original(name)
     folder = None if original is None else _place(name, original)
     return folder if folder is not None and (folder / SETTINGS_FILE).is_file() else None
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other process converts; raises `OSError` where nothing can be written."""
+    from filelock import FileLock
+
+    _folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(_folder() / ".lock"):
+        yield
 
 
 def new_folder(name: str) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.cartoon import world_warnings
-from keyframe_llm.data import VideoInfo
+from keyframe_llm.data import Progress, VideoInfo
 from keyframe_llm.encoders import (
     Encoder,
     encoder_source,
@@ -47,11 +47,14 @@ class Embedder:
         cache: FeatureCache | None = None,
         prompts: Prompts | None = None,
         picture_side: int | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """`encoder` is a name or an object (see `load_encoder`); `cache` keeps those of neutral prompts.
 
         `picture_side` is the shorter side of the pictures it is given; None asks the encoder.
+        `progress` is told of an encoder's conversion (see `load_encoder`).
         """
+        self._progress = progress
         self.source = encoder_source(encoder) if isinstance(encoder, str) else encoder
         self._device, self._picture_side = device, picture_side
         self._cache, self._prompts = cache or FeatureCache(None), prompts or default_prompts()
@@ -65,7 +68,7 @@ class Embedder:
         """The encoder, loaded by the first thread that needs it."""
         with self._load_lock:
             if self._loaded is None:
-                self._loaded = load_encoder(self.source, self._device)
+                self._loaded = load_encoder(self.source, self._device, self._progress)
             return self._loaded
 
     @property

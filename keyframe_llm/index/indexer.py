@@ -81,7 +81,12 @@ class Indexer:
         """
         self.cache = FeatureCache(store)
         self.embedder = Embedder(
-            encoder, device=device, cache=self.cache, prompts=prompts, picture_side=picture_side
+            encoder,
+            device=device,
+            cache=self.cache,
+            prompts=prompts,
+            picture_side=picture_side,
+            progress=progress,
         )
         self.progress = progress or silent
         self.keep_samples = keep_samples
