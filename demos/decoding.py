@@ -40,10 +40,18 @@ class ChatDecoder:
         """See `Decoder`."""
         return self._decoder.info
 
+    @info.setter
+    def info(self, info: VideoInfo) -> None:
+        self._decoder.info = info
+
     @property
     def warnings(self) -> list[str]:
         """See `Decoder`."""
         return self._decoder.warnings
+
+    @warnings.setter
+    def warnings(self, warnings: list[str]) -> None:
+        self._decoder.warnings = warnings
 
     def plan(
         self,
