@@ -156,6 +156,8 @@ def walk(request: pytest.FixtureRequest, shared: list[Any], browser: Any, addres
     yield page
     page.remove_listener("request", note)
     if request.session.testsfailed > failed:
+        if page.locator("#kf-question .stop-button").is_visible():
+            page.locator("#kf-question .stop-button").click()  # the model answers the next page, too
         shared.pop().context.close()
     else:
         cleared(page)

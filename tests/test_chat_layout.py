@@ -62,7 +62,7 @@ def test_who_scrolls_up_during_an_answer_is_left_there(walk: Any) -> None:  # no
     page.press("#kf-question textarea", "Enter")
     wait_until_said(page, "word30")
     page.wait_for_function(f"{LOG}.scrollTop > 20")
-    page.evaluate(f"{LOG}.scrollTop = 0")
+    page.wait_for_function(f"{LOG}.scrollTop == 0 || ({LOG}.scrollTop = 0, false)", polling=200)
     wait_until_said(page, "word50")
     assert page.evaluate(f"{LOG}.scrollTop") == 0
     page.evaluate(f"{LOG}.scrollTop = {LOG}.scrollHeight")
