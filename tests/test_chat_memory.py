@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -121,7 +122,8 @@ def test_a_question_that_waits_for_another_answer_says_so(tmp_path: Path) -> Non
             free.wait(60)
             yield "answer"
 
-    models, video = Models([Slow()], [Colours()]), demo_video("one_walk.mp4")
+    models = Models([Slow()], [Colours()])
+    video = shutil.copy(demo_video("one_walk.mp4"), tmp_path / "walk.mp4")  # pictures are written beside it
     sessions, settings = [Session(models), Session(models)], Settings("Slow", "Colours")
     threads = []
     for session in sessions:
