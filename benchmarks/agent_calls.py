@@ -72,8 +72,8 @@ def rows(video: Path, calls: list[tuple[str, dict[str, Any]]], before: str) -> l
         with Toolbox("cartoon", roots=[video.parent]) as tools:
             for name, arguments in calls:
                 spent, seconds, frames = cost(tools, name, {"video": video.name, **arguments})
-                start, end = arguments.get("start_seconds"), arguments.get("end_seconds")
-                part = "all" if start is None else f"{format_time(start)} to {format_time(end)}"
+                window = [arguments[key] for key in ("start_seconds", "end_seconds") if key in arguments]
+                part = " to ".join(map(format_time, window)) or "all"
                 made.append([f"`{name}`", part, before, f"{spent:.1f}", f"{seconds:.1f}", frames])
                 before = "the calls above"
     return made

@@ -89,7 +89,7 @@ def random_call(chance: random.Random, names: list[str]) -> tuple[str, dict[str,
 
 def resident_mb(process: int) -> int:
     """Resident memory of a process in MiB."""
-    return round(psutil.Process(process).memory_info().rss / (1 << 20))
+    return int(psutil.Process(process).memory_info().rss) >> 20
 
 
 async def held(process: int, folder: Path, asked: Path) -> dict[str, int]:

@@ -1,9 +1,9 @@
 """Coarse to fine: few candidates cover a video for every text, more are embedded where a text fits.
 
 The pictures of the candidates that do not cover a video are kept as JPEG, a reserve, and each is embedded
-once, when a text asks for it. A text first has one more image embedded of each part of the video that it fits
-best, then one more of the best of these, so that parts are compared by as many images; then the frames
-beside those it would choose. Which ones depends on the index and the text alone, so the same text has the
+once, when a text asks for it. A text first has one more image embedded of each part of the video, then one
+more of the half that it fits best, so that parts are compared by as many images; then the frames beside those
+it would choose. Which ones depends on the index and the text alone, so the same text has the
 same key frames whatever was asked before.
 """
 
@@ -21,7 +21,7 @@ from keyframe_llm.data import Proposals
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.jpeg import decode_jpeg
 from keyframe_llm.options import SelectOptions
-from keyframe_llm.proposals.coarse import covering, likeness, rounds, step_of
+from keyframe_llm.proposals.coarse import covering, likeness, step_of
 from keyframe_llm.proposals.spacing import gap_of, unseen
 from keyframe_llm.scoring.queries import Query
 from keyframe_llm.scoring.selectors import choose_frames, propose_options
@@ -119,7 +119,7 @@ def closer(
     if not unseen(index.candidates.seconds, choose.exclude_seconds, gap).any():
         return _with_reserved(index, reserve, np.flatnonzero(left).tolist())
     parts = _Parts(index, reserve, propose_options(options).max_images)
-    for count in rounds(propose_options(options).max_images):
+    for count in (parts.count, parts.count // 2):
         total = choose_frames(index, query, options, gap_seconds=gap_seconds).scores.total
         new = parts.one_more(index.candidates.indices, total, left, count)
         index = _with_reserved(index, reserve, new)
@@ -148,7 +148,7 @@ class _Parts:
         self._part = np.zeros(len(index.seconds), np.intp)
         self._part[cover.indices] = np.arange(len(cover))
         self._part[self._frames] = like.argmax(axis=1)
-        self._count = len(cover)
+        self.count = len(cover)
 
     def one_more(
         self, embedded: NDArray[np.intp], total: NDArray[np.float64], left: NDArray[np.bool_], count: int
@@ -158,7 +158,7 @@ class _Parts:
         `embedded` (K,) are the candidates as indices of samples, `total` (K,) their scores, `left` (R,) which
         frames of the reserve may be taken.
         """
-        best = np.full(self._count, -np.inf)
+        best = np.full(self.count, -np.inf)
         np.maximum.at(best, self._part[embedded], total)
         new: list[int] = []
         for part in np.argsort(-np.round(best, 6), kind="stable")[:count]:

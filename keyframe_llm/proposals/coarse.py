@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from keyframe_llm.data import Proposals
 
-__all__ = ["FEW_IMAGES", "covering", "likeness", "rounds", "step_of"]
+__all__ = ["FEW_IMAGES", "covering", "likeness", "step_of"]
 
 FEW_IMAGES = 42
 """So many candidates, a third of 128, are all embedded for every text."""
-# Of `max_images`: an eighth covers the video at least, then as many parts of it have one image more,
-# then half as many. Each text looks at 128 / 8 + 128 / 8 + 128 / 16 = 40 images, and those beside its best.
+# At least an eighth of `max_images` covers the video. Each of its parts has one image more, the best half of
+# them another: where the least is enough, a text looks at 16 + 16 + 8 of 128, and those beside its best.
 _LEAST_SHARE = 8
 _STEP_SHARE = 3
 _SAME_COLOURS = 0.4  # histograms so far apart are alike by e^(-1/2); cuts measure 1.1–1.4
@@ -82,8 +82,3 @@ def _without_gaps(chosen: NDArray[np.intp], times: NDArray[np.float64]) -> NDArr
             for a, b, middle in zip(chosen[wide], chosen[wide + 1], middles, strict=True)
         ]
         chosen = np.sort(np.concatenate([chosen, inside]))
-
-
-def rounds(max_images: int) -> tuple[int, int]:
-    """In how many parts of the video a text has one more image embedded, and then in how many again."""
-    return max_images // _LEAST_SHARE, max_images // _LEAST_SHARE // 2
