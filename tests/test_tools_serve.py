@@ -440,4 +440,4 @@ def test_what_is_kept_for_a_session_goes_with_it() -> None:
     gone = weakref.ref(session)
     del session
     gc.collect()
-    assert gone() is None and not any(isinstance(each, SessionEvents) for each in gc.get_objects())
+    assert gone() is None and not any(type(each) is SessionEvents for each in gc.get_objects())
