@@ -24,10 +24,10 @@ def calm_video(event: slice, *, samples: int = 240) -> VideoIndex:
     return dense_index(rows, 0.5 * np.arange(samples), np.ones((samples, 4)) / 2)
 
 
-def test_a_calm_video_is_covered_by_a_ninth_of_the_pictures_evenly() -> None:
+def test_a_calm_video_is_covered_by_an_eighth_of_the_pictures_evenly() -> None:
     index = proposed(calm_video(slice(100, 112)), ProposeOptions(candidates="coarse", max_images=128))
     assert index.reserve is not None
-    assert len(index.candidates) == 14 and len(index.reserve) == 114
+    assert len(index.candidates) == 16 and len(index.reserve) == 112
     assert np.diff(index.candidates.seconds).max() <= 15
 
 

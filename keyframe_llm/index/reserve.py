@@ -1,10 +1,10 @@
 """Coarse to fine: few candidates cover a video for every text, more are embedded where a text fits.
 
 The pictures of the candidates that do not cover a video are kept as JPEG, a reserve, and each is embedded
-once, when a text asks for it. A text first has one more image embedded of each part of the video, then two
-more, one by one, of the half that it fits best, so that parts are compared by as many images; then the frames
-beside those it would choose. Which ones depends on the index and the text alone, so the same text has the
-same key frames whatever was asked before.
+once, when a text asks for it. A text first has one more image embedded of each part of the video, then one
+more of the half that it fits best, and of the best half of these, so that parts are compared by as many
+images; then the frames beside those it would choose. Which ones depends on the index and the text alone, so
+the same text has the same key frames whatever was asked before.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def closer(
     if not unseen(index.candidates.seconds, choose.exclude_seconds, gap).any():
         return _with_reserved(index, reserve, np.flatnonzero(left).tolist())
     parts = _Parts(index, reserve, propose_options(options).max_images)
-    for count in (parts.count, parts.count // 2, parts.count // 2):
+    for count in (parts.count, parts.count // 2, parts.count // 4):
         total = choose_frames(index, query, options, gap_seconds=gap_seconds).scores.total
         new = parts.one_more(index.candidates.indices, total, left, count)
         index = _with_reserved(index, reserve, new)

@@ -17,9 +17,9 @@ __all__ = ["FEW_IMAGES", "covering", "likeness", "step_of"]
 
 FEW_IMAGES = 42
 """So many candidates, a third of 128, are all embedded for every text."""
-# At least a ninth of `max_images` covers the video. Each of its parts has one image more, the best half two
-# others: where the least is enough, a text looks at 14 + 14 + 7 + 7 of 128, and those beside its best.
-_LEAST_SHARE = 9
+# At least an eighth of `max_images` covers the video. Each of its parts has one image more, the best half of
+# them another, the best quarter a third: where the least is enough, a text looks at 16 + 16 + 8 + 4 of 128.
+_LEAST_SHARE = 8
 _STEP_SHARE = 3
 _SAME_COLOURS = 0.4  # histograms so far apart are alike by e^(-1/2); cuts measure 1.1–1.4
 _FAR_LIKENESS = 0.5  # of two frames of the same colours, however far apart in time
@@ -50,7 +50,7 @@ def covering(candidates: Proposals, histograms: ArrayLike, max_images: int) -> N
     """Of K candidates those that cover the video: (k,) ascending indices into them.
 
     Always the candidate least like all before it (the earlier of equals), until each is covered, and at
-    least a ninth of `max_images`. All K where they are `FEW_IMAGES` or fewer. `histograms` is (N, d), those
+    least an eighth of `max_images`. All K where they are `FEW_IMAGES` or fewer. `histograms` is (N, d), those
     of all samples.
     """
     count, step = len(candidates), step_of(candidates.sampled_seconds, max_images)
