@@ -3,8 +3,9 @@
 The pictures of the candidates that do not cover a video are kept as JPEG, a reserve, and each is embedded
 once, when a text asks for it. A text first has one more image embedded of each part of the video, then one
 more of the half that it fits best, and of the best half of these, so that parts are compared by as many
-images; then the frames beside those it would choose. Which ones depends on the index and the text alone, so
-the same text has the same key frames whatever was asked before.
+images; each part of the text has its turn, so that none is lost beside one that fits everything; then the
+frames beside those it would choose. Which ones depends on the index and the text alone, so the same text has
+the same key frames whatever was asked before.
 """
 
 from __future__ import annotations
@@ -119,9 +120,10 @@ def closer(
     if not unseen(index.candidates.seconds, choose.exclude_seconds, gap).any():
         return _with_reserved(index, reserve, np.flatnonzero(left).tolist())
     parts = _Parts(index, reserve, propose_options(options).max_images)
+    texts = [replace(query, parts=part[None]) for part in query.parts]
     for count in (parts.count, parts.count // 2, parts.count // 4):
-        total = choose_frames(index, query, options, gap_seconds=gap_seconds).scores.total
-        new = parts.one_more(index.candidates.indices, total, left, count)
+        totals = [choose_frames(index, text, options, gap_seconds=gap_seconds).scores.total for text in texts]
+        new = parts.one_more(index.candidates.indices, np.array(totals), left, count)
         index = _with_reserved(index, reserve, new)
         left[new] = False
     while True:
@@ -151,17 +153,19 @@ class _Parts:
         self.count = len(cover)
 
     def one_more(
-        self, embedded: NDArray[np.intp], total: NDArray[np.float64], left: NDArray[np.bool_], count: int
+        self, embedded: NDArray[np.intp], totals: NDArray[np.float64], left: NDArray[np.bool_], count: int
     ) -> list[int]:
-        """In each of the `count` parts with the best frame, the frame of the reserve least like all before.
+        """In each of the `count` parts with the best frames, the frame of the reserve least like all before.
 
-        `embedded` (K,) are the candidates as indices of samples, `total` (K,) their scores, `left` (R,) which
-        frames of the reserve may be taken.
+        `embedded` (K,) are the candidates as indices of samples, `totals` (P, K) their scores for each part
+        of the text, whose best parts of the video come in turn; `left` (R,) which frames may be taken.
         """
-        best = np.full(self.count, -np.inf)
-        np.maximum.at(best, self._part[embedded], total)
+        best = np.full((len(totals), self.count), -np.inf)
+        for row, total in zip(best, totals, strict=True):
+            np.maximum.at(row, self._part[embedded], total)
+        turns = np.argsort(-np.round(best, 6), axis=1, kind="stable").T.ravel()
         new: list[int] = []
-        for part in np.argsort(-np.round(best, 6), kind="stable")[:count]:
+        for part in list(dict.fromkeys(turns.tolist()))[:count]:
             inside = np.flatnonzero(left & (self._part[self._frames] == part))
             if len(inside):
                 new.append(int(inside[np.round(self._nearest[inside], 6).argmin()]))

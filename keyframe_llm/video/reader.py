@@ -30,6 +30,7 @@ Skip = Literal["DEFAULT", "NONREF", "NONKEY"]
 _LOOSE_SEEK_SECONDS = 1.0
 _SAME = 1e-6
 _MOST_THREAD_PIXELS = 80_000_000  # each thread of a decoder holds a picture
+_MOST_AV1_THREAD_PIXELS = 16_000_000  # of dav1d, several
 _MOST_LATE_PACKETS = 32  # that a decoder may take before it gives a frame of an earlier time
 _MOST_ATTEMPTS = 4  # seeks for one time, each from further back, before the file is read from the start
 
@@ -81,7 +82,7 @@ class FrameReader(Forkable):
         self.stream = video_stream(self.container, self.path)
         self.stream.thread_type = "AUTO"
         context = self._decoder = alpha_decoder(self.stream) or self.stream.codec_context
-        context.thread_count = self._threads or _thread_count(context.width * context.height)
+        context.thread_count = self._threads or _thread_count(context)
         # The loop filter stays on. Without it colours drift between key frames as much as at a cut (histogram
         # distances of 0.1–0.6 on real clips).
         context.skip_frame = self.skip
@@ -280,7 +281,8 @@ class FrameReader(Forkable):
         return kept
 
 
-def _thread_count(pixels: int) -> int:
+def _thread_count(context: Any) -> int:
     """About as many threads as there are cores, but fewer for large pictures."""
-    cores = available_cores()
-    return max(1, min(cores + (cores > 1), _MOST_THREAD_PIXELS // max(1, pixels)))
+    cores, pixels = available_cores(), max(1, context.width * context.height)
+    most = _MOST_AV1_THREAD_PIXELS if context.name == "libdav1d" else _MOST_THREAD_PIXELS
+    return max(1, min(cores + (cores > 1), most // pixels))
