@@ -283,6 +283,6 @@ class FrameReader(Forkable):
 
 def _thread_count(context: Any) -> int:
     """About as many threads as there are cores, but fewer for large pictures."""
-    cores, pixels = available_cores(), max(1, context.width * context.height)
+    cores, pixels = available_cores(), max(1, int(context.width) * int(context.height))
     most = _MOST_AV1_THREAD_PIXELS if context.name == "libdav1d" else _MOST_THREAD_PIXELS
     return max(1, min(cores + (cores > 1), most // pixels))
