@@ -159,7 +159,7 @@ def test_groups_with_nothing_missing_are_not_decoded(video: Path) -> None:
         sampled(alone, PART)
         found = completed(decoder, PART, whole)
         assert found.decoded > 20
-        assert decoder.decoded_packets < 0.8 * alone.decoded_packets  # type: ignore[attr-defined]
+        assert decoder.decoded_packets < 0.95 * alone.decoded_packets  # type: ignore[attr-defined]
         before = decoder.decoded_packets  # type: ignore[attr-defined]
         assert completed(decoder, PART, found.samples).decoded == 0
         assert decoder.decoded_packets == before  # type: ignore[attr-defined]
