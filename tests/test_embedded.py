@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keyframe_llm.cartoon import encoder_path, vlm_path
-from keyframe_llm.cartoon.inference.threads import one_thread
+from keyframe_llm.cartoon.inference.threads import _controller, one_thread
 from keyframe_llm.cartoon.world.drawing import draw_frame
 from keyframe_llm.cartoon.world.scenes import random_clip, uniform_frames
 from keyframe_llm.data import Frames
@@ -109,9 +109,7 @@ def test_a_video_among_the_messages_is_refused_in_one_line(
 
 
 def test_threads_that_end_in_any_order_leave_the_number_of_threads_as_it_was() -> None:
-    from threadpoolctl import ThreadpoolController
-
-    numpys = ThreadpoolController().select(user_api="blas")
+    numpys = _controller().select(user_api="blas")  # what other tests have loaded since is not NumPy's
 
     def counts() -> list[int]:
         return [library["num_threads"] for library in numpys.info()]
