@@ -109,7 +109,7 @@ def test_a_video_among_the_messages_is_refused_in_one_line(
 
 
 def test_threads_that_end_in_any_order_leave_the_number_of_threads_as_it_was() -> None:
-    numpys = _controller().select(user_api="blas")  # what other tests have loaded since is not NumPy's
+    numpys = _controller().select(internal_api="openblas")  # of NumPy; other libraries count by the thread
 
     def counts() -> list[int]:
         return [library["num_threads"] for library in numpys.info()]
