@@ -44,7 +44,7 @@ from keyframe_llm.prompts import Prompts, default_prompts
 from keyframe_llm.scoring.queries import checked_text
 from keyframe_llm.scoring.selectors import QUERY_AWARE, propose_options
 from keyframe_llm.selection import Selection
-from keyframe_llm.video import VideoInput, as_source, existing_source
+from keyframe_llm.video import VideoInput, VideoSource, as_source, existing_source
 from keyframe_llm.vlm import DEFAULT_MODEL, VLM, Normalise, load_vlm
 from keyframe_llm.vlm.counting import TokenCounter, token_counter
 from keyframe_llm.vlm.served_request import FramesAs
@@ -205,7 +205,7 @@ class KeyframeLLM:
         selection = self._selected(
             video, options, caption=text, caption_source="generated", question=question
         )
-        return self._warned(_with_caption_time(selection, spent))
+        return self._warned(_with_caption_time(selection, spent), video)
 
     def caption(self, video: VideoInput, **overrides: Any) -> Caption:
         """Have the Video-LLM describe the video in one sentence, from frames chosen without a text."""
@@ -215,7 +215,8 @@ class KeyframeLLM:
         began = time.perf_counter()
         text = self._written_caption(video, options, selection)
         selection = _with_caption_time(selection, time.perf_counter() - began)
-        return Caption(text, self._warned(replace(selection, caption=text, caption_source="generated")))
+        selection = replace(selection, caption=text, caption_source="generated")
+        return Caption(text, self._warned(selection, video))
 
     def ask(
         self,
@@ -317,6 +318,7 @@ class KeyframeLLM:
             raise OptionsError(f"by is {by!r}; choose one of {', '.join(get_args(By))}")
         names = unique_labels(labels)
         words = label_words(names)
+        video = as_source(video, self.indexer.progress)
         write = by != "encoder" if generate_caption is None else generate_caption
         overrides = {"task": "classification", **overrides}
         selection = self.select(video, caption=caption, generate_caption=write, **overrides)
@@ -324,9 +326,9 @@ class KeyframeLLM:
         if by == "encoder":
             share = encoder_shares(self.encoder, selection.frames, self._embedded_labels(words, templates))
             embedder = self.indexer.embedder
-            selection = _with_warnings(selection, embedder.warnings(selection.video.path))
+            selection = _with_warnings(selection, embedder.warnings(video))
             return _classification(names, share, selection, embedder.name, by)
-        selection = self._warned(selection)
+        selection = self._warned(selection, video)
         if by == "answer":
             label = answered_label(self.model, selection.frames, names, words, self.prompts, self.layout)
             return Classification(label, {}, selection, self.model_name, by)
@@ -370,9 +372,10 @@ class KeyframeLLM:
         text = checked_text("question", question)
         if text is None:
             raise OptionsError("the question is None; ask something about the video")
+        video = as_source(video, self.indexer.progress)
         selection = self.select(video, caption=caption, question=text, generate_caption=True, **overrides)
         messages = self._messages(selection, self.prompts.text("question", question=text))
-        return self._warned(selection), messages
+        return self._warned(selection, video), messages
 
     def _selected(self, video: VideoInput, options: SelectOptions, **texts: Any) -> Selection:
         """The indexer's selection; a budget of tokens is counted as the Video-LLM counts.
@@ -423,10 +426,10 @@ class KeyframeLLM:
             cache.keep_text(key, text)
         return text
 
-    def _warned(self, selection: Selection) -> Selection:
+    def _warned(self, selection: Selection, video: VideoSource) -> Selection:
         """With what a user should know of the Video-LLM: that it means nothing here, or what it costs."""
         known = tuple(getattr(self._loaded, "warnings", ()))
-        return _with_warnings(selection, (*world_warnings(selection.video.path, self._model), *known))
+        return _with_warnings(selection, (*world_warnings(video, self._model), *known))
 
 
 def _caption_choice(options: SelectOptions) -> Any:

@@ -16,7 +16,7 @@ from keyframe_llm.demos.videos import demo_video
 from support.encoders import ColourEncoder
 
 LABELS = ["walk", "wave"]
-WAYS: dict[str, Callable[[KeyframeLLM, Path], Selection]] = {
+WAYS: dict[str, Callable[[KeyframeLLM, Path | bytes], Selection]] = {
     "select": lambda llm, video: llm.select(video, caption="a man walks"),
     "select with a caption of its own": lambda llm, video: llm.select(video, generate_caption=True),
     "ask": lambda llm, video: llm.ask(video, "What is he doing?").selection,
@@ -42,8 +42,10 @@ def test_footage_that_is_not_drawn_is_warned_of_exactly_once(way: str, llm: Keyf
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_drawn_clips_are_never_warned_of(way: str, llm: KeyframeLLM) -> None:
-    assert OUTSIDE_WORLD not in WAYS[way](llm, demo_video("one_walk.mp4")).warnings
+def test_drawn_clips_are_never_warned_of_as_files_and_as_bytes(way: str, llm: KeyframeLLM) -> None:
+    clip = demo_video("one_walk.mp4")
+    for video in (clip, clip.read_bytes()):
+        assert OUTSIDE_WORLD not in WAYS[way](llm, video).warnings
 
 
 def test_the_embedded_model_warns_beside_another_encoder(flags: Path) -> None:

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keyframe_llm.errors import user_path
+
+if TYPE_CHECKING:
+    from keyframe_llm.video import VideoSource
+    from keyframe_llm.video.byte_source import Place
 
 __all__ = ["DRAWN", "OUTSIDE_WORLD", "encoder_path", "is_drawn", "is_embedded", "vlm_path", "world_warnings"]
 
@@ -31,24 +36,27 @@ def vlm_path() -> Path:
     return _WEIGHTS / "qwen2_5_vl"
 
 
-def is_drawn(path: str) -> bool:
+def is_drawn(place: Place) -> bool:
     """Whether a video file was written by `world.video.write_clip`. Raises `VideoError`."""
     from keyframe_llm.video.source import open_container
 
-    with open_container(path) as container:
+    with open_container(place) as container:
         return bool(container.metadata.get("comment") == DRAWN)
 
 
-def world_warnings(path: str, *models: object) -> tuple[str, ...]:
+def world_warnings(video: VideoSource, *models: object) -> tuple[str, ...]:
     """`OUTSIDE_WORLD` where an embedded model is used on a video that is not drawn, else nothing.
 
     `models` are names or model objects; an object counts by its attribute `name`, and None is no model.
-    A `path` that is no local file, such as a URL, is not drawn. Raises `VideoError` where the
-    file at `path` is no video.
+    A text that is no path of a local file, such as a URL, is not drawn; nor is a list of frames, which says
+    nothing of where they are from. Raises `VideoError` where the file or the bytes are no video.
     """
     if not any(is_embedded(model) for model in models):
         return ()
-    return () if _is_file(path) and is_drawn(path) else (OUTSIDE_WORLD,)
+    from keyframe_llm.video.byte_source import ByteSource
+
+    held = isinstance(video, ByteSource) or (isinstance(video, str) and _is_file(video))
+    return () if held and is_drawn(video) else (OUTSIDE_WORLD,)
 
 
 def is_embedded(model: object, *folders: Path) -> bool:

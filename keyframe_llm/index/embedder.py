@@ -29,6 +29,7 @@ from keyframe_llm.proposals.sample import most_samples
 from keyframe_llm.scoring.baseline import text_baseline
 from keyframe_llm.scoring.queries import Query
 from keyframe_llm.scoring.selectors import propose_options, uses_baseline
+from keyframe_llm.video import VideoSource
 
 __all__ = ["Embedder"]
 
@@ -109,9 +110,9 @@ class Embedder:
                 self._neutral = found
             return self._neutral
 
-    def warnings(self, path: str) -> tuple[str, ...]:
+    def warnings(self, video: VideoSource) -> tuple[str, ...]:
         """What its scores of this video are worth, where that is nothing."""
-        return world_warnings(path, whole_encoder(self.source))
+        return world_warnings(video, whole_encoder(self.source))
 
     def prefetch(
         self, info: VideoInfo, options: SelectOptions, texts: Sequence[str], *, pictures: bool

@@ -109,8 +109,7 @@ class Indexer:
             )
             index = self._with_words(index, decoder, source, options)
             index = self._with_all(index, source, options, spent if embed else None)
-        kept = None if isinstance(source, str) else source
-        return replace(index, source=kept, timings={**index.timings, **spent})
+        return replace(_from(index, source), timings={**index.timings, **spent})
 
     def select(
         self,
@@ -142,7 +141,7 @@ class Indexer:
             )
             if texts or expect_text or with_words:
                 index = self._with_words(index, decoder, source, options)
-            selection = index.select_with(
+            selection = _from(index, source).select_with(
                 decoder,
                 caption,
                 question,
@@ -466,6 +465,11 @@ def _subtitle_files(source: VideoSource) -> tuple[tuple[int, ...], ...]:
     beside = files_beside(source) if isinstance(source, str) else []
     found = [path.stat() for path in beside if path.exists()]
     return tuple((each.st_ino, each.st_size, each.st_mtime_ns) for each in found)
+
+
+def _from(index: VideoIndex, source: VideoSource) -> VideoIndex:
+    """The index with the place of its video, where that is no path."""
+    return index if isinstance(source, str) else replace(index, source=source)
 
 
 def _made_of(options: SelectOptions) -> tuple[Any, ...]:

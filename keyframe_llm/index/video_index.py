@@ -224,7 +224,8 @@ class VideoIndex:
                 break
             kept = min(kept, len(frames)) - 1  # as many would be too small to read
         frames = resized(frames, size)
-        outside = index.embedder.warnings(index.video.path) if index.embedder and texts else ()
+        place = self.source or self.video.path
+        outside = index.embedder.warnings(place) if index.embedder and texts else ()
         own = caption_source == "generated" and question is None
         judged = None if own or not names_something(texts) else query
         tell("done", 1.0)
