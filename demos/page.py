@@ -57,6 +57,8 @@ document.addEventListener('kf-check', (event) => trigger('change', event.detail)
 _SENT = "(question, _, ...settings) => [window.kfSent(question), window.kfEdited(), ...settings]"
 """Empties the question box (`draft.js`), and adds the name of the turn that `editing.js` had in it."""
 _REFUSED = "() => window.kfRefused()"
+_JUDGED = "(labels, ...settings) => [window.kfJudged(labels), ...settings]"
+"""Adds the label that is being typed (`labels.js`)."""
 
 
 def build(
@@ -145,7 +147,10 @@ def build(
         chat.retry(handlers.again, settings, conversation, **private)
         chat.undo(handlers.undone, None, conversation, **private)
         chat.clear(handlers.cleared, None, conversation, **private)
-        classify.click(handlers.classified, [labels, *settings], [result, notice], **private)
+        labels.change(None, labels, None, js="(labels) => window.kfLabelled(labels)", **private)
+        page.load(None, labels, labels, js="(usual) => window.kfLabels(usual)", **private)
+        judging, judged = [labels, *settings], [result, notice]
+        classify.click(handlers.classified, judging, judged, js=_JUDGED, **private)
         Downloads(sessions).add()
         Player(sessions).add(side["player"])
         Endpoints(sessions).add()

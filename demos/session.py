@@ -264,7 +264,10 @@ class Session(Worker):
         """Find which of the labels the video shows."""
         self.classified, caption = None, self.caption or None
         llm = self._llm(settings)
-        names = [clean(label) for label in labels]
+        names = list(dict.fromkeys(name for label in labels if (name := clean(label).strip())))
+        if len(names) < 2:
+            given = f"{names[0]!r} is the only label" if names else "there are no labels"
+            raise OptionsError(f"{given}; give at least two different ones")
         found = classified(llm, self._video(), names, caption=caption, **self._options(settings))
         self.classified = replace(found, selection=_with_small_frames(found.selection))
         self._warn(found.selection.warnings)

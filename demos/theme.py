@@ -13,7 +13,10 @@ __all__ = ["policy", "script", "style", "theme"]
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 _SHEETS = ("page", "player", "transcript", "span", "library", "shelf", "keys")
-_SCRIPTS = ("player", "upload", "shelf", "span", "page", "transcript", "library", "editing", "draft", "keys")
+_SCRIPTS = (
+    *("player", "upload", "shelf", "span", "page", "transcript", "library", "editing", "draft", "labels"),
+    "keys",
+)
 """The end of a drag in `span.js` is no click for those after it."""
 
 
