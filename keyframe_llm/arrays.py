@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["min_max", "unit_rows"]
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
+__all__ = ["min_max", "one_thread", "unit_rows"]
+
+_lock = Lock()
+_inside: list[Any] = []
+"""The limit that the first thread inside has set, once for each thread inside."""
 
 _FLAT = 1e-6
 """Differences below this are rounding of float32 embeddings, not a ranking."""
@@ -31,3 +42,27 @@ def min_max(values: ArrayLike, *, flat: float) -> NDArray[np.float64]:
     if high - low < _FLAT:
         return np.full_like(numbers, flat)
     return np.asarray((numbers - low) / (high - low))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """NumPy's matrix products in one thread: small ones are no slower, and waiting threads spin on a core.
+
+    The number of threads is the process's own: the first one in sets it, the last one out restores it.
+    """
+    with _lock:
+        _inside.append(_inside[0] if _inside else _controller().limit(limits=1, user_api="blas"))
+    try:
+        yield
+    finally:
+        with _lock:
+            limit = _inside.pop()
+            if not _inside:
+                limit.restore_original_limits()
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keyframe_llm.arrays import one_thread
 from keyframe_llm.data import Proposals
 from keyframe_llm.options import ProposeOptions
 from keyframe_llm.proposals.densify import with_more_frames
@@ -13,6 +14,7 @@ from keyframe_llm.proposals.stacfp import scfp, stacfp, ufp, usual_k_max
 __all__ = ["candidates_of", "propose", "seconds_shown"]
 
 
+@one_thread()
 def propose(histograms: ArrayLike, seconds: ArrayLike, options: ProposeOptions) -> Proposals:
     """Cluster (N, d) histograms and (N,) ascending seconds by `options.proposer`; one frame a cluster."""
     if options.proposer == "ufp":
@@ -25,6 +27,7 @@ def propose(histograms: ArrayLike, seconds: ArrayLike, options: ProposeOptions) 
     return stacfp(histograms, seconds, gamma_time=options.gamma_time, k_max=k_max, seed=options.seed)
 
 
+@one_thread()
 def candidates_of(proposals: Proposals, histograms: ArrayLike, options: ProposeOptions) -> Proposals:
     """The frames that a text may be scored on, as `options.candidates` says; all cover the same N samples."""
     if options.candidates in ("coarse", "diverse"):

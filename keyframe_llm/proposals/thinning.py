@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.arrays import one_thread
 from keyframe_llm.proposals.color_histogram import spacetime
 
 __all__ = ["Sample", "Thinner"]
@@ -50,6 +51,7 @@ class Thinner:
         for i in sorted(indices, reverse=True):
             del self.kept[i]
 
+    @one_thread()
     def _repeats(self) -> list[int]:
         """Up to a quarter of the samples: those most like another one that stays, no two neighbours.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.arrays import one_thread
 from keyframe_llm.cartoon.inference.layers import (
     Array,
     attention,
@@ -17,7 +18,6 @@ from keyframe_llm.cartoon.inference.layers import (
     read_checkpoint,
     split_heads,
 )
-from keyframe_llm.cartoon.inference.threads import one_thread
 
 __all__ = ["ClipModel"]
 

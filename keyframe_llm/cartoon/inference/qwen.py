@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.arrays import one_thread
 from keyframe_llm.cartoon.inference.layers import (
     Array,
     Weights,
@@ -26,7 +27,6 @@ from keyframe_llm.cartoon.inference.layers import (
     silu,
     split_heads,
 )
-from keyframe_llm.cartoon.inference.threads import one_thread
 
 __all__ = ["Context", "QwenModel"]
 
