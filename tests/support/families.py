@@ -16,11 +16,13 @@ __all__ = [
     "NOT_BUILT",
     "gemma3n",
     "gemma4",
+    "gemma4_unified",
     "glm4v",
     "glm4v_moe",
     "glm46v",
     "internvl3_5",
     "minicpmv4_6",
+    "minicpmv4_7",
 ]
 
 NOT_BUILT = {
@@ -84,15 +86,9 @@ def internvl3_5(folder: Path) -> Path:
     return internvl(folder, "qwen3")
 
 
-def minicpmv4_6(folder: Path) -> Path:
-    """MiniCPM-V 4.6: pictures cut into slices, one of them the whole, before Qwen3.5's hybrid text model."""
-    from transformers import (
-        MiniCPMV4_6Config,
-        MiniCPMV4_6ForConditionalGeneration,
-        MiniCPMV4_6ImageProcessor,
-        MiniCPMV4_6Processor,
-        MiniCPMV4_6VideoProcessor,
-    )
+def _minicpmv(version: str, folder: Path, places: dict[str, str]) -> Path:
+    """Save a MiniCPM-V 4.x: pictures cut into slices, one of them the whole, before Qwen3.5's text model."""
+    import transformers
 
     kinds = ("image", "slice", "image_id")
     named = {
@@ -104,24 +100,38 @@ def minicpmv4_6(folder: Path) -> Path:
     tokenizer, ids = chat_tokenizer(*named.values(), named=named)
     text = linear_attention()
     rope = {"rope_type": "default", "rope_theta": 10_000.0, **text.pop("rope")}
-    config = MiniCPMV4_6Config(
+    numbers = {name: tokenizer.encode(token)[0] for name, token in places.items()}
+    config = getattr(transformers, f"MiniCPMV{version}Config")(
         text_config={"model_type": "qwen3_5_text", **decoder(tokenizer), "rope_parameters": rope, **text},
         vision_config={**SMALL, "image_size": 56, "patch_size": 14, "insert_layer_id": 0},
         insert_layer_id=0,
         image_size=56,
         image_token_id=ids["<|image_pad|>"],
         video_token_id=ids["<|video_pad|>"],
+        **numbers,
     )
-    seeded(MiniCPMV4_6ForConditionalGeneration, config).save_pretrained(folder)
+    model = getattr(transformers, f"MiniCPMV{version}ForConditionalGeneration")
+    seeded(model, config).save_pretrained(folder)
     sizes = {"scale_resolution": 56, "patch_size": 14}
-    processor = MiniCPMV4_6Processor(
-        MiniCPMV4_6ImageProcessor(**sizes),
-        MiniCPMV4_6VideoProcessor(**sizes),
+    processor = getattr(transformers, f"MiniCPMV{version}Processor")(
+        transformers.MiniCPMV4_6ImageProcessor(**sizes),
+        transformers.MiniCPMV4_6VideoProcessor(**sizes),
         tokenizer,
         chat_template=template("<|image_pad|>", "<|video_pad|>"),
     )
     processor.save_pretrained(folder)
     return folder
+
+
+def minicpmv4_6(folder: Path) -> Path:
+    """MiniCPM-V 4.6."""
+    return _minicpmv("4_6", folder, {})
+
+
+def minicpmv4_7(folder: Path) -> Path:
+    """MiniCPM-V 4.7: tokens know their place on the picture by the markers around slices and rows."""
+    places = {"image_start_id": "<image>", "image_end_id": "</image>", "newline_id": "\n"}
+    return _minicpmv("4_7", folder, {**places, "slice_start_id": "<slice>", "slice_end_id": "</slice>"})
 
 
 def gemma3n(folder: Path) -> Path:
@@ -182,40 +192,49 @@ def gemma3n(folder: Path) -> Path:
     return folder
 
 
-def gemma4(folder: Path) -> Path:
-    """Gemma 4: pictures keep their shape, up to 70 tokens each."""
-    from transformers import (
-        Gemma4AudioFeatureExtractor,
-        Gemma4Config,
-        Gemma4ForConditionalGeneration,
-        Gemma4ImageProcessor,
-        Gemma4Processor,
-        Gemma4VideoProcessor,
-    )
+_GEMMA4 = {
+    **{"boi_token": "<|image>", "eoi_token": "<image|>", "image_token": "<|image|>"},
+    **{"boa_token": "<|audio>", "eoa_token": "<audio|>", "audio_token": "<|audio|>"},
+}
 
-    named = {"boi_token": "<|image>", "eoi_token": "<image|>", "image_token": "<|image|>"}
-    named |= {"boa_token": "<|audio>", "eoa_token": "<audio|>", "audio_token": "<|audio|>"}
-    tokenizer, ids = chat_tokenizer(*named.values(), "<|video|>", named=named)
-    text = {**decoder(tokenizer), "head_dim": 16, "global_head_dim": 16}
-    text |= {"vocab_size_per_layer_input": len(tokenizer), "hidden_size_per_layer_input": 8}
-    text |= {"layer_types": ["sliding_attention", "full_attention"]}
+
+def _gemma4(name: str, folder: Path, text: dict[str, Any], **halves: Any) -> Path:
+    """Save a Gemma 4: pictures keep their shape, up to 70 tokens each."""
+    import transformers
+
+    tokenizer, ids = chat_tokenizer(*_GEMMA4.values(), "<|video|>", named=_GEMMA4)
     kinds = {"boi": "boi_token", "eoi": "eoi_token", "image": "image_token"}
     kinds |= {"boa": "boa_token", "audio": "audio_token"}
-    config = Gemma4Config(
-        text_config=text,
-        vision_config={**SMALL, "num_key_value_heads": 2, "head_dim": 16, "position_embedding_size": 64},
-        audio_config=None,
+    layers = {"layer_types": ["sliding_attention", "full_attention"]}
+    if "vocab_size_per_layer_input" in text:
+        text = {**text, "vocab_size_per_layer_input": len(tokenizer)}
+    config = getattr(transformers, f"{name}Config")(
+        text_config={**decoder(tokenizer), "head_dim": 16, "global_head_dim": 16, **layers, **text},
         video_token_id=ids["<|video|>"],
         eoa_token_index=ids["<audio|>"],
-        **{f"{kind}_token_id": ids[named[name]] for kind, name in kinds.items()},
+        **{f"{kind}_token_id": ids[_GEMMA4[token]] for kind, token in kinds.items()},
+        **halves,
     )
-    seeded(Gemma4ForConditionalGeneration, config).save_pretrained(folder)
-    processor = Gemma4Processor(
-        Gemma4AudioFeatureExtractor(),
-        Gemma4ImageProcessor(max_soft_tokens=70),
+    seeded(getattr(transformers, f"{name}ForConditionalGeneration"), config).save_pretrained(folder)
+    processor = getattr(transformers, f"{name}Processor")(
+        getattr(transformers, f"{name}AudioFeatureExtractor")(),
+        getattr(transformers, f"{name}ImageProcessor")(max_soft_tokens=70),
         tokenizer,
-        Gemma4VideoProcessor(),
+        getattr(transformers, f"{name}VideoProcessor")(),
         chat_template=template("<|image|>", "<|video|>"),
     )
     processor.save_pretrained(folder)
     return folder
+
+
+def gemma4(folder: Path) -> Path:
+    """Gemma 4 with a tower that sees."""
+    vision = {**SMALL, "num_key_value_heads": 2, "head_dim": 16, "position_embedding_size": 64}
+    text = {"vocab_size_per_layer_input": 0, "hidden_size_per_layer_input": 8}
+    return _gemma4("Gemma4", folder, text, vision_config=vision, audio_config=None)
+
+
+def gemma4_unified(folder: Path) -> Path:
+    """Gemma 4 12B: patches of pictures go to the language model as they are."""
+    vision = {"mm_embed_dim": 32, "mm_posemb_size": 64, "output_proj_dims": 32}
+    return _gemma4("Gemma4Unified", folder, {}, vision_config=vision, audio_config=None)

@@ -22,6 +22,7 @@ __all__ = [
     "qwen3_omni",
     "qwen3_vl_embedding",
     "qwen3_vl_moe",
+    "qwen4_exp",
 ]
 
 _QWEN = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
@@ -120,6 +121,19 @@ def qwen3_5_moe(folder: Path) -> Path:
 
     text = {**linear_attention(), **EXPERTS, "shared_expert_intermediate_size": 32}
     return _qwen3(Qwen3_5MoeForConditionalGeneration, Qwen3_5MoeConfig, folder, text)
+
+
+def qwen4_exp(folder: Path) -> Path:
+    """Qwen4-Exp: Qwen3.5's layers, two residual streams, n-grams on the first layer, a choice of keys."""
+    from transformers import Qwen4ExpConfig, Qwen4ExpForConditionalGeneration
+
+    text = {**linear_attention(), **EXPERTS, "shared_expert_intermediate_size": 32}
+    text |= {"layer_types": ["linear_attention", "indexed_attention"], "hc_count": 2, "hc_lowrank": 8}
+    grams = {"heads_per_ngram": 1, "ngram_vocab_size_base": 64, "make_ngram_vocab_size_divisible_by": 8}
+    text |= {"ple_layer_ids": [1], "ngram_size": 2, "split_ngram_parts": 1, **grams}
+    names = ("n_heads", "kv_heads", "head_dim", "budget", "compress_ratio")
+    text |= {f"indexer_{name}": value for name, value in zip(names, (2, 1, 16, 64, 4), strict=True)}
+    return _qwen3(Qwen4ExpForConditionalGeneration, Qwen4ExpConfig, folder, text)
 
 
 def _omni(
