@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["min_max", "one_thread", "unit_rows"]
 
 _lock = Lock()
-_inside: list[Any] = []
+_inside: list[_Limit] = []
 """The limit that the first thread inside has set, once for each thread inside."""
 
 _FLAT = 1e-6
@@ -48,17 +48,45 @@ def min_max(values: ArrayLike, *, flat: float) -> NDArray[np.float64]:
 def one_thread() -> Iterator[None]:
     """NumPy's matrix products in one thread: small ones are no slower, and waiting threads spin on a core.
 
-    The number of threads is the process's own: the first one in sets it, the last one out restores it.
+    The limit is of the whole process: the first thread in sets it, the last one out ends it. MKL, and
+    OpenBLAS with OpenMP, count by the thread: each thread inside limits its own number too.
     """
     with _lock:
-        _inside.append(_inside[0] if _inside else _controller().limit(limits=1, user_api="blas"))
+        _inside.append(_inside[0] if _inside else _Limit())
     try:
-        yield
+        with _controller().limit(limits=1, user_api="blas"):
+            yield
     finally:
         with _lock:
             limit = _inside.pop()
             if not _inside:
-                limit.restore_original_limits()
+                limit.end()
+
+
+class _Limit(Thread):
+    """A limit of the process, set and ended by a thread of its own.
+
+    threadpoolctl lets one living thread change OpenBLAS's number and ignores what other threads ask for: any
+    thread inside may leave first, and none may take the limit with it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="one-thread", daemon=True)
+        self._tried, self._over = Event(), Event()
+        self.start()
+        self._tried.wait()
+
+    def run(self) -> None:
+        try:
+            with _controller().limit(limits=1, user_api="blas"):
+                self._tried.set()
+                self._over.wait()
+        finally:
+            self._tried.set()
+
+    def end(self) -> None:
+        self._over.set()
+        self.join()
 
 
 @cache

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController
 
-from keyframe_llm.arrays import _controller, one_thread
+from keyframe_llm.arrays import one_thread
 from keyframe_llm.cartoon import encoder_path, vlm_path
 from keyframe_llm.cartoon.world.drawing import draw_frame
 from keyframe_llm.cartoon.world.scenes import random_clip, uniform_frames
@@ -112,7 +112,7 @@ def test_a_video_among_the_messages_is_refused_in_one_line(
 
 @pytest.fixture
 def two_threads() -> Iterator[ThreadpoolController]:
-    """NumPy's OpenBLAS with two threads, whatever the environment says; other libraries count by the thread."""
+    """NumPy's OpenBLAS with two threads, whatever the environment says."""
     openblas = ThreadpoolController().select(internal_api="openblas")
     before = openblas.info()
 
@@ -132,19 +132,19 @@ def test_threads_that_end_in_any_order_leave_the_number_of_threads_as_it_was(
     def counts() -> set[int]:
         return {library["num_threads"] for library in two_threads.info()}
 
-    before, both, one_left = counts(), Barrier(2), Barrier(2)
+    before, step = counts(), Barrier(2)
 
     def first() -> None:
         with one_thread():
-            both.wait()
-        one_left.wait()
+            step.wait()
+            step.wait()
 
     for _ in range(2):  # the second time this thread has held the limit before
         thread = Thread(target=first)
         thread.start()
+        step.wait()
         with one_thread():
-            both.wait()
-            one_left.wait()
+            step.wait()
             thread.join()
             assert counts() == {1}
         assert counts() == before
