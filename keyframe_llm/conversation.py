@@ -60,7 +60,9 @@ def rewrite_messages(
                 parts.append(part)
                 continue
             selection = select_for_part(part, question, encoder, options)
-            shown = frame_messages(selection.frames, selection.with_words("") if words else None)
+            text = selection.with_words("") if words else None
+            length = selection.video.duration_seconds
+            shown = frame_messages(selection.frames, text, duration_seconds=length)
             if part["type"] == "video_url":
                 shown = to_format(shown, "openai", max_image_bytes=max_image_bytes)
             parts += shown[0]["content"]

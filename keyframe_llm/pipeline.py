@@ -390,7 +390,13 @@ class KeyframeLLM:
 
     def _messages(self, selection: Selection, text: str) -> Messages:
         text = selection.with_words(text, self.prompts)
-        return laid_out(selection.frames, text, layout=self.layout, prompts=self.prompts)
+        return laid_out(
+            selection.frames,
+            text,
+            layout=self.layout,
+            prompts=self.prompts,
+            duration_seconds=selection.video.duration_seconds,
+        )
 
     def _written_caption(
         self, video: VideoInput, options: SelectOptions, selection: Selection | None = None

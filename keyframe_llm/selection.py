@@ -109,7 +109,8 @@ class Selection:
         text = question or self.question
         if words:
             text = self.with_words(text or "") or None
-        messages = laid_out(self.frames, text, layout=layout)
+        length = self.video.duration_seconds
+        messages = laid_out(self.frames, text, layout=layout, duration_seconds=length)
         return to_format(messages, format, max_image_bytes=max_image_bytes or MAX_IMAGE_BYTES)
 
     def with_words(self, text: str, prompts: Prompts | None = None) -> str:

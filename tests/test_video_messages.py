@@ -19,7 +19,7 @@ from keyframe_llm.data import Frames
 from keyframe_llm.demos.videos import DEMO_QUESTION, demo_video
 from keyframe_llm.integrations.vllm import KeyframeVideoLoader
 from keyframe_llm.jpeg import jpegs_of_one_size
-from keyframe_llm.messages import frame_messages, to_format, video_fields, videos_of
+from keyframe_llm.messages import frame_messages, to_format, videos_of
 from keyframe_llm.vlm import load_vlm
 from support.server import Server
 
@@ -88,7 +88,7 @@ def test_frames_of_one_video_have_one_size_where_one_alone_has_to_be_smaller() -
 def test_two_videos_of_a_conversation_stay_apart_also_side_by_side() -> None:
     one = frame_messages(Frames(FRAMES.images[:1], np.array([5.0])))[0]["content"]
     both = [{"role": "user", "content": [*MESSAGES[0]["content"][:-1], *one, *one]}]
-    assert videos_of(both) == [SECONDS, [5.0], [5.0]]
+    assert videos_of(both) == [(SECONDS, None), ([5.0], None), ([5.0], None)]
     shown = to_format(both, "openai-video")[0]["content"]
     assert [len(pictures(part)) for part in shown] == [6, 2, 2]
 
@@ -206,8 +206,7 @@ def test_the_library_the_loader_of_vllm_and_the_client_of_a_server_agree_on_the_
     answer = llm.ask(demo_video(), DEMO_QUESTION, max_frames=5, method="top-k-gap")
     sent = server.requests[0]["media_io_kwargs"]["video"]
     assert answer.frames_as == "video" and len(library.seconds) == 5
-    assert sent["frames_indices"] == metadata["frames_indices"] and sent["fps"] == metadata["fps"]
+    kept = ("frames_indices", "fps", "total_num_frames", "duration")
+    assert {name: sent[name] for name in kept} == {name: metadata[name] for name in kept}
     np.testing.assert_allclose(times(server.requests[0]), library.seconds, atol=0.0005)
-    body = video_fields(library.seconds.tolist(), library.video.duration_seconds)
-    assert library.extra_body() == body and body["media_io_kwargs"]["video"]["fps"] == metadata["fps"]
-    assert body["media_io_kwargs"]["video"]["total_num_frames"] == metadata["total_num_frames"]
+    assert library.extra_body()["media_io_kwargs"]["video"] == sent

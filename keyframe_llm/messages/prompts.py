@@ -24,18 +24,21 @@ def time_label(seconds: float) -> str:
     return f"[{seconds:.1f}s]"
 
 
-def frame_messages(frames: Frames, text: str | None = None) -> list[dict[str, Any]]:
+def frame_messages(
+    frames: Frames, text: str | None = None, *, duration_seconds: float | None = None
+) -> list[dict[str, Any]]:
     """One user message in Hugging Face chat format: a time and an image per frame, then `text`.
 
     Images are PIL images; `processor.apply_chat_template(messages, tokenize=True, return_dict=True)` takes
     the result as it is. Under `frame` a time and an image say which frame they are of, `number` (from 0) and
-    `seconds`: `to_format` needs them for a video of the frames, and leaves them out of every message.
+    `seconds`, and the whole video's `duration`, where it is given: `to_format` needs them for a video of the
+    frames, and leaves them out of every message.
     """
     from PIL import Image
 
     content: list[dict[str, Any]] = []
     for number, (second, image) in enumerate(zip(frames.seconds.tolist(), frames.images, strict=True)):
-        frame = {"number": number, "seconds": second}
+        frame = {"number": number, "seconds": second, "duration": duration_seconds}
         content.append({"type": "text", "text": time_label(second), "frame": frame})
         content.append({"type": "image", "image": Image.fromarray(image), "frame": frame})
     if text:

@@ -17,15 +17,21 @@ Layout = Literal["images", "sheet"]
 
 
 def laid_out(
-    frames: Frames, text: str | None = None, *, layout: Layout = "images", prompts: Prompts | None = None
+    frames: Frames,
+    text: str | None = None,
+    *,
+    layout: Layout = "images",
+    prompts: Prompts | None = None,
+    duration_seconds: float | None = None,
 ) -> Messages:
     """One user message with the key frames in a layout, then `text`; `prompts` hold the words for a sheet.
 
-    Raises `OptionsError` on an unknown layout.
+    `duration_seconds` is the whole video's (see `frame_messages`). Raises `OptionsError` on an unknown
+    layout.
     """
     if checked_layout(layout) == "sheet":
         return sheet_messages(frames, text, prompts)
-    return frame_messages(frames, text)
+    return frame_messages(frames, text, duration_seconds=duration_seconds)
 
 
 def sheet_messages(frames: Frames, text: str | None = None, prompts: Prompts | None = None) -> Messages:

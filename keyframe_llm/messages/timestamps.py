@@ -24,9 +24,9 @@ from keyframe_llm.messages.formats import Messages
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["CLOCK", "as_video", "frame_seconds", "reads_seconds", "with_time_labels", "with_true_times"]
+__all__ = ["as_video", "frame_seconds", "reads_seconds", "video_times", "with_time_labels", "with_true_times"]
 
-CLOCK = 1000
+_CLOCK = 1000
 """Frame indices count milliseconds: a video's own rate would round times, and variable rates have none."""
 
 _READ_SECONDS = re.compile(
@@ -47,12 +47,20 @@ def as_video(
     Pass them as `processor(videos=[pictures], video_metadata=[metadata], do_sample_frames=False, …)`.
     `duration_seconds` is the whole video's; without it the last frame's time stands in.
     """
-    ticks = [round(float(second) * CLOCK) for second in np.repeat(frames.seconds, 2)]
     height, width = frames.images.shape[1:3]
-    total = max(round((duration_seconds or 0.0) * CLOCK), ticks[-1] + 1)
-    metadata = {"fps": float(CLOCK), "frames_indices": ticks, "total_num_frames": total}
-    shape = {"width": int(width), "height": int(height), "duration": total / CLOCK}
-    return np.repeat(frames.images, 2, axis=0), {**metadata, **shape}
+    times = video_times(frames.seconds.tolist(), duration_seconds)
+    return np.repeat(frames.images, 2, axis=0), {**times, "width": int(width), "height": int(height)}
+
+
+def video_times(seconds: Sequence[float], duration_seconds: float | None = None) -> dict[str, Any]:
+    """`fps`, `frames_indices`, `total_num_frames` and `duration` of a video in which each frame stands twice.
+
+    `seconds` are those of the k key frames, ascending; `duration_seconds` as for `as_video`.
+    """
+    ticks = [round(second * _CLOCK) for second in seconds for _ in range(2)]
+    total = max(round((duration_seconds or 0.0) * _CLOCK), ticks[-1] + 1)
+    rate = float(_CLOCK)
+    return {"fps": rate, "frames_indices": ticks, "total_num_frames": total, "duration": total / rate}
 
 
 def frame_seconds(metadata: Mapping[str, Any], temporal_patch_size: int = 2) -> NDArray[np.float64]:

@@ -57,7 +57,7 @@ class ServedModel:
         """
         messages, videos = without_markers(messages), videos_of(messages)
         if self.frames_as == "video" and len(videos) == 1:
-            return ServedRequest(to_format(messages, "openai-video"), video_fields(videos[0]))
+            return ServedRequest(to_format(messages, "openai-video"), video_fields(*videos[0]))
         if len(videos) > 1 and self.frames_as == "video" and not self.by_name:
             raise OptionsError(
                 f"the conversation shows {len(videos)} videos, and a request holds the times of one; ask "
