@@ -108,7 +108,16 @@ def test_messages_that_could_not_hold_the_times_of_a_video_are_refused(flags: Pa
 
 
 @pytest.mark.parametrize(
-    ("name", "weights"), [(QWEN3, None), ("Qwen3.6-27B", None), ("mine", "/models/Qwen3-VL-30B-A3B")]
+    ("name", "weights"),
+    [
+        (QWEN3, None),
+        ("Qwen3.6-27B", None),
+        ("mine", "/models/Qwen3-VL-30B-A3B"),
+        (
+            "mine",
+            "/hub/models--Qwen--Qwen3-VL-8B-Instruct/snapshots/0c351dd01ed87e9c",
+        ),
+    ],
 )
 def test_qwen3_vl_and_later_behind_vllm_are_sent_a_video(
     server: Server, name: str, weights: str | None
@@ -140,6 +149,12 @@ def test_everybody_else_is_sent_images_with_times_as_the_model_reads_them(
     assert vlm.generate(MESSAGES) == "3 pictures" and vlm.frames_as == "images"
     (request,) = server.requests
     assert "media_io_kwargs" not in request and request["messages"][0]["content"][0]["text"] == label
+
+
+def test_an_adapter_is_sent_what_the_model_below_it_reads(server: Server) -> None:
+    server.owner, server.models, server.weights = "vllm", ("base",), "/models/Qwen3-VL-8B"
+    server.adapters = {"tuned": "base"}
+    assert load_vlm(f"{server.url}#tuned").frames_as == "video"
 
 
 def test_an_option_goes_before_the_name(server: Server) -> None:

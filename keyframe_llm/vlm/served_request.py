@@ -44,7 +44,8 @@ class ServedModel:
 
     name: str
     kind: str
-    """Its name and the name of its weights, which say how it was trained to read times."""
+    """Its names, which say how it was trained to read times: the served one and its weights', and below an
+    adapter those of its base."""
     frames_as: FramesAs
     by_name: bool
     """Whether `frames_as` follows from the names, and not from an option."""
@@ -73,16 +74,23 @@ class ServedModel:
 def served_model(name: str, listed: Sequence[Any], frames_as: FramesAs | None) -> ServedModel:
     """The model of that name among those that a server lists, as OpenAI's client gives them.
 
-    vLLM says in its list that it is vLLM, and which weights a name stands for. `frames_as` None decides by
-    that and the names. Raises `OptionsError` on another value of it.
+    vLLM says in its list that it is vLLM, which weights a name stands for, and what an adapter is below.
+    `frames_as` None decides by that and the names. Raises `OptionsError` on another value of it.
     """
     if frames_as is not None and frames_as not in get_args(FramesAs):
         raise OptionsError(
             f"frames_as is {shortened(frames_as)}; choose one of {', '.join(get_args(FramesAs))}"
         )
-    card = next((one for one in listed if one.id == name), None)
-    weights = PurePosixPath(str(getattr(card, "root", None) or "")).name
-    kind = f"{name} {weights}"
+    cards = {one.id: one for one in listed}
+    card = cards.get(name)
+    base = getattr(card, "parent", None)
+    kind = " ".join([name, _weights(card), *([base, _weights(cards.get(base))] if base else [])])
     takes_times = getattr(card, "owned_by", None) == "vllm" and reads_seconds(kind)
     default: FramesAs = "video" if takes_times else "images"
     return ServedModel(name, kind, frames_as or default, frames_as is None)
+
+
+def _weights(card: Any) -> str:
+    """The name of a card's weights, which are an id, a folder, or a snapshot in the hub's cache."""
+    parts = PurePosixPath(str(getattr(card, "root", None) or "")).parts
+    return parts[-3] if parts[-2:-1] == ("snapshots",) and len(parts) > 2 else "".join(parts[-1:])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
+from types import MappingProxyType
 from typing import Any
 
 __all__ = ["Server", "running"]
@@ -21,6 +22,8 @@ class Server(ThreadingHTTPServer):
     """Who runs the models, by their list: vLLM says `vllm`."""
     weights: str | None = None
     """The weights that a name stands for, as vLLM lists them."""
+    adapters: Mapping[str, str] = MappingProxyType({})
+    """Adapters by their names, with the name of the model below each, as vLLM lists them."""
     trusts_requests = True
     """Whether a request may say how its video is read, as vLLM takes it: `--trust-request-mm-kwargs`."""
     breaks = ""
@@ -52,6 +55,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.weights is not None:
             card["root"] = self.server.weights
         listed = [{"id": name, **card} for name in self.server.models]
+        below = self.server.adapters.items()
+        listed += [{"id": name, **card, "root": "/adapters/1", "parent": base} for name, base in below]
         self._send(200 if listed else 500, {"object": "list", "data": listed})
 
     def do_POST(self) -> None:
