@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -80,3 +82,14 @@ def test_no_video_llm_is_loaded_for_what_is_no_video(
         video = str(tmp_path / name)
         assert main(["ask", video, "Which?", "--model", "some/model", "--no-cache", "--quiet"]) == 2
     assert loads == []
+
+
+def test_a_command_that_has_ended_searches_for_no_garbage() -> None:
+    code = (
+        "import atexit, gc\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 1000))\n"  # the first one given runs last
+        "from keyframe_llm.cli import main\n"
+        "main(['cache', '--help'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "True"

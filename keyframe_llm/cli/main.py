@@ -6,6 +6,7 @@ Exit status: 0 done; 1 a fault of the program; 2 a mistake that the user can cor
 from __future__ import annotations
 
 import argparse
+import atexit
 import errno
 import gc
 import os
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ready_streams()
     _quiet_libraries()
     gc.set_threshold(*_COLLECT_AFTER)
+    atexit.register(gc.freeze)  # the last search for garbage took a second of processor time after torch
     args = argparse.Namespace()
 
     def work() -> None:
