@@ -38,8 +38,26 @@
   };
   setInterval(save, 500);
   addEventListener('pagehide', save);
-  // Whether the server still has the session: it may have been started again, or this machine was asleep.
-  const check = () => document.dispatchEvent(new CustomEvent('kf-check', { detail: { shown: Boolean(document.querySelector('#kf-player [data-name]')) } }));
-  setInterval(() => { if (!document.hidden) check(); }, 1000 * CHECK_SECONDS);
-  for (const name of ['online', 'visibilitychange']) addEventListener(name, () => { if (!document.hidden) check(); });
+  // Whether the server still has the session: it may have been started again, or this machine was asleep. When the
+  // page is looked at again: whether it shows the session as it is, for another tab may have the same one.
+  const check = (looked) => {
+    const player = document.querySelector('#kf-player [data-name]'), busy = document.querySelector('.kf-upload.kf-stages');
+    const shows = { video: player?.dataset.folder || '', kept: state()?.dataset.kept.length };
+    const detail = { shown: Boolean(player), looked: Boolean(looked && player && state() && !busy), ...shows };
+    document.dispatchEvent(new CustomEvent('kf-check', { detail }));
+  };
+  setInterval(() => { if (!document.hidden) check(false); }, 1000 * CHECK_SECONDS);
+  for (const name of ['online', 'visibilitychange', 'focus']) addEventListener(name, () => { if (!document.hidden) check(true); });
+  // The tab of the page that is in view.
+  const tabs = () => [...document.querySelectorAll('#kf-right [role=tab]')];
+  document.addEventListener('click', (event) => {
+    const tab = event.target.closest('#kf-right [role=tab]');
+    if (tab) sessionStorage.setItem('kf-tab', tab.textContent.trim());
+  }, true);
+  const inView = sessionStorage.getItem('kf-tab');
+  const shown = setInterval(() => {
+    if (!tabs().length) return;
+    clearInterval(shown);
+    tabs().find((tab) => tab.textContent.trim() === inView)?.click();
+  }, 50);
 }

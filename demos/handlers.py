@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from functools import partial
 from pathlib import Path
@@ -291,9 +291,10 @@ class Handlers:
         self._session(request, settings)
 
     def checked(self, event: gr.EventData, request: gr.Request) -> Any:
-        """Have a page whose session is gone load again; `draft.js` asks now and then."""
-        gone = event._data.get("shown") and not self._shelf(request).files
-        return _NO_SESSION if gone else gr.skip()
+        """Have a page load again whose session is gone or was changed in another tab; `draft.js` asks."""
+        shelf, page = self._shelf(request), event._data
+        gone = page.get("shown") and not shelf.files
+        return _NO_SESSION if gone or (page.get("looked") and _changed(shelf, page)) else gr.skip()
 
     def stopped(self, request: gr.Request) -> None:
         """End the answer that is being written."""
@@ -353,6 +354,13 @@ def _chat(questions: Sequence[str], messages: list[dict[str, Any]]) -> Any:
     """The conversation about a video, with examples of questions while it is empty."""
     examples = [{"text": question} for question in questions]
     return gr.Chatbot(value=messages, examples=examples or None, placeholder="What would you like to know?")
+
+
+def _changed(shelf: Shelf, page: Mapping[str, Any]) -> bool:
+    """Whether a page has another video in view, or shows another conversation, by its length in JSON."""
+    session = shelf.current
+    other = page.get("video") != (session.video.parent.name if session.video else "")
+    return other or (not session.stage and page.get("kept") != len(render.kept_turns(shelf.sessions)))
 
 
 def _hint(session: Session) -> str:

@@ -48,7 +48,7 @@ _STILL = (
 
 def player(video: Path, preview: Preview | None = None) -> str:
     """Draw the video of a session, or what stands for it; its address cannot be guessed by others."""
-    name = f'data-name="{escape(video.name)}"'
+    name = f'data-name="{escape(video.name)}" data-folder="{video.parent.name}"'
     about = f"<p><bdi>{escape(shown_name(video.name))}</bdi>{LINK_TO_MOMENT}</p>"
     if preview is None:
         offset = f'data-offset="{first_frame_seconds(video):.6f}"'

@@ -27,6 +27,7 @@ from keyframe_llm.selection import Selection
 __all__ = [
     "classified",
     "kept",
+    "kept_turns",
     "keyframes",
     "messages",
     "notice",
@@ -53,18 +54,20 @@ def messages(session: Session) -> list[dict[str, Any]]:
 
 
 def kept(sessions: Sequence[Session], in_view: Session) -> str:
-    """All conversations in words for the browser to keep, and the question that was asked last in view.
+    """All conversations in words for the browser to keep, and the question that was asked last in view."""
+    asked = in_view.turns[-1].question if in_view.turns else ""
+    return f'<span data-kept="{escape(kept_turns(sessions))}" data-asked="{escape(asked)}"></span>'
 
-    JSON of [video, question, answer] lists in an attribute.
-    """
+
+def kept_turns(sessions: Sequence[Session]) -> str:
+    """All conversations in words: JSON of [video, question, answer] lists, in ASCII."""
     turns = [
         [turn.about or (session.video.name if session.video else ""), turn.question, turn.answer]
         for session in sessions
         for turn in session.turns
         if turn.state != "working"
     ]
-    asked = in_view.turns[-1].question if in_view.turns else ""
-    return f'<span data-kept="{escape(json.dumps(turns))}" data-asked="{escape(asked)}"></span>'
+    return json.dumps(turns)
 
 
 def _turn(turn: Turn, session: Session) -> list[dict[str, Any]]:
