@@ -184,7 +184,7 @@ def test_settings_out_of_range_cost_one_line(settings: dict[str, Any]) -> None:
         ({"weights": "[1,0"}, r"give a list of numbers such as \[0.5,0,0.5\]"),
         ({"weights": "[1,0,1]"}, "three numbers from 0 to 1"),
         ({"batch_size": "auto"}, "batch_size is 'auto'"),
-        ({"max_frame": 3}, "takes no such option .*max_frame.* those of a selection are fps, "),
+        ({"max_frame": 3}, "takes no option 'max_frame'.* those of a selection are fps, "),
     ],
 )
 def test_an_argument_that_is_wrong_costs_one_line(options: dict[str, Any], says: str, server: Server) -> None:

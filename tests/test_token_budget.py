@@ -117,6 +117,23 @@ def test_a_price_without_a_dry_run_is_refused(flags: Path, capsys: Capture) -> N
     assert "price is 3 without --dry-run" in capsys.readouterr().err
 
 
+def test_the_commands_say_how_a_model_is_shown_key_frames(
+    flags: Path, server: Server, capsys: Capture
+) -> None:
+    pytest.importorskip("openai", reason="openai is not installed (the `server` extra)")
+    server.owner = "vllm"
+    shown = ("--model", f"{server.url}#served", "--encoder", "cartoon", "--quiet", "--layout", "sheet")
+    labels = ("--labels", "1 pictures,2 pictures", "--by", "answer")
+    for command in (("ask", str(flags), "Blue?"), ("caption", str(flags)), ("classify", str(flags), *labels)):
+        assert main([*command, *shown]) == 0
+        assert "1 pictures" in capsys.readouterr().out
+    answer = asked(capsys, str(flags), "Blue?", *shown[:-2], "--frames-as", "video")
+    assert answer["frames_as"] == "video" and "media_io_kwargs" in server.requests[-2]
+    command = ["ask", str(flags), "Blue?", "--model", "cartoon", "--frames-as", "images", "--quiet"]
+    assert main(command) == 2
+    assert "frames_as is for a server, and 'cartoon' runs here; leave it out" in capsys.readouterr().err
+
+
 def test_an_answer_of_a_server_takes_one_request_for_counting(flags: Path, server: Server) -> None:
     pytest.importorskip("openai", reason="openai is not installed (the `server` extra)")
     answer = KeyframeLLM(f"{server.url}#served", ColourEncoder()).ask(flags, "Is it blue?")

@@ -403,6 +403,21 @@ def test_an_option_out_of_range_is_an_error_before_anything_is_loaded(option: st
 
 
 @pytest.mark.parametrize(
+    ("model", "option", "says"),
+    [
+        ("cartoon", "frames_as", "frames_as is for a server, and 'cartoon' runs here; leave it out"),
+        ("no/model", "frames_as", "frames_as is for a server, and 'no/model' runs here; leave it out"),
+        ("cartoon", "layot", "'cartoon' takes no option 'layot'"),
+        ("http://127.0.0.1:9/v1#x", "layot", "'http://127.0.0.1:9/v1#x' takes no option 'layot'"),
+    ],
+)
+def test_an_option_that_a_model_does_not_know_is_one_line(model: str, option: str, says: str) -> None:
+    with pytest.raises(OptionsError, match=re.escape(says)) as error:
+        load_vlm(model, **{option: "video"})
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("family", "what"),
     [("clip", "does not chat about pictures"), (None, "holds no config.json")],
 )

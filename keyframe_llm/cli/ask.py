@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import Any
 
 from keyframe_llm.cli import ask_library, flags
 from keyframe_llm.cli.llm import new_llm
 from keyframe_llm.cli.output import answer_dict, cost_line, show
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.messages import Layout
 from keyframe_llm.pipeline import DEFAULT_MODEL
 
 __all__ = ["add", "run"]
@@ -24,11 +23,7 @@ def add(commands: Any) -> None:
     flags.add_caption(command)
     flags.add_models(command, f"Video-LLM (default {DEFAULT_MODEL})")
     flags.add_prompts(command)
-    command.add_argument(
-        "--layout",
-        choices=get_args(Layout),
-        help="how the model is shown key frames: one picture each (default), or all on one sheet",
-    )
+    flags.add_shown(command)
     command.add_argument(
         "--dry-run", action="store_true", help="ask nothing: print what the question would cost"
     )

@@ -18,6 +18,7 @@ def add(commands: Any) -> None:
     command = flags.new_command(commands, "caption", run, "describe a video in one sentence")
     flags.add_video(command)
     flags.add_models(command, f"Video-LLM (default {DEFAULT_MODEL})")
+    flags.add_shown(command)
     flags.add_prompts(command)
     flags.add_output(command)
     flags.add_selection(command)

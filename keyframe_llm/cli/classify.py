@@ -53,6 +53,7 @@ def add(commands: Any) -> None:
         f"Video-LLM that judges, and writes a caption where none is given (default {DEFAULT_MODEL}; "
         "with --by encoder none is used)",
     )
+    flags.add_shown(command)
     flags.add_prompts(command)
     flags.add_output(command)
     flags.add_selection(command)

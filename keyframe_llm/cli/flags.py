@@ -13,10 +13,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from keyframe_llm.messages import Layout
 from keyframe_llm.options import option_fields, option_type
 from keyframe_llm.pipeline import DEFAULT_ENCODER
 from keyframe_llm.scoring.selectors import selector_names
 from keyframe_llm.video import FrameList
+from keyframe_llm.vlm.served_request import FramesAs
 
 __all__ = [
     "add_caption",
@@ -26,6 +28,7 @@ __all__ = [
     "add_output",
     "add_prompts",
     "add_selection",
+    "add_shown",
     "add_video",
     "folder",
     "given_video",
@@ -88,6 +91,21 @@ def add_prompts(command: argparse.ArgumentParser) -> None:
         type=folder,
         metavar="DIR",
         help="folder of your own prompt files; each replaces the built-in prompt of the same file name",
+    )
+
+
+def add_shown(command: argparse.ArgumentParser) -> None:
+    """How the Video-LLM is shown key frames."""
+    command.add_argument(
+        "--layout",
+        choices=get_args(Layout),
+        help="how the model is shown key frames: one picture each (default), or all on one sheet",
+    )
+    command.add_argument(
+        "--frames-as",
+        choices=get_args(FramesAs),
+        help="how a server is sent key frames: images, or a video with true times, which vLLM takes "
+        "(default: what the served model's name asks for)",
     )
 
 

@@ -24,7 +24,7 @@ def new_llm(args: argparse.Namespace, *, preload: bool = False) -> KeyframeLLM:
 
     With `preload` the Video-LLM is loaded while the video is read, which is then known to be one.
     """
-    names = ("model", "encoder", "device", "prompts", "layout")
+    names = ("model", "encoder", "device", "prompts", "layout", "frames_as")
     given = {name: getattr(args, name) for name in names if getattr(args, name, None)}
     shown = ProgressBar(args.quiet)
     loading: Thread | None = None

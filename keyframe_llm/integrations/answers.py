@@ -14,7 +14,6 @@ from PIL import Image, UnidentifiedImageError
 from keyframe_llm.conversation import rewrite_messages
 from keyframe_llm.encoders import Encoder, default_encoder, load_encoder
 from keyframe_llm.errors import OptionsError, check_number, check_whole, shortened
-from keyframe_llm.hub import one_line
 from keyframe_llm.messages import Messages
 from keyframe_llm.options import SelectOptions, option_fields, option_type
 from keyframe_llm.scoring.selectors import uses_text
@@ -101,11 +100,11 @@ class KeyframeAnswers:
             self._model: Any = load_vlm(
                 model, device=device, **more if served else {"batch_size": size, **more}
             )
-        except TypeError as error:  # what is no option of a selection went to the model
-            raise OptionsError(
-                f"the model takes no such option ({one_line(error)}); those of a selection are "
-                f"{', '.join(known)}"
-            ) from error
+        except OptionsError as error:
+            if not isinstance(error.__cause__, TypeError):
+                raise
+            # What is no option of a selection went to the model.
+            raise OptionsError(f"{error}; those of a selection are {', '.join(known)}") from error
         name = encoder or default_encoder(model)
         self._encoder: str | Encoder = load_encoder(name, device) if device and needs_encoder else name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from keyframe_llm.cartoon import is_embedded, vlm_path
@@ -12,6 +13,7 @@ from keyframe_llm.vlm.protocol import VLM, CompletedVLM
 __all__ = ["DEFAULT_MODEL", "load_vlm", "local_name", "served_name"]
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"
+_UNKNOWN = re.compile(r"unexpected keyword argument ('\w+')")
 _METHODS = ("generate", "stream", "generate_batch", "label_log_likelihoods", "count_tokens")
 
 
@@ -22,7 +24,8 @@ def load_vlm(model: str | Any, *, device: str | None = None, **options: Any) -> 
     the package. `device` is a torch device for a model that runs here; None takes the best there is. The
     embedded one needs no torch, unless it is given a device or options.
     `options` go to `TransformersVLM` or `OpenAIVLM`. Raises `OptionsError` for an object that is no
-    Video-LLM, or that is given options, and `ModelError` for a model that cannot be had.
+    Video-LLM, or that is given options, and for an option that there is not; `ModelError` for a model that
+    cannot be had.
     """
     if not isinstance(model, str):
         if not callable(getattr(model, "generate", None)):
@@ -34,6 +37,18 @@ def load_vlm(model: str | Any, *, device: str | None = None, **options: Any) -> 
             raise OptionsError(f"{', '.join(options)} cannot be given with a model that is already an object")
         complete = all(callable(getattr(model, method, None)) for method in _METHODS)
         return model if complete else CompletedVLM(model)
+    if served_name(model) is None and options.get("frames_as") is not None:
+        raise OptionsError(f"frames_as is for a server, and {model!r} runs here; leave it out")
+    try:
+        return _load(model, device, options)
+    except TypeError as error:  # of a constructor, where an option has no place
+        unknown = _UNKNOWN.search(str(error))
+        if unknown is None:
+            raise
+        raise OptionsError(f"{model!r} takes no option {unknown[1]}; leave it out") from error
+
+
+def _load(model: str, device: str | None, options: dict[str, Any]) -> VLM:
     if served_name(model) is not None:
         from keyframe_llm.vlm.openai_server import OpenAIVLM
 
