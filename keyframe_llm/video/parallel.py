@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.video.costs import Times
 from keyframe_llm.video.decoder import Mode, Samples, Segment
 from keyframe_llm.video.geometry import Geometry
 from keyframe_llm.video.reader import FrameReader, Skip, TimedFrame
@@ -51,9 +52,7 @@ class SegmentSamples(NamedTuple):
 class DecodeWorker:
     """Decodes segments of a file, one at a time. Opens each of its readers when it first needs it."""
 
-    def __init__(
-        self, open_reader: Callable[[Skip], FrameReader], geometry: Geometry, keys: NDArray[np.float64]
-    ) -> None:
+    def __init__(self, open_reader: Callable[[Skip], FrameReader], geometry: Geometry, keys: Times) -> None:
         self._open_reader, self._geometry, self._keys = open_reader, geometry, keys
         self._readers: dict[str, FrameReader] = {}
 
@@ -70,22 +69,29 @@ class DecodeWorker:
         if last and segment.mode != "seek":
             steps = count(1)
             wanted = chain(wanted, (segment.wanted[-1] + i * segment.stride_seconds for i in steps))
-        sources = self._sources(segment.mode, segment.stride_seconds)
+        sources = self._sources(segment.mode, segment.stride_seconds, segment.wanted)
         start, end, duration, side = window
         for timed in sample_times(sources, segment.stride_seconds, start, end, duration, wanted):
             yield timed.seconds, self._geometry.picture(timed.frame, side)
 
-    def _sources(self, mode: Mode, stride: float) -> list[TimedSource[TimedFrame]]:
-        exact = _LazyCursor(lambda: self._cursor("DEFAULT", jump=True))
+    def _sources(self, mode: Mode, stride: float, wanted: Times) -> list[TimedSource[TimedFrame]]:
+        exact = _LazyCursor(lambda: FrameCursor(self._reader("DEFAULT", "DEFAULT"), jump=True))
         if mode == "all":
-            return [self._cursor("DEFAULT", jump=False)]
+            return [FrameCursor(self._reader("DEFAULT", "DEFAULT"), jump=True, wanted=wanted)]
         if mode == "reference":
-            return [self._cursor("NONREF", jump=False), exact]
-        between = _LazyCursor(lambda: FrameCursor(self._reader("between", "NONREF"), jump=True))
+            return [FrameCursor(self._reader("NONREF", "NONREF"), jump=True, wanted=wanted), exact]
+        between = _LazyCursor(
+            lambda: FrameCursor(
+                self._reader("between", "NONREF"), jump=True, wanted=self._between(wanted, stride)
+            )
+        )
         return [KeyFrameCursor(self._reader("NONREF", "NONREF"), self._keys, stride / 2), between, exact]
 
-    def _cursor(self, skip: Skip, *, jump: bool) -> FrameCursor:
-        return FrameCursor(self._reader(skip, skip), jump=jump)
+    def _between(self, wanted: Times, stride: float) -> Times:
+        """Those of the wanted times that no key frame is near."""
+        after = np.searchsorted(self._keys, wanted)
+        around = self._keys[np.stack([after - 1, after]).clip(0, len(self._keys) - 1)]
+        return wanted[np.abs(around - wanted).min(axis=0) > stride / 2]
 
     def _reader(self, use: str, skip: Skip) -> FrameReader:
         if use not in self._readers:

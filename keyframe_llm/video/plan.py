@@ -76,11 +76,26 @@ def _plan_exactly(survey: Survey, stride: float, start: float, end: float) -> tu
     if keys is None or not _can_seek(survey, end):
         return cost, plan
     wanted = np.arange(start, max(end, start + stride / 2), stride)
+    if plan.mode in ("all", "reference"):
+        step = survey.duration_seconds / max(1, survey.frames)
+        step = survey.anchor_gap_seconds or step if plan.mode == "reference" else step
+        wanted = _ending_at_keys(wanted, keys, (stride - step) / 2)
     return cost, replace(plan, segments=tuple(_segments(plan.mode, wanted, keys, stride)))
 
 
 def _can_seek(survey: Survey, end: float) -> bool:
     return survey.key_seconds is not None and survey.exact_seeks and bool(np.isfinite(end))
+
+
+def _ending_at_keys(wanted: Times, keys: Times, within: float) -> Times:
+    """The wanted times, but the last one before a key frame is that key frame's where it is so close.
+
+    Then the frames between the two are not decoded. The only time between two key frames stays.
+    """
+    after = np.searchsorted(keys, wanted)
+    to_key = np.append(keys, np.inf)[after] - wanted
+    shared = np.append(False, after[1:] == after[:-1])
+    return np.unique(np.where(shared & (to_key < within), wanted + to_key, wanted))
 
 
 def _segments(mode: Mode, wanted: Times, keys: Times, stride: float) -> Iterator[Segment]:

@@ -124,6 +124,7 @@ class PyAVDecoder:
         """See `Decoder.decode_at`."""
         times = [float(s) for s in seconds]
         check_times(times, short_side)
+        self._exact.wanted = np.array(times) + ON_SCREEN_TOLERANCE_SECONDS
         width, height = shrink(*self.geometry.upright, short_side)
         images = np.empty((len(times), height, width, 3), np.uint8)
         found: list[float] = []
@@ -205,7 +206,7 @@ class PyAVDecoder:
             return None
         if self._quick is None:
             self._quick_reader = self._another("NONREF")
-            self._quick = FrameCursor(self._quick_reader, jump=True)
+            self._quick = FrameCursor(self._quick_reader, jump=True, wanted=self._exact.wanted)
         timed = self._quick.around(time + ON_SCREEN_TOLERANCE_SECONDS)[0]
         begins = timed is not None and abs(timed.seconds - time) <= ON_SCREEN_TOLERANCE_SECONDS + _SAME
         return timed if begins else None

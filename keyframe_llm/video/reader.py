@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Literal, NamedTuple
@@ -32,6 +33,7 @@ _SAME = 1e-6
 _MOST_THREAD_PIXELS = 80_000_000  # each thread of a decoder holds a picture
 _MOST_AV1_THREAD_PIXELS = 16_000_000  # of dav1d, several
 _MOST_LATE_PACKETS = 32  # that a decoder may take before it gives a frame of an earlier time
+_LATER_PACKETS = 2
 _MOST_ATTEMPTS = 4  # seeks for one time, each from further back, before the file is read from the start
 
 
@@ -146,9 +148,9 @@ class FrameReader(Forkable):
     def _first_seconds(self) -> float:
         return (self.timeline.origin or 0) * float(self.stream.time_base or 0)
 
-    def timed_frames(self) -> Iterator[TimedFrame]:
+    def timed_frames(self, until: float = math.inf) -> Iterator[TimedFrame]:
         """Frames from the current position, strictly ascending in time."""
-        for packet in self._packets():
+        for packet in self._packets(until):
             yield from self._timed(packet)
 
     def _timed(self, packet: Packet[Any]) -> Iterator[TimedFrame]:
@@ -157,8 +159,11 @@ class FrameReader(Forkable):
             if seconds is not None:
                 yield TimedFrame(seconds, frame)
 
-    def frames_from(self, seconds: float) -> Iterator[TimedFrame]:
-        """Frames from the last key frame at or before `seconds`, or from the first frame."""
+    def frames_from(self, seconds: float, until: float = math.inf) -> Iterator[TimedFrame]:
+        """Frames from the last key frame at or before `seconds`, or from the first frame.
+
+        All those up to `until`, in seconds, are given, and a few after it.
+        """
         back = _LOOSE_SEEK_SECONDS if self.traits.loose_seeks else 0.0
         goal = self.key_before(seconds)
         # Once seeks have cost more than reading the whole file, no more are tried.
@@ -166,7 +171,7 @@ class FrameReader(Forkable):
         for _ in range(_MOST_ATTEMPTS):
             if self.sequential or goal is None or goal - back <= 0:
                 break
-            frames = self._after_seek(goal - back, seconds)
+            frames = self._after_seek(goal - back, seconds, until)
             first = next(frames, None)
             if first is not None:
                 yield first
@@ -178,7 +183,7 @@ class FrameReader(Forkable):
             self.sequential = True
         if not self._untouched:
             self.restart()
-        yield from self.timed_frames()
+        yield from self.timed_frames(until)
 
     def key_before(self, seconds: float) -> float | None:
         """The time of the last key frame at or before `seconds`; where none is known, `seconds` itself."""
@@ -219,13 +224,13 @@ class FrameReader(Forkable):
         frames = [] if packet is None else [*self._decode(packet), *self._decode(Packet())]
         return next((frame for frame in frames if frame.key_frame), None)
 
-    def _after_seek(self, to_seconds: float, wanted_seconds: float) -> Iterator[TimedFrame]:
+    def _after_seek(self, to_seconds: float, wanted_seconds: float, until: float) -> Iterator[TimedFrame]:
         """Frames from the first key frame after a seek; none where it comes later than `wanted_seconds`."""
         try:
             self._seek(to_seconds)
         except av.error.FFmpegError:
             return
-        late, found, packets = 0, False, self._packets()
+        late, found, packets = 0, False, self._packets(until)
         for packet in packets:
             for timed in self._timed(packet):
                 if not found and timed.seconds > wanted_seconds + _SAME:
@@ -245,10 +250,15 @@ class FrameReader(Forkable):
         if self._decoder is not self.stream.codec_context:  # which a seek empties by itself
             self._decoder.flush_buffers()
 
-    def _packets(self) -> Iterator[Packet[Any]]:
-        """All packets to the end, but not an incomplete last one: it would spoil the frames before it."""
+    def _packets(self, until: float) -> Iterator[Packet[Any]]:
+        """All packets to the end, but not an incomplete last one: it would spoil the frames before it.
+
+        Fewer where `until` is finite: all those of frames up to that time, and two of later frames, so that
+        one is given although the other may be left out.
+        """
         self._untouched = False
         held: Packet[Any] | None = None
+        later, stopped = 0, False
         try:
             for packet in demux(self.container, self.stream):
                 if packet.size == 0:
@@ -257,14 +267,24 @@ class FrameReader(Forkable):
                     self._clock.correct(packet)
                 if held is not None:
                     yield held
-                held = packet
+                held, stopped = packet, later >= _LATER_PACKETS and self._is_after(packet.dts, until)
+                if (
+                    stopped
+                ):  # a frame is never shown before it is decoded: no more of those up to `until` come
+                    break
+                later += self._is_after(packet.pts, until)
         except av.error.FFmpegError as error:
             self.ended_by = error.strerror
+        if stopped:
+            held = None
         if held is not None and held.is_corrupt:
             self.ended_by = self.ended_by or "the last packet is incomplete"
         elif held is not None:
             yield held
         yield Packet()  # an empty packet makes the decoder return the frames that it still holds
+
+    def _is_after(self, stamp: int | None, seconds: float) -> bool:
+        return stamp is not None and self.timeline.seconds(stamp) > seconds + _SAME
 
     def _decode(self, packet: Packet[Any]) -> list[VideoFrame]:
         self.work.packets += 1

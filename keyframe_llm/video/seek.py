@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,14 +15,19 @@ __all__ = ["FrameCursor", "KeyFrameCursor"]
 
 # Without an index of key frames, decoding on over less than this is cheaper than a seek.
 _LONG_WAY_SECONDS = 8.0
+_SAME = 1e-6
 
 
 class FrameCursor:
     """Finds the frames around a time: decodes on or, with `jump`, seeks where that is cheaper."""
 
-    def __init__(self, reader: FrameReader, *, jump: bool) -> None:
+    def __init__(self, reader: FrameReader, *, jump: bool, wanted: NDArray[np.float64] | None = None) -> None:
         self._reader = reader
         self._jump = jump
+        self.wanted = wanted
+        """(N,) all times, ascending, that are asked for before a later key frame; None: unknown. What follows
+        the last of them in its group is not decoded."""
+        self._until = math.inf
         self._frames: Iterator[TimedFrame] | None = None
         self._now: TimedFrame | None = None
         self._next: TimedFrame | None = None
@@ -41,16 +47,41 @@ class FrameCursor:
         self._reader.check_process()
         with av_errors(self._reader.path):
             if self._frames is None or self._behind(seconds) or self._far_ahead(seconds):
-                self._frames = self._reader.frames_from(seconds)
-                self._now, self._next = None, next(self._frames, None)
-            while self._next is not None and self._next.seconds <= seconds:
-                self._now, self._next = self._next, next(self._frames, None)
+                self._begin(seconds, self._last_wanted(seconds))
+            self._decode_to(seconds)
+            if (
+                self._next is None and self._until < math.inf
+            ):  # the decoder gave nothing later: no bound, then
+                self._begin(seconds, math.inf)
+                self._decode_to(seconds)
         return self._now, self._next
+
+    def _begin(self, seconds: float, until: float) -> None:
+        self._until, self._frames = until, self._reader.frames_from(seconds, until)
+        self._now, self._next = None, next(self._frames, None)
+
+    def _decode_to(self, seconds: float) -> None:
+        assert self._frames is not None
+        while self._next is not None and self._next.seconds <= seconds:
+            self._now, self._next = self._next, next(self._frames, None)
+
+    def _last_wanted(self, seconds: float) -> float:
+        """The last wanted time before the next key frame; infinite where either is unknown."""
+        keys = self._reader.key_seconds
+        if self.wanted is None or keys is None or self._reader.sequential:
+            return math.inf
+        after = int(np.searchsorted(keys, seconds + _SAME, side="right"))
+        if after == len(keys):
+            return math.inf
+        at = int(np.searchsorted(self.wanted, keys[after] - _SAME)) - 1
+        return max(seconds, float(self.wanted[at])) if at >= 0 else seconds
 
     def _behind(self, seconds: float) -> bool:
         return self._now is not None and seconds < self._now.seconds
 
     def _far_ahead(self, seconds: float) -> bool:
+        if seconds > self._until:
+            return True
         if not self._jump or self._reader.sequential:
             return False
         if self._next is None or seconds <= self._next.seconds:
