@@ -121,6 +121,8 @@ class KeyframeLLM:
         self.options = options or SelectOptions()
         self.prompts = opened_prompts(prompts) or default_prompts()
         self.layout = checked_layout(layout)
+        if layout == "sheet" and model_options.get("frames_as") == "video":
+            raise OptionsError("frames_as is 'video', and a sheet is one picture; leave one of them out")
         self._model, self._model_options, self._device = model, model_options, device
         self._loaded: VLM | None = None
         self._counter: tuple[TokenCounter | None] | None = None
@@ -349,7 +351,9 @@ class KeyframeLLM:
 
     def _answer(self, question: str, text: str, selection: Selection, messages: Messages) -> Answer:
         counted = self.model.count_tokens(messages)
-        frames_as = getattr(self.model, "frames_as", None)
+        frames_as: FramesAs | None = getattr(self.model, "frames_as", None)
+        if frames_as is not None and self.layout == "sheet":
+            frames_as = "images"
         selection = _with_warnings(selection, getattr(self.model, "warnings", ()))
         if counted is None:
             return Answer(question, text, selection, self.model_name, None, None, frames_as=frames_as)

@@ -129,9 +129,16 @@ def test_the_commands_say_how_a_model_is_shown_key_frames(
         assert "1 pictures" in capsys.readouterr().out
     answer = asked(capsys, str(flags), "Blue?", *shown[:-2], "--frames-as", "video")
     assert answer["frames_as"] == "video" and "media_io_kwargs" in server.requests[-2]
-    command = ["ask", str(flags), "Blue?", "--model", "cartoon", "--frames-as", "images", "--quiet"]
-    assert main(command) == 2
-    assert "frames_as is for a server, and 'cartoon' runs here; leave it out" in capsys.readouterr().err
+    server.models = ("Qwen3-VL",)
+    on_sheet = ("--model", f"{server.url}#Qwen3-VL", *shown[2:])
+    assert asked(capsys, str(flags), "Blue?", *on_sheet[:-2])["frames_as"] == "video"
+    assert asked(capsys, str(flags), "Blue?", *on_sheet)["frames_as"] == "images"
+    for refused, says in (
+        ((*on_sheet, "--frames-as", "video"), "frames_as is 'video', and a sheet is one picture"),
+        (("--model", "cartoon", "--frames-as", "images"), "frames_as is for a server, and 'cartoon' runs here"),
+    ):
+        assert main(["ask", str(flags), "Blue?", *refused]) == 2
+        assert says in capsys.readouterr().err
 
 
 def test_an_answer_of_a_server_takes_one_request_for_counting(flags: Path, server: Server) -> None:
