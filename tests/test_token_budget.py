@@ -121,23 +121,26 @@ def test_the_commands_say_how_a_model_is_shown_key_frames(
     flags: Path, server: Server, capsys: Capture
 ) -> None:
     pytest.importorskip("openai", reason="openai is not installed (the `server` extra)")
-    server.owner = "vllm"
-    shown = ("--model", f"{server.url}#served", "--encoder", "cartoon", "--quiet", "--layout", "sheet")
+    server.owner, server.models = "vllm", ("served", "Qwen3-VL")
+    uniform, sheet = ("--method", "uniform", "--quiet"), ("--layout", "sheet")
+    plain = (str(flags), "Blue?", *uniform, "--model")
     labels = ("--labels", "1 pictures,2 pictures", "--by", "answer")
-    for command in (("ask", str(flags), "Blue?"), ("caption", str(flags)), ("classify", str(flags), *labels)):
-        assert main([*command, *shown]) == 0
+    for command in (("caption", str(flags)), ("classify", str(flags), *labels)):
+        assert main([*command, *uniform, *sheet, "--model", f"{server.url}#served"]) == 0
         assert "1 pictures" in capsys.readouterr().out
-    answer = asked(capsys, str(flags), "Blue?", *shown[:-2], "--frames-as", "video")
-    assert answer["frames_as"] == "video" and "media_io_kwargs" in server.requests[-2]
-    server.models = ("Qwen3-VL",)
-    on_sheet = ("--model", f"{server.url}#Qwen3-VL", *shown[2:])
-    assert asked(capsys, str(flags), "Blue?", *on_sheet[:-2])["frames_as"] == "video"
-    assert asked(capsys, str(flags), "Blue?", *on_sheet)["frames_as"] == "images"
-    for refused, says in (
-        ((*on_sheet, "--frames-as", "video"), "frames_as is 'video', and a sheet is one picture"),
-        (("--model", "cartoon", "--frames-as", "images"), "frames_as is for a server, and 'cartoon' runs here"),
+    for name, more, shown in (
+        ("served", (), "images"),
+        ("served", ("--frames-as", "video"), "video"),
+        ("Qwen3-VL", (), "video"),
+        ("Qwen3-VL", sheet, "images"),
     ):
-        assert main(["ask", str(flags), "Blue?", *refused]) == 2
+        assert asked(capsys, *plain, f"{server.url}#{name}", *more)["frames_as"] == shown
+        assert ("media_io_kwargs" in server.requests[-2]) is (shown == "video")
+    for refused, says in (
+        ((f"{server.url}#served", *sheet, "--frames-as", "video"), "'video', and a sheet is one picture"),
+        (("cartoon", "--frames-as", "images"), "frames_as is for a server, and 'cartoon' runs here"),
+    ):
+        assert main(["ask", *plain, *refused]) == 2
         assert says in capsys.readouterr().err
 
 
