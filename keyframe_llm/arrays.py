@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING, Any
+from threading import Event, RLock, Thread
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController
 
 __all__ = ["min_max", "one_thread", "unit_rows"]
 
-_lock = Lock()
+_lock = RLock()
 _inside: list[_Limit] = []
 """The limit that the first thread inside has set, once for each thread inside."""
 
@@ -53,13 +52,14 @@ def one_thread() -> Iterator[None]:
     """
     with _lock:
         _inside.append(_inside[0] if _inside else _Limit())
+        own = _controller().limit(limits=1, user_api="blas")
     try:
-        with _controller().limit(limits=1, user_api="blas"):
-            yield
+        yield
     finally:
         with _lock:
-            limit = _inside.pop()
-            if not _inside:
+            own.restore_original_limits()
+            limit = _inside.pop() if _inside else None  # a child that was forked inside knows of none
+            if limit is not None and not _inside:
                 limit.end()
 
 
@@ -91,6 +91,15 @@ class _Limit(Thread):
 
 @cache
 def _controller() -> ThreadpoolController:
-    from threadpoolctl import ThreadpoolController
-
     return ThreadpoolController()
+
+
+def _forget() -> None:
+    """A forked child has one thread: none but this one is inside."""
+    _inside.clear()
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):  # missing on Windows
+    # No thread may be setting a limit meanwhile: OpenBLAS would wait for it in the child, for ever.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_forget)

@@ -1,4 +1,4 @@
-"""Decoding in child processes: forked ones too, also where the parent has decoded before."""
+"""Decoding and arithmetic in child processes: forked ones too, whatever the parent's threads are doing."""
 
 from __future__ import annotations
 
@@ -49,6 +49,34 @@ if __name__ == "__main__":
     )
     assert [tuple(int(value) for value in row) for row in loader] == expected
     print("equal")
+"""
+
+FORKING = """
+import os
+import signal
+from threading import Event, Thread
+from keyframe_llm.arrays import one_thread
+
+over = Event()
+
+
+def in_and_out():
+    while not over.is_set():
+        with one_thread():
+            pass
+
+
+Thread(target=in_and_out).start()
+statuses = set()
+for _ in range(20):
+    if (child := os.fork()) == 0:
+        signal.alarm(10)
+        with one_thread():
+            pass
+        os._exit(0)
+    statuses.add(os.waitpid(child, 0)[1])
+over.set()
+print(statuses)
 """
 
 
@@ -124,3 +152,10 @@ def test_a_data_loader_with_workers_reads_videos(method: str, clip: Path, tmp_pa
     command = [sys.executable, str(script), str(clip), method, "1" if method == "spawn" else "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=3 * HANGS_AFTER_SECONDS)
     assert done.stdout == "equal\n", done.stderr
+
+
+@pytest.mark.skipif(not CAN_FORK, reason="this system cannot fork")
+def test_a_child_forked_while_another_thread_limits_numpy_may_limit_it_too() -> None:
+    script = [sys.executable, "-W", "ignore", "-c", FORKING]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=HANGS_AFTER_SECONDS, check=True)
+    assert done.stdout == "{0}\n"
