@@ -53,6 +53,7 @@ class LibrarySearch:
     def __init__(self, sessions: Sessions, library: Library) -> None:
         self.sessions, self.library = sessions, library
         self._last: WeakKeyDictionary[Shelf, _Search] = WeakKeyDictionary()
+        self._wanted: WeakKeyDictionary[Shelf, str] = WeakKeyDictionary()
         with gr.Column(elem_id="kf-library"):
             self.box = gr.Textbox(
                 label="Search the library",
@@ -82,29 +83,45 @@ class LibrarySearch:
             shown = opened(path, request)
             yield [*shown, *[gr.skip()] * (len(outputs) - len(shown))]
 
-        self.box.submit(self.searched, self.box, self.results, **hidden)
+        each: dict[str, Any] = {"trigger_mode": "multiple", **hidden}
+        keep = "(text) => window.kfSearched(text)"
+        self.box.submit(self.searched, self.box, self.results, js=keep, **each)
         told = gr.HTML(js_on_load=_LISTEN, elem_id="kf-chosen", elem_classes="kf-hidden")
-        return told.click(chosen, None, outputs, trigger_mode="multiple", **hidden)
+        return told.click(chosen, None, outputs, **each)
 
-    def searched(self, text: str, request: gr.Request) -> Iterator[str]:
-        """Draw what is found for a text."""
+    def searched(self, text: str, request: gr.Request) -> Iterator[Any]:
+        """Draw what is found for a text, unless another one is searched for by then."""
         if not text.strip():
             yield '<p class="kf-trouble" role="status">Write what to look for.</p>'
             return
+        shelf = self._shelf(request)
+        self._wanted[shelf] = text
         yield '<p role="status">Searching …</p>'
         try:
             evidence = self.library.evidence(text.strip(), max_videos=_MOST_VIDEOS, max_frames=_MOST_MOMENTS)
         except KeyframeError as error:
             yield f'<p class="kf-trouble" role="status">{escape(views.sentence(str(error)))}</p>'
             return
+        if self._wanted[shelf] != text:
+            yield gr.skip()
+            return
         found = _Search(text, evidence, _drawn(evidence))
-        self._last[self._shelf(request)] = found
+        self._last[shelf] = found
         yield found.drawn
 
-    def restored(self, request: gr.Request) -> list[Any]:
-        """The last search of the session, for a page that was loaded again."""
+    def restored(self, last: str, typed: str, request: gr.Request) -> Iterator[list[Any]]:
+        """The last search of the browser tab, for a page that was loaded again; done again where it is lost.
+
+        Returns what was `typed` into the box since, and what is found.
+        """
         found = self._last.get(self._shelf(request))
-        return [gr.skip(), gr.skip()] if found is None else [found.text, found.drawn]
+        if found is not None and found.text == last:
+            yield [typed, found.drawn]
+            return
+        yield [typed, gr.skip()]
+        if last.strip():
+            for drawn in self.searched(last, request):
+                yield [gr.skip(), drawn]
 
     def _path(self, number: int, request: gr.Request) -> str:
         """The file of a moment, as it was indexed. Raises `gr.Error`."""

@@ -88,11 +88,21 @@ def test_a_search_leads_to_a_chat_about_a_moment_and_back_to_what_was_found(
     page.wait_for_selector(".kf-moment")
     cells.first.click()
     page.wait_for_selector("#kf-player video[data-name='walk.mp4']")
-    page.get_by_role("button", name="Back to the search").click()
+    page.go_back()
     page.wait_for_selector(".kf-moment")
-    page.reload()
+    page.go_forward()
+    page.wait_for_selector("#kf-player video[data-name='walk.mp4']")
+    page.go_back()
     page.wait_for_selector(".kf-moment")
-    assert cells.count() == count and page.input_value(SEARCH) == "dark zeppelin lands"
+    page.context.set_offline(True)  # the page is loaded again when the network is back
+    page.fill(SEARCH, "bright")
+    page.press(SEARCH, "Enter")
+    page.get_by_text("Connection to the server was lost").wait_for()
+    page.fill(SEARCH, "typed since")
+    page.context.set_offline(False)
+    page.get_by_text("Connection to the server was lost").wait_for(state="detached")
+    page.wait_for_selector(".kf-moment")
+    assert page.input_value(SEARCH) == "typed since"
 
 
 def test_a_narrow_screen_and_a_video_that_is_gone(visit: Any, library: Library) -> None:  # noqa: F811
