@@ -9,9 +9,11 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from keyframe_llm.errors import ModelError, OptionsError
+from keyframe_llm.library import Library
 from keyframe_llm.video import open_video
 from keyframe_llm.words.ocr import RapidReader, checked_lines
 from keyframe_llm.words.screen import read_screen
+from support.encoders import ColourEncoder
 from support.videos import draw
 
 SIZE = (640, 360)
@@ -162,6 +164,29 @@ def test_a_reader_that_fails_on_everything_or_returns_no_lines_is_an_error(tmp_p
         read(path, Fails())
     with pytest.raises(OptionsError, match="max_pictures"):
         read(path, max_pictures=0)
+
+
+def test_a_library_keeps_a_video_of_which_no_picture_can_be_read_without_its_screen_text(tmp_path):
+    class Fails(InkReader):
+        def read(self, picture, /):
+            raise RuntimeError("no weights")
+
+    (tmp_path / "videos").mkdir()
+    path = recording(tmp_path / "videos" / "a.mp4", 4, ("line", 100, 0, 4))
+    path.with_suffix(".srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nSpoken.\n")
+
+    def run(reader):
+        library = Library(tmp_path / "library.sqlite", encoder=ColourEncoder(), read_screen=reader)
+        (step,) = library.index([path.parent])
+        found = [moment for text in ("spoken", "line") for moment in library.search(text)[0].moments]
+        return step.outcome.status, step.outcome.warnings, {one.source for one in found if one.text}
+
+    for wanted in ("indexed", "known"):  # what could not be read is tried again
+        status, (warning,), sources = run(Fails())
+        assert status == wanted and sources == {"subtitle"}
+        assert "no weights" in warning and warning.endswith("kept without the text in its pictures")
+    assert run(InkReader()) == ("known", (), {"subtitle", "screen"})
+    assert run(InkReader())[0] == "unchanged"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from keyframe_llm.library.collect import Item
 from keyframe_llm.library.outline import outline_of
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.words import CueSource, Words
+from keyframe_llm.words.screen import UnreadScreen
 from keyframe_llm.words.tracks import files_beside
 
 __all__ = ["Builder", "Outcome", "Status"]
@@ -78,8 +79,7 @@ class Builder:
         made = self._words_to_make(known)
         if (known is None or made) and self._catalogue.begin_attempt(path, state) >= _MOST_ATTEMPTS:
             return Outcome(path, "failed", _READING_ENDED)
-        index = None if known is not None else self._looked_at(path)
-        words = Words(index.words, index.warnings) if index is not None else self._words(path, known, made)
+        index, words = self._read(path, known, made)
         now = _state(item.path)
         if (now.bytes, now.modified_ns) != (state.bytes, state.modified_ns):
             raise VideoError(f"{path!r} changed while it was read; index it again once it is complete")
@@ -100,6 +100,26 @@ class Builder:
             self._catalogue.end_attempt(path)
         return Outcome(path, "known" if index is None else "indexed", warnings=words.warnings)
 
+    def _read(
+        self, path: str, known: int | None, made: dict[CueSource, str]
+    ) -> tuple[VideoIndex | None, Words]:
+        """The index of a video that is not known, and its words; `made` loses what could not be read."""
+        try:
+            return self._read_with(self._options, path, known, made)
+        except UnreadScreen as error:
+            del made["screen"]
+            index, words = self._read_with(self._options.replaced(read_screen=False), path, known, made)
+            said = f"{error}; the video is kept without the text in its pictures"
+            return index, Words(words.cues, (*words.warnings, said))
+
+    def _read_with(
+        self, options: SelectOptions, path: str, known: int | None, made: Mapping[CueSource, str]
+    ) -> tuple[VideoIndex | None, Words]:
+        if known is not None:
+            return None, self._words(path, known, made)
+        index = self._looked_at(path, options)
+        return index, Words(index.words, index.warnings)
+
     def _captioned(self, path: str, caption: str | None) -> Status:
         """Give a file that has not changed another caption, where there is one."""
         video = self._catalogue.video_at(path)
@@ -109,10 +129,10 @@ class Builder:
             self._catalogue.set_caption(video, caption)
         return "known"
 
-    def _looked_at(self, path: str) -> VideoIndex:
+    def _looked_at(self, path: str, options: SelectOptions) -> VideoIndex:
         indexer = self._indexer()
         try:
-            return indexer.index(path, self._options, embed=True)
+            return indexer.index(path, options, embed=True)
         except (VideoError, ModelError):
             raise
         except OptionsError as error:  # such as a beginning that lies after this video's end

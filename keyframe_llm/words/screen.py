@@ -20,12 +20,16 @@ from keyframe_llm.words.cues import Words
 from keyframe_llm.words.ocr import RapidReader, TextReader
 from keyframe_llm.words.page import Page, rows_to_read, screen_cues
 
-__all__ = ["read_screen"]
+__all__ = ["UnreadScreen", "read_screen"]
 
 _READ_SIDE = 1080  # pixels on the shorter side of a picture that is read
 _AT_ONCE = 4  # pictures in memory
 _EACH = 0.15  # what reading the smallest part costs, in whole pictures
 _MOST_WARNINGS = 3
+
+
+class UnreadScreen(ModelError):
+    """A reader failed on every picture of one video."""
 
 
 def read_screen(
@@ -45,8 +49,8 @@ def read_screen(
     `candidates` (seconds), then others, evenly. Starts and ends are exact to 0.8 s. A picture that the reader
     fails on is left out, with a warning.
 
-    Raises `VideoError` where nothing can be decoded, `ModelError` where there is no reader, or it fails on
-    every picture.
+    Raises `VideoError` where nothing can be decoded, `ModelError` where there is no reader, `UnreadScreen`
+    where it fails on every picture.
     """
     check_number("max_pictures", max_pictures, 0, above=True)
     tell, reader = progress or _silent, reader or RapidReader()
@@ -67,7 +71,7 @@ def read_screen(
             page.pass_over(span)
         tell("screen", 0.5 + (i + 1) / len(spans) / 2)
     if faults and len(faults) == len(wanted):
-        raise ModelError(f"{faults[0]}, nor at any other time; check the reader {type(reader).__name__}")
+        raise UnreadScreen(f"{faults[0]}, nor at any other time; check the reader {type(reader).__name__}")
     return Words(tuple(screen_cues(page.closed(spans[-1].end))), tuple(faults[:_MOST_WARNINGS]))
 
 
