@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +34,10 @@ from keyframe_llm.encoders.onnx_files import (
     keep,
     new_folder,
 )
+from keyframe_llm.encoders.onnx_halves import export_half, halves, save_table, weights_file
 from keyframe_llm.encoders.pixels import PixelSettings, pixel_settings, pixels
 from keyframe_llm.errors import ModelError
 from keyframe_llm.hub import one_line
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["convert"]
 
@@ -76,12 +73,12 @@ def convert(name: str, progress: Progress) -> Path:
 
 
 def _converted(name: str, progress: Progress) -> Path:
-    original = TransformersEncoder(name, device="cpu")
-    progress("convert", 0.2)
-    settings = pixel_settings(original.processor.to_dict())
     folder = new_folder(name)
     try:
-        stated, towers = _exported(original, settings, folder)
+        save_table(name, folder / TOKEN_ROWS)
+        original = TransformersEncoder(name, device="cpu")
+        progress("convert", 0.2)
+        stated, towers = _exported(original, pixel_settings(original.processor.to_dict()), folder)
         del original  # its memory is needed
         kept = dict[str, Any]()
         for share, tower in zip((0.5, 0.8), towers, strict=True):
@@ -119,19 +116,13 @@ def _exported(
     photographs = _photographs()
     images, texts = original.embed_images(photographs), original.embed_texts(sentences)
     shown = pixels(photographs, settings)
-    image_tower, text_tower, table = _modules(original)
-    np.save(folder / TOKEN_ROWS, table)
+    token_rows = np.load(folder / TOKEN_ROWS, mmap_mode="r")[ids].astype(np.float32)
     towers = [
-        (image_tower, _Tower(IMAGE_MODEL, {"pixel_values": shown}, images, texts)),
-        (
-            text_tower,
-            _Tower(
-                TEXT_MODEL, {"input_ids": ids, "token_rows": table[ids].astype(np.float32)}, texts, images
-            ),
-        ),
+        _Tower(IMAGE_MODEL, {"pixel_values": shown}, images, texts),
+        _Tower(TEXT_MODEL, {"input_ids": ids, "token_rows": token_rows}, texts, images),
     ]
-    for module, tower in towers:
-        _export(module, tower, folder / tower.file)
+    for module, tower in zip(halves(original), towers, strict=True):
+        export_half(module, tower.inputs, folder / tower.file)
     stated = {
         "pixels": settings.to_dict(),
         "image_size": original.image_size,
@@ -139,63 +130,7 @@ def _exported(
         "lower_case": original.lower_case,
         "padding": padding,
     }
-    return stated, [tower for _, tower in towers]
-
-
-def _modules(original: TransformersEncoder) -> tuple[Any, Any, NDArray[np.float16]]:
-    """The model's halves, and the table of its tokens, which is taken out of the text's half.
-
-    The table is two thirds of a small multilingual model, and a text needs a few of its rows.
-    """
-    import torch
-
-    class Images(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = original.model
-
-        def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-            return original.image_rows(pixel_values)
-
-    class Given(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.rows = torch.empty(0)
-
-        def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-            return self.rows
-
-    class Texts(torch.nn.Module):
-        def __init__(self, given: Given) -> None:
-            super().__init__()
-            self.model, self.given = original.model, given
-
-        def forward(self, input_ids: torch.Tensor, token_rows: torch.Tensor) -> torch.Tensor:
-            self.given.rows = token_rows
-            return original.text_rows(input_ids)
-
-    given, embeddings = Given(), original.model.text_model.embeddings
-    table = embeddings.token_embedding.weight.detach().half().numpy()
-    embeddings.token_embedding = given
-    return Images().eval(), Texts(given).eval(), table
-
-
-def _export(module: torch.nn.Module, tower: _Tower, path: Path) -> None:
-    import torch
-
-    names = list(tower.inputs)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter, about its own future and constants of the trace
-        torch.onnx.export(
-            module,
-            tuple(torch.from_numpy(values[:2]) for values in tower.inputs.values()),
-            str(path),
-            dynamo=False,
-            input_names=names,
-            output_names=["rows"],
-            dynamic_axes={name: {0: "n"} for name in [*names, "rows"]},
-            opset_version=17,
-        )
+    return stated, towers
 
 
 def _quantized(tower: _Tower, folder: Path) -> dict[str, Any]:
@@ -221,6 +156,7 @@ def _quantized(tower: _Tower, folder: Path) -> dict[str, Any]:
     change = _change(tower, small)
     if change <= _MOST_CHANGE:
         small.replace(path)
+        weights_file(path).unlink()
     else:
         small.unlink()
     return {"weights": "int8" if change <= _MOST_CHANGE else "float32", "int8_change": round(change, 5)}
