@@ -33,6 +33,7 @@ from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
 from keyframe_llm.demos.views import keyframes
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.vlm.shared import SharedVLM
+from support.vlms import Counts
 
 # Gradio leaves event loops and sockets of its server to the garbage collector; nothing here can close them.
 pytestmark = [
@@ -407,6 +408,10 @@ def test_the_warning_about_the_embedded_models_is_the_librarys_own(flags: Path, 
     session.open(demo_video("one_walk.mp4"))
     session.ask("What does the man in green do?", settings)
     assert session.warnings == session.turns[0].warnings == ()
+    views = Session(Models([Counts()], ["halves:cartoon"]))
+    views.open(flags)
+    views.ask("Where is the snowman?", Settings("Counts", "halves:cartoon"))
+    assert views.warnings == views.turns[0].warnings == (OUTSIDE_WORLD,)
 
 
 def test_what_somebody_brought_is_theirs_alone_and_goes_with_them(tmp_path: Path) -> None:

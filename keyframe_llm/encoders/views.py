@@ -56,10 +56,15 @@ def split_views(name: str) -> tuple[str, str]:
 
 
 def whole_encoder(encoder: object) -> object:
-    """The encoder behind its views, by name or as an object; any other one is returned as it is."""
+    """The encoder behind its views, by name or as an object; any other one is returned as it is.
+
+    One that is shared and has no model of its own yet is known by its `name`, and so is the one behind it.
+    """
     if isinstance(encoder, ViewsEncoder):
         return encoder.encoder
-    return split_views(encoder)[1] if isinstance(encoder, str) else encoder
+    name = encoder if isinstance(encoder, str) else getattr(encoder, "name", None)
+    prefix, rest = split_views(name) if isinstance(name, str) else ("", "")
+    return rest if prefix else encoder
 
 
 class ViewsEncoder:
