@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -21,6 +22,7 @@ from keyframe_llm.video import open_video
 from keyframe_llm.video.cores import available_cores
 from keyframe_llm.video.costs import Survey
 from keyframe_llm.video.plan import choose_plan
+from keyframe_llm.video.pyav_backend import PyAVDecoder
 from keyframe_llm.video.sparse import space_out
 
 FPS = 5
@@ -81,6 +83,31 @@ def test_segments_begin_at_key_frames() -> None:
     plan = choose_plan(survey(120.0), 0.5, 0.0, 120.0)
     starts = [part.wanted[0] for part in plan.segments]
     assert len(starts) > 3 and all(start % 8 == 0 for start in starts)
+
+
+def test_the_last_time_before_a_key_frame_is_that_key_frames_where_it_is_close() -> None:
+    video = survey(120.0, group=7.9)
+    assert video.key_seconds is not None
+    wanted = np.concatenate([part.wanted for part in choose_plan(video, 0.5, 0.0, 120.0).segments])
+    away = np.abs(wanted - np.arange(0, 120, 0.5)[:, None])
+    assert away.min(axis=1).max() < 0.25 and np.diff(wanted).max() <= 0.75 - 0.16 / 2
+    assert np.isin(video.key_seconds, wanted).sum() >= 5
+    brief = replace(survey(120.0), key_seconds=np.array([0.0, 30.1, 30.6, 31.1, 60.0]), group_bytes=None)
+    wanted = np.concatenate([part.wanted for part in choose_plan(brief, 0.5, 0.0, 120.0).segments])
+    assert [any((wanted >= key) & (wanted < key + 0.5)) for key in (30.1, 30.6)] == [True, True]
+
+
+def test_what_follows_the_last_frame_wanted_of_a_group_is_not_decoded(
+    numbered: Callable[[str], Path],
+) -> None:
+    path = numbered(".mp4")
+    with av.open(str(path)) as file:
+        keys = [float(p.pts * p.time_base) for p in file.demux(video=0) if p.is_keyframe and p.pts][:3]
+    with PyAVDecoder(path) as video:
+        video.plan(0.4)  # which reads where the key frames are
+        before = video.decoded_packets
+        assert np.allclose(video.decode_at(keys).seconds, keys)
+        assert video.decoded_packets - before <= 4 * len(keys)  # itself, two later ones, and the end
 
 
 def test_the_groups_in_which_most_changes_are_decoded_in_detail() -> None:
