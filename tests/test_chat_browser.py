@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.session import Settings
 from keyframe_llm.demos.videos import demo_video
+from support.packages import needs
 
-pytest.importorskip("gradio", reason="gradio is not installed (the `demo` extra)")
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed (the `dev` extra)"
-)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # Gradio leaves event loops and sockets of its server to the garbage collector; nothing here can close them.
 pytestmark = [
+    needs("gradio", "the `demo` extra"),
+    needs("playwright", "the `dev` extra"),
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (apt-get install chromium)"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio.*"),
@@ -103,7 +102,9 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=QUIET)
         yield opened
         opened.close()

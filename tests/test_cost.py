@@ -13,21 +13,31 @@ import pytest
 from keyframe_llm.cli import main
 from keyframe_llm.cost import default_cost, frames_at, tokens_of_video
 from keyframe_llm.data import VideoInfo
+from support.packages import needs
 
-utils = pytest.importorskip("qwen_vl_utils.vision_process")
+pytestmark = needs("qwen_vl_utils", "the `dev` extra")
 
 Checkpoint = Callable[[str], Path]
 
 
+@pytest.fixture(scope="module")
+def utils() -> ModuleType:
+    from qwen_vl_utils import vision_process
+
+    return vision_process
+
+
 @pytest.mark.parametrize("seconds", [3.0, 4.5, 29.7, 30.0, 61.2, 383.9, 600.0, 3600.0])
-def test_as_many_frames_as_qwen_vl_utils_takes(seconds: float) -> None:
+def test_as_many_frames_as_qwen_vl_utils_takes(utils: ModuleType, seconds: float) -> None:
     assert frames_at(seconds) == utils.smart_nframes({}, round(seconds * 25), 25.0)
 
 
 @pytest.mark.parametrize("patch", [14, 16])
 @pytest.mark.parametrize("size", [(720, 1280), (1280, 720), (1080, 1920), (64, 96), (360, 640), (240, 240)])
 @pytest.mark.parametrize("frames", [4, 60, 300, 768])
-def test_as_many_tokens_as_qwen_vl_utils_makes(patch: int, size: tuple[int, int], frames: int) -> None:
+def test_as_many_tokens_as_qwen_vl_utils_makes(
+    utils: ModuleType, patch: int, size: tuple[int, int], frames: int
+) -> None:
     area = (2 * patch) ** 2
     least, whole = utils.VIDEO_MIN_TOKEN_NUM * area, utils.MODEL_SEQ_LEN * area * 0.9
     most = max(min(utils.VIDEO_MAX_TOKEN_NUM * area, whole / frames * 2), int(least * 1.05))
@@ -36,7 +46,7 @@ def test_as_many_tokens_as_qwen_vl_utils_makes(patch: int, size: tuple[int, int]
 
 
 def test_the_count_is_what_the_default_sampling_really_costs(
-    videos: ModuleType, checkpoint: Checkpoint, tmp_path: Path
+    utils: ModuleType, videos: ModuleType, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     """The whole way of Qwen's README with the original: decoded, resized, tokenised."""
     pytest.importorskip("decord", reason="decord, which qwen-vl-utils reads videos with, is not installed")

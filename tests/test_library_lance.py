@@ -21,8 +21,9 @@ from keyframe_llm.library import lance as lance_module
 from keyframe_llm.library.catalogue import Catalogue, FileState
 from keyframe_llm.library.lance import LanceSearch
 from keyframe_llm.library.outline import OutlineSearch, outline_of
+from support.packages import needs
 
-pytest.importorskip("lancedb")
+pytestmark = needs("lancedb", "the `lancedb` extra")
 
 SIZE = 32
 

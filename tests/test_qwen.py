@@ -18,8 +18,9 @@ from keyframe_llm.data import Frames
 from keyframe_llm.messages.timestamps import as_video, frame_seconds
 from keyframe_llm.qwen import process_vision_info, with_true_times
 from support.file_server import serving
+from support.packages import needs
 
-pytest.importorskip("qwen_vl_utils")
+pytestmark = needs("qwen_vl_utils", "the `dev` extra")
 
 Checkpoint = Callable[[str], Path]
 SMALL = {"min_pixels": 56 * 56, "max_pixels": 112 * 112}

@@ -27,10 +27,7 @@ from keyframe_llm.data import Frames
 from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.messages.prompts import frame_messages
 from keyframe_llm.vlm import load_vlm
-
-for package in ("openai", "fastapi", "uvicorn"):
-    pytest.importorskip(package, reason=f"{package} is not installed (the `dev` extra)")
-
+from support.packages import needs
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "plug-in.md"
@@ -38,7 +35,10 @@ ADDRESS = "http://127.0.0.1:8000/v1"
 
 
 # A client that nobody closes leaves its connections to the collector of garbage, which warns of them.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+pytestmark = [
+    *(needs(package, "the `dev` extra") for package in ("openai", "fastapi", "uvicorn")),
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,10 @@ from keyframe_llm.data import Frames
 from keyframe_llm.errors import ModelError, OptionsError
 from keyframe_llm.messages.prompts import frame_messages
 from keyframe_llm.vlm import load_vlm
+from support.packages import needs
 from support.server import Server
 
-pytest.importorskip("openai", reason="openai is not installed (the `server` extra)")
+pytestmark = needs("openai", "the `server` extra")
 
 COLOURS = np.array([[200, 30, 30], [30, 200, 30]], np.uint8)
 FRAMES = Frames(np.broadcast_to(COLOURS[:, None, None], (2, 48, 64, 3)).copy(), np.array([1.5, 20.0]))

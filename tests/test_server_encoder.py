@@ -14,8 +14,9 @@ from keyframe_llm.encoders.shared import SharedEncoder
 from keyframe_llm.errors import ModelError, OptionsError
 from keyframe_llm.jpeg import decode_jpeg, jpeg_within
 from support.embedding_server import EmbeddingServer, serving
+from support.packages import needs
 
-pytest.importorskip("openai", reason="openai is not installed (the `server` extra)")
+pytestmark = needs("openai", "the `server` extra")
 
 TEXTS = [f"a man in a {colour} hat" for colour in ("red", "blue", "green", "grey", "black")]
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.metrics import silhouette_score
 
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.proposals.color_histogram import color_histogram
@@ -86,6 +85,8 @@ def test_what_is_no_picture_is_refused(wrong):
 
 @pytest.mark.parametrize("points", [7, 60, 300])
 def test_silhouettes_equal_scikit_learns(points):
+    from sklearn.metrics import silhouette_score
+
     rng = np.random.default_rng(points)
     x = rng.normal(size=(points, 5)) + rng.integers(0, 3, (points, 1)) * 4
     distances = np.linalg.norm(x[:, None] - x, axis=2)
@@ -105,6 +106,8 @@ def test_a_silhouette_needs_two_clusters_and_fewer_than_points():
 
 @pytest.mark.parametrize("dimensions", [3, 200])
 def test_clustering_finds_the_planted_groups_and_reports_scikit_learns_silhouette(dimensions):
+    from sklearn.metrics import silhouette_score
+
     rng = np.random.default_rng(1)
     truth = np.repeat(np.arange(7), 12)
     x = rng.normal(size=(7, dimensions))[truth] * 3 + rng.normal(size=(84, dimensions)) * 0.05
