@@ -238,7 +238,8 @@ def test_lists_of_others_are_scored_side_by_side_without_a_video(
     write(tmp_path / "lvb_anno.csv", ANNOTATION)
     good = write(
         tmp_path / "good.json",
-        [{"id": "a_0", "frame_timestamps": [12, 65, 75]}, {"id": "b-1", "seconds": [65.5]}],
+        "\ufeff"
+        + json.dumps([{"id": "a_0", "frame_timestamps": [12, 65, 75]}, {"id": "b-1", "seconds": [65.5]}]),
     )
     poor = write(
         tmp_path / "poor.json", [{"uid": "a_0", "timestamps_used": [5.0]}, {"uid": "other", "seconds": [1]}]
@@ -291,6 +292,9 @@ def test_moments_of_others_are_scored_by_what_they_have_in_common(
         ("[1]", "give an object"),
         ("[]", "holds no frame list"),
         ("{", "cannot read the frame list"),
+        ('{"id": "a_0", "seconds": [1]}\n\n{"id": "b_1", "sec', "line 3: Unterminated string"),
+        ('{"a_0": [1.0, 5.0, 9.0, 12.0]}', r"'a_0' is given 4 numbers and no name for them"),
+        ("[" * 100_000, "cannot read the frame list"),
     ],
 )
 def test_a_list_that_cannot_be_read_costs_one_line(tmp_path: Path, content: str, says: str) -> None:

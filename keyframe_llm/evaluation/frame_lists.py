@@ -75,9 +75,10 @@ def read_frame_list(path: Path) -> FrameList:
     one line on anything else: indices of frames have no time without the video.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        rows = _rows(text)
-    except (OSError, ValueError) as error:
+        rows = _rows(path.read_text(encoding="utf-8-sig"))
+    except OptionsError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise OptionsError(f"cannot read the frame list {str(path)!r} ({error}); give JSON") from error
     found: dict[str, Chosen] = {}
     for number, row in enumerate(rows, 1):
@@ -148,11 +149,32 @@ def _add_moment_scores(
 def _rows(text: str) -> list[Any]:
     try:
         whole = json.loads(text)
-    except json.JSONDecodeError:
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    except json.JSONDecodeError as error:
+        lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        if len(lines) < 2:
+            raise
+        return [_line(number, line, error) for number, line in lines]
     if isinstance(whole, dict) and all(isinstance(value, list) for value in whole.values()):
-        return [{"id": key, "moments": [value]} for key, value in whole.items()]  # NExT-GQA's form
+        return [_unnamed(key, value) for key, value in whole.items()]
     return whole if isinstance(whole, list) else [whole]
+
+
+def _line(number: int, line: str, whole: json.JSONDecodeError) -> Any:
+    """One line of JSON Lines; where already the first is none, the fault is that of the `whole` text."""
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(str(whole) if number == 1 else f"line {number}: {error.msg}") from error
+
+
+def _unnamed(key: str, numbers: list[Any]) -> dict[str, Any]:
+    """A moment in NExT-GQA's form, two numbers under an id; more of them may be frames, or indices."""
+    if len(numbers) != 2:
+        raise OptionsError(
+            f"{key!r} is given {len(numbers)} numbers and no name for them; give a moment as two seconds, "
+            'key frames as {"id": …, "seconds": […]}'
+        )
+    return {"id": key, "moments": [numbers]}
 
 
 def _entry(row: Any, place: str) -> tuple[str, Chosen]:
