@@ -19,13 +19,18 @@
   });
   // The tab keeps what is typed, and what was searched for last: where that did not arrive, it is searched for again.
   const box = () => document.querySelector('#kf-search :is(input, textarea)');
+  const typed = sessionStorage.getItem('kf-search');
+  const put = setInterval(() => {
+    if (!box()) return;
+    clearInterval(put);
+    if (!typed || box().value) return;
+    box().value = typed;
+    box().dispatchEvent(new Event('input', { bubbles: true }));
+  }, 200);
   document.addEventListener('input', (event) => { if (event.target === box()) sessionStorage.setItem('kf-search', box().value); }, true);
   window.kfSearched = (text) => {
     sessionStorage.setItem('kf-searched', text);
     return text;
   };
-  window.kfSearch = () => {
-    const last = sessionStorage.getItem('kf-searched') || '';
-    return [last, sessionStorage.getItem('kf-search') ?? last];
-  };
+  window.kfSearch = () => sessionStorage.getItem('kf-searched') || '';
 }

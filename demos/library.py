@@ -109,19 +109,15 @@ class LibrarySearch:
         self._last[shelf] = found
         yield found.drawn
 
-    def restored(self, last: str, typed: str, request: gr.Request) -> Iterator[list[Any]]:
-        """The last search of the browser tab, for a page that was loaded again; done again where it is lost.
-
-        Returns what was `typed` into the box since, and what is found.
-        """
+    def restored(self, last: str, request: gr.Request) -> Iterator[Any]:
+        """What the browser tab searched for last, for a page that was loaded again; done again where it is lost."""
         found = self._last.get(self._shelf(request))
         if found is not None and found.text == last:
-            yield [typed, found.drawn]
-            return
-        yield [typed, gr.skip()]
-        if last.strip():
-            for drawn in self.searched(last, request):
-                yield [gr.skip(), drawn]
+            yield found.drawn
+        elif last.strip():
+            yield from self.searched(last, request)
+        else:
+            yield gr.skip()
 
     def _path(self, number: int, request: gr.Request) -> str:
         """The file of a moment, as it was indexed. Raises `gr.Error`."""

@@ -110,17 +110,40 @@
     tabs.postMessage({ shown: true, name: data.name });
   };
   setTimeout(() => { if (wanted && wanted.name && !shows(wanted.name)) tabs.postMessage(wanted); }, 1500);
-  // Follow the answer, unless the reader has scrolled up.
+  // Follow the answer, unless the reader has scrolled up, by however little.
   const log = () => document.querySelector('#kf-chat [role=log]');
-  let following = true;
-  document.addEventListener('scroll', (event) => {
-    if (event.target !== log()) return;
-    following = log().scrollHeight - log().scrollTop - log().clientHeight < 40;
-  }, true);
+  let following = true, top = 0, followed = null, talkInView = false;
+  const seen = new IntersectionObserver(([entry]) => { talkInView = entry.isIntersecting; });
+  const notice = () => {
+    const { scrollTop, scrollHeight, clientHeight } = log(), left = scrollHeight - scrollTop - clientHeight;
+    if (left < 2 || (left < 40 && scrollTop > top)) following = true;
+    else if (scrollTop < top) following = false;
+    top = scrollTop;
+  };
+  const keepUp = () => {
+    if (!log()?.clientHeight) return;  // there is none, or another tab of the page is in view
+    if (followed !== log()) {
+      followed = log();
+      top = 0;
+      seen.disconnect();
+      seen.observe(followed);
+    }
+    notice();  // the event of a movement may be still to come
+    if (!following) return;
+    log().scrollTop = log().scrollHeight;
+    top = log().scrollTop;
+  };
+  document.addEventListener('scroll', (event) => { if (event.target === log()) notice(); }, true);
+  // A phone that is turned: who had the conversation in view, and no video playing, has it in view still.
+  const phone = matchMedia('(max-width:760px)');
+  phone.addEventListener('change', () => {
+    if (!talkInView || player()?.paused === false || !log()?.querySelector('.message')) return;
+    setTimeout(() => { document.querySelector('#kf-chat').scrollIntoView({ block: 'start' }); keepUp(); }, 100);
+  });
   const asked = () => {
     following = true;
     const chat = document.querySelector('#kf-chat');
-    if (matchMedia('(max-width:760px)').matches) chat.scrollIntoView({ block: 'start' });
+    if (phone.matches) chat.scrollIntoView({ block: 'start' });
   };
   document.addEventListener('keydown', (event) => {
     if (event.key === 'Enter' && !event.shiftKey && event.target === question()) asked();
@@ -129,7 +152,7 @@
   const names = [['.submit-button', 'Send'], ['.stop-button', 'Stop (Esc)']];
   let writable = false;
   new MutationObserver(() => {
-    if (following && log()) log().scrollTop = log().scrollHeight;
+    keepUp();
     for (const [selector, name] of names) {
       const button = document.querySelector('#kf-question ' + selector);
       if (button && !button.title) { button.title = name; button.setAttribute('aria-label', name); }

@@ -158,9 +158,8 @@ def build(
         loaded = page.load(handlers.restored, tab, whole, js=_TAB, **private)
         then_watch(loaded)  # a page that was loaded again right after a video was given
         if search is not None:
-            kept_search = [gr.Textbox(visible=False), gr.Textbox(visible=False)]
-            searched = [search.box, search.results]
-            loaded.then(search.restored, kept_search, searched, js="() => window.kfSearch()", **private)
+            last = gr.Textbox(visible=False)
+            loaded.then(search.restored, last, search.results, js="() => window.kfSearch()", **private)
         page.unload(handlers.left)
     return page, sessions
 
