@@ -110,7 +110,7 @@ class LibrarySearch:
         yield found.drawn
 
     def restored(self, last: str, request: gr.Request) -> Iterator[Any]:
-        """What the browser tab searched for last, for a page that was loaded again; done again where it is lost."""
+        """The last search of a browser tab whose page was loaded again; done again where it is lost."""
         found = self._last.get(self._shelf(request))
         if found is not None and found.text == last:
             yield found.drawn
