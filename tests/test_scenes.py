@@ -302,6 +302,27 @@ def test_a_list_that_cannot_be_read_costs_one_line(tmp_path: Path, content: str,
         read_frame_list(write(tmp_path / "list.json", content))
 
 
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("kfs-bench", {"lvb_anno.csv": "id,segment_id,scene_id,start,end\na_0,0\n"}),
+        ("next-gqa", {"gsub_val.json": '{"1": {"location": {"0": [[1, 2]]}}}'}),
+        ("next-gqa", {"gsub_val.json": "[1]", "val.csv": "video_id,qid\n1,0\n"}),
+        ("cg-bench", {"cgbench_mini.json": "[" * 100_000}),
+    ],
+)
+def test_damaged_or_missing_parts_of_annotations_cost_one_line(
+    name: str, files: dict[str, str], tmp_path: Path
+) -> None:
+    for file, text in files.items():
+        write(tmp_path / file, text)
+    with pytest.raises(
+        OptionsError, match=f"^{name}: the annotations in .* are damaged .*; download"
+    ) as error:
+        load_dataset(name, tmp_path)
+    assert "\n" not in str(error.value)
+
+
 def test_a_list_of_another_data_set_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path / "lvb_anno.csv", ANNOTATION)
     with pytest.raises(OptionsError, match="its first id is 'c', the data set's 'a_0'"):

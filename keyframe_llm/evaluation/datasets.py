@@ -165,7 +165,7 @@ def load_dataset(name: str, root: str | Path, *, split: int | None = None) -> Da
         samples = read(place, tree) if name == "own" else read(tree)
     except OptionsError:
         raise
-    except (LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
         raise OptionsError(
             f"{name}: the annotations in {place} are damaged ({error!r}); {download}"
         ) from error

@@ -13,13 +13,13 @@ __all__ = ["read_json", "read_json_lines", "read_parquet"]
 
 def read_json(path: Path) -> Any:
     """What a JSON file holds."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(path.read_text(encoding="utf-8-sig"))
 
 
 def read_json_lines(path: Path) -> list[Any]:
     """What the lines of a JSON Lines file hold; raises `OptionsError` with the number of a damaged line."""
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
         try:
             rows += [json.loads(line)] if line.strip() else []
         except json.JSONDecodeError as error:

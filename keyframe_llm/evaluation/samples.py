@@ -55,7 +55,9 @@ class Sample:
             raise OptionsError(f"the answer {self.answer!r} is not among its options {list(self.options)!r}")
         for start, end in (*self.moments, *(moment for scene in self.scenes for moment in scene)):
             if not 0 <= start <= end:
-                raise OptionsError(f"the moment {[start, end]!r} must run from a second to a later one")
+                raise OptionsError(
+                    f"the moment {[start, end]!r} of {self.id!r} must run from a second to a later one"
+                )
 
 
 @dataclass(frozen=True, slots=True)

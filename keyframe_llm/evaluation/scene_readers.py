@@ -249,7 +249,7 @@ def _letter(text: str) -> int:
 
 
 def _csv(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as rows:
+    with path.open(encoding="utf-8-sig", newline="") as rows:
         return list(csv.DictReader(rows))
 
 
