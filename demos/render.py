@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from textwrap import shorten
@@ -102,11 +103,12 @@ def _texts(turn: Turn, session: Session) -> list[str]:
     if not turn.answer or turn.selection is None:
         return ["*stopped before the first word*"] if turn.state == "stopped" else [_waiting(session)]
     end = turn.selection.video.duration_seconds
-    texts = [linked_times(as_data(turn.answer), turn.selection.frames, end)]
+    linked = partial(linked_times, end_seconds=end, question=turn.question)
+    texts = [linked(as_data(turn.answer), turn.selection.frames)]
     if turn.state == "stopped":
         texts[0] += " *— stopped*"
     if turn.uniform is not None and turn.state == "done":
-        uniform_answer = linked_times(as_data(turn.uniform_answer), turn.uniform, end) or "…"
+        uniform_answer = linked(as_data(turn.uniform_answer), turn.uniform) or "…"
         texts.append(f"*Shown the uniform frames instead, the model says:* {uniform_answer}")
     return texts
 

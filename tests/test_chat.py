@@ -328,10 +328,46 @@ NOTE = "\n\n*\\* No frame that the model was shown has this time.*"
         ("for 3 seconds, then for about 3 s", "for 3 seconds, then for about 3 s"),
         ("3 seconds later, a 3-second jump in 3 steps", "3 seconds later, a 3-second jump in 3 steps"),
         ("the clock says 10:30, at 4:30 pm; 16:9", "the clock says 10:30, at 4:30 pm; 16:9"),
+        ("At second 10 he", "At [second 10](#t=10.040) he"),
+        ("between seconds 10 and 32", "between seconds [10](#t=10.040) and [32](#t=31.500)"),
+        ("from 10 to 31.5 seconds", "from [10](#t=10.040) to [31.5 seconds](#t=31.500)"),
+        ("- 10–32 s: a man", "- [10](#t=10.040)–[32 s](#t=31.500): a man"),
+        (
+            "&#91;10.0s&#93; &#60;31.5 seconds&#62;",
+            "&#91;[10.0s](#t=10.040)&#93; &#60;[31.5 seconds](#t=31.500)&#62;",
+        ),
+        (
+            "between 0:10 and 0:31, at 1m5s",
+            "between [0:10](#t=10.040) and [0:31](#t=31.500), at [1m5s](#t=65.250)",
+        ),
+        ("the 10-second mark of a 10 s clip", "the [10-second](#t=10.040) mark of a 10 s clip"),
+        *[
+            (said, said)
+            for said in (
+                *(
+                    "it takes 10 to 31.5 seconds",
+                    "he waits between 1 and 10 seconds",
+                    "in the first 10 seconds",
+                ),
+                *(
+                    "the second 10 people",
+                    "a second 10 times",
+                    "10 seconds of footage",
+                    "10 seconds per frame",
+                ),
+                *("a score of 10 to 32 seconds", "from 32 to 10 seconds", "60 frames per second 10"),
+            )
+        ],
     ],
 )
 def test_times_in_an_answer_are_links_and_durations_are_not(answer: str, drawn: str) -> None:
     assert linked_times(answer, TIMES, 120.0) == drawn
+
+
+def test_how_long_something_takes_is_no_moment() -> None:
+    answer, question = "10 to 32 seconds, from 10.0 to 31.5 seconds", "How long does he walk?"
+    drawn = "10 to 32 seconds, from [10.0](#t=10.040) to [31.5 seconds](#t=31.500)"
+    assert linked_times(answer, TIMES, 120.0, question=question) == drawn
 
 
 @pytest.mark.parametrize(
