@@ -251,6 +251,12 @@ def test_a_model_that_cannot_be_had_is_reported_without_its_folder(tmp_path: Pat
         assert broken.select_keyframes("one_walk.mp4")["keyframes"]
 
 
+def test_a_model_that_takes_one_picture_is_shown_key_frames_on_a_sheet() -> None:
+    with Toolbox(Talker(), Bright(), roots=[CLIPS], layout="sheet") as tools:
+        answer = tools.ask_video("three_scenes.mp4", "How many pictures?", max_frames=3)
+    assert len(answer["keyframes"]) > 1 and answer["answer"].startswith("1 ")
+
+
 def test_pictures_are_made_small_and_kept_where_they_were_asked_for(tmp_path: Path) -> None:
     folder = tmp_path / "frames"
     with Toolbox(

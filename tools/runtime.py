@@ -25,6 +25,7 @@ from keyframe_llm.errors import KeyframeError, ModelError
 from keyframe_llm.index import Indexer, Store
 from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.library import Library
+from keyframe_llm.messages import Layout
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import DEFAULT_MODEL, KeyframeLLM
 from keyframe_llm.tools.at_hand import is_at_hand, kept_picture_side
@@ -71,6 +72,7 @@ class ToolRuntime:
         save_folder: str | os.PathLike[str] | None = None,
         library: str | os.PathLike[str] | None = None,
         device: str | None = None,
+        layout: Layout = "images",
         **model_options: Any,
     ) -> None:
         """`model` and `encoder` are as for `KeyframeLLM`, loaded when a call first needs them.
@@ -80,7 +82,8 @@ class ToolRuntime:
         frames that results refer to; the default is a private folder that is deleted when Python ends.
         `save_folder` is where frames and clips may be saved for the user to keep; by default nowhere.
         `library` is the file of a library of videos (see `keyframe_llm.library`) that may be searched as far
-        as they lie in the roots; without an `encoder` its own is taken.
+        as they lie in the roots; without an `encoder` its own is taken. `layout` is how the Video-LLM is
+        shown key frames, as for `KeyframeLLM`.
         """
         if library is not None and encoder is None:
             with closing(Library(library)) as known:
@@ -109,7 +112,7 @@ class ToolRuntime:
             picture_side=kept_picture_side(encoder),
             checkpoint=check_current_job,
         )
-        self.llm = KeyframeLLM(vlm, options=options, indexer=indexer)
+        self.llm = KeyframeLLM(vlm, options=options, indexer=indexer, layout=layout)
         """One for all threads, so that what one call has read serves every other."""
         self._pool = JobPool(self.limits.concurrent_calls, self.limits.waiting_calls)
         self._readings = Readings(self.open_files, self.limits)

@@ -63,6 +63,7 @@ def _toolbox(args: argparse.Namespace) -> Toolbox:
         save_folder=getattr(args, "save_folder", None),
         library=args.library,
         device=args.device,
+        layout=args.layout or "images",
     )
 
 

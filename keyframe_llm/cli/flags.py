@@ -24,6 +24,7 @@ __all__ = [
     "add_caption",
     "add_device",
     "add_fields",
+    "add_layout",
     "add_models",
     "add_output",
     "add_prompts",
@@ -94,13 +95,18 @@ def add_prompts(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_shown(command: argparse.ArgumentParser) -> None:
+def add_layout(command: argparse.ArgumentParser) -> None:
     """How the Video-LLM is shown key frames."""
     command.add_argument(
         "--layout",
         choices=get_args(Layout),
         help="how the model is shown key frames: one picture each (default), or all on one sheet",
     )
+
+
+def add_shown(command: argparse.ArgumentParser) -> None:
+    """How the Video-LLM is shown key frames, and how a server is sent them."""
+    add_layout(command)
     command.add_argument(
         "--frames-as",
         choices=get_args(FramesAs),
