@@ -7,6 +7,7 @@ two photographs in parts, some sentences, and every similarity before and after.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import shutil
@@ -79,7 +80,8 @@ def _converted(name: str, progress: Progress) -> Path:
         original = TransformersEncoder(name, device="cpu")
         progress("convert", 0.2)
         stated, towers = _exported(original, pixel_settings(original.processor.to_dict()), folder)
-        del original  # its memory is needed
+        del original  # its memory is needed, and the halves' classes hold it until garbage is searched for
+        gc.collect()
         kept = dict[str, Any]()
         for share, tower in zip((0.5, 0.8), towers, strict=True):
             progress("convert", share)
@@ -186,6 +188,7 @@ def _change(tower: _Tower, path: Path) -> float:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.disable_prepacking", "1")  # a second copy of the weights
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     given = {each.name: tower.inputs[each.name] for each in session.get_inputs()}
     rows = unit_rows(np.asarray(session.run(None, given)[0], np.float32))

@@ -82,7 +82,7 @@ def export_half(module: torch.nn.Module, inputs: Mapping[str, NDArray[Any]], pat
     import torch
 
     names = list(inputs)
-    with warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about its own future and constants of the trace
         torch.onnx.export(
             module,
