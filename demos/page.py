@@ -37,7 +37,8 @@ _BANNER = (
     "<code>keyframe-llm chat --model Qwen/Qwen2.5-VL-7B-Instruct</code>"
 )
 _OTHER_LABELS = ("run", "jump", "eat", "drink", "dance", "cook", "talk", "drive a car", "ride a bike")
-_DAY = 86_400
+_BETWEEN_CLEANINGS = 600
+"""Seconds. Uploads that no page took, and copies of results, are removed then where the grace is over."""
 _TAB = """() => {
   const made = () => Array.from(crypto.getRandomValues(new Uint8Array(24)), (b) => b.toString(16)).join('');
   const name = sessionStorage.getItem('kf-session') || made();
@@ -76,8 +77,10 @@ def build(
     """
     sessions = Sessions(models, folder, grace_seconds)
     handlers = Handlers(sessions, _examples(folder))
+    grace = max(1, int(grace_seconds))
+    cleaning = (min(_BETWEEN_CLEANINGS, grace), grace)
     with gr.Blocks(
-        title="Chat with a video", analytics_enabled=False, delete_cache=(3600, _DAY), fill_width=True
+        title="Chat with a video", analytics_enabled=False, delete_cache=cleaning, fill_width=True
     ) as page:
         gr.HTML(_head(models, library), elem_id="kf-head")
         sessions.startup.add()

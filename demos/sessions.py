@@ -28,6 +28,8 @@ RESULTS = "results-"
 
 GRACE_SECONDS = 1800.0
 """How long a session is kept after its page was closed or lost."""
+_MOST_LEFT = 1000
+"""Page loads that are remembered after they were closed."""
 
 
 class Sessions:
@@ -44,6 +46,8 @@ class Sessions:
         self._shelves: dict[str, Shelf] = {}
         self._names: dict[str, str] = {}
         """Page load → the name of its session."""
+        self._left: dict[str, str] = {}
+        """The same of page loads that were closed or lost: what they asked for before may come later."""
         self._timers: dict[str, Timer] = {}
         self.previews: dict[Path, Preview] = {}
         """Video → its preview, where a browser could not play the video."""
@@ -52,37 +56,49 @@ class Sessions:
     def join(self, load: str, name: str) -> bool:
         """Bind a page load to the session of that name; return whether that session existed."""
         with self._lock:
-            self._names[load] = name
+            closed = load in self._left
+            (self._left if closed else self._names)[load] = name
             if load in self._shelves and name not in self._shelves:
                 self._shelves[name] = self._shelves.pop(load)
-            if timer := self._timers.pop(name, None):
+            if not closed and (timer := self._timers.pop(name, None)):
                 timer.cancel()
             return name in self._shelves
 
     def shelf(self, load: str) -> Shelf:
         """The videos of a page load, made when they are first asked for."""
         with self._lock:
-            return self._shelves.setdefault(self._name(load), Shelf(self.models))
+            name = self._name(load)
+            shelf = self._shelves.setdefault(name, Shelf(self.models))
+            if load in self._left and name not in self._timers:
+                self._end_later(name)
+            return shelf
 
     def session(self, load: str) -> Session:
         """The session in view."""
         return self.shelf(load).current
 
     def leave(self, load: str) -> None:
-        """A page was closed or lost: end its session after the grace, unless another page joins it."""
+        """A page was closed or lost: end its session after the grace, unless another page joins it.
+
+        A page that only lost its connection goes on with the load it has.
+        """
         with self._lock:
-            name = self._name(load)
+            self._left[load] = name = self._name(load)
             self._names.pop(load, None)
-            if name in self._names.values() or name not in self._shelves:
-                return
-            if timer := self._timers.pop(name, None):
-                timer.cancel()
-            # A page that only lost its connection goes on with the load it has.
-            self._names[load] = name
-            timer = Timer(self.grace_seconds, self._end_unless_used, (name, load))
-            timer.daemon = True
-            self._timers[name] = timer
-            timer.start()
+            while len(self._left) > _MOST_LEFT:
+                del self._left[next(iter(self._left))]
+            self._end_later(name)
+
+    def _end_later(self, name: str) -> None:
+        """End a session after the grace, if it is one and no page shows it; the lock is held."""
+        if name in self._names.values() or name not in self._shelves:
+            return
+        if timer := self._timers.pop(name, None):
+            timer.cancel()
+        timer = Timer(self.grace_seconds, self._end_unless_used, (name,))
+        timer.daemon = True
+        self._timers[name] = timer
+        timer.start()
 
     def add_video(self, load: str, path: Path, questions: tuple[str, ...] = ()) -> Session:
         """Bring a video at a path into view, beside those that are open; return its session.
@@ -154,14 +170,12 @@ class Sessions:
             timer.cancel()
 
     def _name(self, load: str) -> str:
-        return self._names.get(load, load)
+        return self._names.get(load) or self._left.get(load, load)
 
-    def _end_unless_used(self, name: str, load: str) -> None:
+    def _end_unless_used(self, name: str) -> None:
         with self._lock:
-            timer = self._timers.pop(name, None)
-            if timer is None:
+            if self._timers.pop(name, None) is None:
                 return
-            self._names.pop(load, None)
         self.end(name)
 
 

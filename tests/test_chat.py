@@ -483,6 +483,15 @@ def test_a_session_outlives_its_page_and_ends_after_the_grace(tmp_path: Path) ->
     for timer in [thread for thread in enumerate_threads() if isinstance(thread, Timer)]:
         timer.join()
     assert not other.exists() and stopped.stopping and not sessions.join("load 4", "other")
+    sessions.leave("load 4")
+    upload.write_bytes(b"a third")
+    late = sessions.take("load 4", upload)  # given before the page was closed, and taken after
+    assert not sessions.join("load 5", "late")
+    sessions.leave("load 5")
+    sessions.join("load 5", "late")
+    for timer in [thread for thread in enumerate_threads() if isinstance(thread, Timer)]:
+        timer.join()
+    assert not late.exists() and not upload.exists() and not sessions.join("load 6", "other")
 
 
 def test_two_people_asking_at_once_are_answered_as_if_alone(checkpoint: Any) -> None:
