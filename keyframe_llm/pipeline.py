@@ -35,7 +35,8 @@ from keyframe_llm.data import Progress
 from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder, default_encoder
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.index import Indexer, Store, VideoIndex
-from keyframe_llm.index.indexer import opened_prompts, opened_store, video_key
+from keyframe_llm.index.keys import video_key
+from keyframe_llm.index.shortcuts import opened_prompts, opened_store
 from keyframe_llm.index.store import model_identity
 from keyframe_llm.messages import Layout, Messages, laid_out
 from keyframe_llm.messages.sheet import checked_layout

@@ -50,7 +50,7 @@ def cases(*stages: type) -> list[Any]:
 def index_keys(path: Path, options: SelectOptions) -> tuple[object, object]:
     """The keys of an index in memory and on disk."""
     indexer = Indexer(store=Store())
-    return video_key(path, options), indexer._index_key(str(path), options, pictures=False)
+    return video_key(path, options), indexer._kept.key(str(path), options, pictures=False)
 
 
 @pytest.mark.parametrize(("name", "value"), cases(DecodeOptions, ProposeOptions))

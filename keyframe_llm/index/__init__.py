@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from keyframe_llm.index.indexer import Indexer, index_video, select_keyframes
+from keyframe_llm.index.indexer import Indexer
+from keyframe_llm.index.shortcuts import index_video, select_keyframes
 from keyframe_llm.index.store import Store
 from keyframe_llm.index.video_index import VideoIndex
 
