@@ -55,8 +55,11 @@ def world_warnings(video: VideoSource, *models: object) -> tuple[str, ...]:
         return ()
     from keyframe_llm.video.byte_source import ByteSource
 
-    held = isinstance(video, ByteSource) or (isinstance(video, str) and _is_file(video))
-    return () if held and is_drawn(video) else (OUTSIDE_WORLD,)
+    if isinstance(video, str):
+        place: Place | None = video if _is_file(video) else None
+    else:
+        place = video if isinstance(video, ByteSource) else None
+    return () if place is not None and is_drawn(place) else (OUTSIDE_WORLD,)
 
 
 def is_embedded(model: object, *folders: Path) -> bool:
