@@ -80,11 +80,11 @@ def _converted(name: str, progress: Progress) -> Path:
         original = TransformersEncoder(name, device="cpu")
         progress("convert", 0.2)
         stated, towers = _exported(original, pixel_settings(original.processor.to_dict()), folder)
-        del original  # its memory is needed, and the halves' classes hold it until garbage is searched for
-        gc.collect()
+        del original  # its memory is needed
         kept = dict[str, Any]()
         for share, tower in zip((0.5, 0.8), towers, strict=True):
             progress("convert", share)
+            gc.collect()  # the export and the quantizer leave cycles that hold all weights
             kept[tower.file] = _quantized(tower, folder)
         (folder / SETTINGS_FILE).write_text(json.dumps(stated | {"kept": kept}), encoding="utf-8")
         return keep(name, folder)
