@@ -204,6 +204,24 @@ def test_the_log_cannot_write_on_a_terminal() -> None:
     assert all(line.isprintable() for line in lines) and "red" in lines[-1]
 
 
+@pytest.mark.parametrize(("fault", "is_noise"), [(anyio.ClosedResourceError(), True), (KeyError("x"), False)])
+def test_a_request_whose_session_ended_is_one_line_in_the_log(fault: Exception, is_noise: bool) -> None:
+    async def answer() -> None:
+        async with anyio.create_task_group():
+            raise fault
+
+    try:
+        anyio.run(answer)
+    except Exception:
+        failure = sys.exc_info()
+    record = logging.LogRecord(
+        "mcp.server.streamable_http", 40, __file__, 1, "SSE response error", (), failure
+    )
+    written = PrintableFormatter("%(levelname)s %(name)s: %(message)s").format(record)
+    assert ("Traceback" not in written) == ("\n" not in written) == is_noise
+    assert ("a session ended" in written) == is_noise and record.exc_info == failure
+
+
 # Over HTTP -----------------------------------------------------------------------------------------------
 
 

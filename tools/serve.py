@@ -167,7 +167,18 @@ def _exit(status: int) -> None:
 
 
 class PrintableFormatter(logging.Formatter):
-    """Escapes what names of files, hosts and requests may hold, so that they cannot write on a terminal."""
+    """Escapes what names of files, hosts and requests may hold, so that they cannot write on a terminal.
+
+    A request whose session ended meanwhile is one line: the SDK logs it with a traceback.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:  # the name in `logging`
+        """The line or lines of a record."""
+        if record.name.startswith("mcp.") and record.exc_info and _is_closed(record.exc_info[1]):
+            more = {"exc_info": None, "exc_text": None, "levelname": "WARNING", "args": ()}
+            line = {"msg": "a session ended before a request of it was answered"}
+            record = logging.makeLogRecord({**vars(record), **more, **line})
+        return super().format(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # the name in `logging`
         """The line of a record."""
@@ -177,6 +188,16 @@ class PrintableFormatter(logging.Formatter):
     def formatException(self, ei: Any) -> str:
         """The lines of a traceback."""
         return printable_lines(super().formatException(ei))
+
+
+def _is_closed(error: BaseException | None) -> bool:
+    """Whether an error, or each one of a group, is that of a stream that was closed."""
+    from anyio import BrokenResourceError, ClosedResourceError
+
+    group: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return (
+        all(map(_is_closed, group)) if group else isinstance(error, BrokenResourceError | ClosedResourceError)
+    )
 
 
 def _log_to_stderr() -> None:
