@@ -84,6 +84,8 @@ def test_a_selection_tells_the_cost_of_its_own_messages(checkpoint: Checkpoint, 
         assert cost.prompt_tokens is not None and cost.price == pytest.approx(cost.prompt_tokens / 1e5)
     with pytest.raises(OptionsError, match="price_per_million is -1"):
         selection.cost(name, price_per_million=-1)
+    with pytest.raises(OptionsError, match="model is 3; give a name, or an object with generate"):
+        selection.cost(3)
 
 
 def test_a_dry_run_calls_no_server(flags: Path, checkpoint: Checkpoint, capsys: Capture) -> None:

@@ -164,7 +164,8 @@ def cost_line(cost: PromptCost) -> str:
     """What a prompt costs, in one line for people."""
     sizes = [f"{width} × {height}" for width, height in dict.fromkeys(cost.pictures)]
     pictures = f"{len(cost.pictures)} picture{'s' if len(cost.pictures) > 1 else ''} of {', '.join(sizes)}"
-    parts = [f"{cost.frames} key frames", pictures, f"{cost.picture_bytes / 1000:.0f} kB as JPEG"]
+    frames = f"{cost.frames} key frame{'s' if cost.frames > 1 else ''}"
+    parts = [frames, pictures, f"{cost.picture_bytes / 1000:.0f} kB as JPEG"]
     if cost.prompt_tokens is None:
         return ", ".join([*parts, "tokens not known: the model's processor is not on this machine"])
     parts.append(f"{cost.prompt_tokens} prompt tokens ({cost.visual_tokens} visual)")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from keyframe_llm.cartoon import is_embedded, vlm_path
+from keyframe_llm.errors import OptionsError, shortened
 from keyframe_llm.hub import LOADING, cached_folder
 from keyframe_llm.vlm.embedded import EmbeddedVLM
 from keyframe_llm.vlm.load import local_name, served_name
@@ -29,11 +30,15 @@ def token_counter(model: str | Any, **options: Any) -> TokenCounter | None:
 
     A local model is counted by its processor, a served one by the processor of the served name where that is
     on this machine, an object by its own `count_tokens`. None where nothing counts. Raises `ModelError`
-    where a local model's files cannot be had.
+    where a local model's files cannot be had, `OptionsError` for an object that is no Video-LLM.
     """
     if isinstance(model, OpenAIVLM):
         return _served(model.name)
     if not isinstance(model, str):
+        if not any(callable(getattr(model, method, None)) for method in ("generate", "count_tokens")):
+            raise OptionsError(
+                f"model is {shortened(model)}; give a name, or an object with generate(messages)"
+            )
         name = getattr(model, "identity", None)
         if isinstance(name, str) and not isinstance(model, type):
             return token_counter(name, **options)
