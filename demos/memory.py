@@ -7,6 +7,8 @@ import gc
 from contextlib import suppress
 from threading import Timer
 
+from keyframe_llm.video.memory import trim_memory
+
 __all__ = ["give_back_memory", "keep_memory_in_one_place"]
 
 _DELAY_SECONDS = 1.0
@@ -34,5 +36,4 @@ def give_back_memory() -> None:
 def _free() -> None:
     """Free what only circles of references hold, and have the C library return what it keeps for later."""
     gc.collect()
-    with suppress(AttributeError, OSError, TypeError):  # other C libraries have no such call
-        ctypes.CDLL(None).malloc_trim(0)
+    trim_memory()

@@ -132,14 +132,21 @@ def test_decoding_between_key_frames_costs_the_same_however_long_the_video(secon
     assert 150 <= dense <= 185  # 100 s at the price of ordinary decoding
 
 
-@pytest.mark.parametrize(
-    ("pixels", "detail_seconds"), [(1280 * 720, 182), (1920 * 1080, 182), (3840 * 2160, 55)]
-)
-def test_of_large_pictures_fewer_are_decoded_between_key_frames(pixels: int, detail_seconds: float) -> None:
+@pytest.mark.parametrize("pixels", [1280 * 720, 1920 * 1080, 3840 * 2160])
+def test_decoding_between_key_frames_is_bounded_for_large_pictures_too(pixels: int) -> None:
     plan = choose_plan(replace(survey(600.0), pixels=pixels), 0.5, 0.0, 600.0, 0.5)
     dense = sum(len(part.wanted) for part in plan.segments if part.mode != "seek") * 0.5
-    assert detail_seconds - 16 <= dense <= detail_seconds
+    assert 182 - 16 <= dense <= 182
     assert np.isin(np.arange(0, 600, 8.0), np.concatenate([part.wanted for part in plan.segments])).all()
+
+
+def test_of_large_pictures_the_end_of_most_groups_is_not_decoded() -> None:
+    clip = replace(survey(120.0, group=4.0, changing=(7, 20)), pixels=3840 * 2160)
+    wanted = np.concatenate([part.wanted for part in choose_plan(clip, 0.5, 0.0, 120.0, 0.5).segments])
+    gaps = np.diff(wanted)
+    assert gaps.max() <= 1.5 and (gaps > 1).sum() >= 15  # the last one before the next key frame
+    for whole in (28.0, 80.0):
+        assert np.diff(wanted[(wanted >= whole) & (wanted <= whole + 4)]).max() <= 0.5
 
 
 def test_without_sizes_groups_all_over_the_video_are_decoded_in_detail() -> None:

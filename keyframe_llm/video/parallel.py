@@ -91,7 +91,7 @@ class DecodeWorker:
         """Those of the wanted times that no key frame is near."""
         after = np.searchsorted(self._keys, wanted)
         around = self._keys[np.stack([after - 1, after]).clip(0, len(self._keys) - 1)]
-        return wanted[np.abs(around - wanted).min(axis=0) > stride / 2]
+        return np.asarray(wanted[np.abs(around - wanted).min(axis=0) > stride / 2])
 
     def _reader(self, use: str, skip: Skip) -> FrameReader:
         if use not in self._readers:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import pairwise
 from types import TracebackType
 
 import numpy as np
@@ -18,6 +19,7 @@ from keyframe_llm.video.byte_source import ByteSource, Place
 from keyframe_llm.video.decoder import DecodePlan, Samples
 from keyframe_llm.video.geometry import Geometry, has_alpha
 from keyframe_llm.video.hardware import check_hardware
+from keyframe_llm.video.memory import trim_memory
 from keyframe_llm.video.parallel import Window
 from keyframe_llm.video.pixel_formats import claims_transparency, means_transparency, needs_first_palette
 from keyframe_llm.video.plan import choose_plan
@@ -60,6 +62,7 @@ class PyAVDecoder:
         self._cut_off = False
         self._sampled: set[int] = set()  # milliseconds
         self._quick: FrameCursor | None = None
+        self._quick_reader: FrameReader | None = None
         self._reader = FrameReader(self._place, max_pixels=max_pixels, hardware=hardware)
         try:
             self._begin(max_pixels)
@@ -128,12 +131,13 @@ class PyAVDecoder:
         width, height = shrink(*self.geometry.upright, short_side)
         images = np.empty((len(times), height, width, 3), np.uint8)
         found: list[float] = []
-        for time in times:
+        for time, later in pairwise([*times, math.inf]):
             timed = self._sampled_frame(time) or self._exact.around(time + ON_SCREEN_TOLERANCE_SECONDS)[0]
             if timed is None:
                 raise VideoError(
                     f"{self._path}: no frame can be decoded at {time:.3f} s; the file is damaged"
                 )
+            self._release_before(later, timed.seconds)
             if not found or timed.seconds > found[-1]:
                 with av_errors(self._path):
                     images[len(found)] = self.geometry.picture(timed.frame, short_side)
@@ -212,14 +216,29 @@ class PyAVDecoder:
         return timed if begins else None
 
     def _close_quick(self) -> None:
-        if self._quick is not None:
-            self._quick = None
+        if self._quick_reader is not None:
             self._quick_reader.close()
+        self._quick = self._quick_reader = None  # the pictures go when nothing refers to the decoder
+
+    def _release_before(self, later: float, seconds: float) -> None:
+        """Where pictures are large and the next is in another group, free those that the decoder holds."""
+        keys = self._reader.key_seconds
+        if not self._is_large or keys is None or self._reader.sequential:
+            return
+        if later == math.inf or (self._reader.key_before(later) or 0.0) > seconds:
+            self._close_quick()
+            self._release()
+
+    @property
+    def _is_large(self) -> bool:
+        return self.info.width * self.info.height > _LARGE_PIXELS
 
     def _release(self) -> None:
         """Give back the memory of the pictures that the exact reader holds; it starts anew."""
         self._reader.restart()
-        self._exact = FrameCursor(self._reader, jump=True)
+        self._exact = FrameCursor(self._reader, jump=True, wanted=self._exact.wanted)
+        if self._is_large:
+            trim_memory()
 
     def _sample(
         self, stride: float, short_side: int, start: float, end_seconds: float | None, sparse: float | None
@@ -229,7 +248,7 @@ class PyAVDecoder:
         if start >= duration:
             raise VideoError(f"{self._path} ends at {duration:.3f} s, before start_seconds {start:g}")
         window = Window(start, math.inf if end_seconds is None else end_seconds, duration, short_side)
-        if self.info.width * self.info.height > _LARGE_PIXELS:
+        if self._is_large:
             self._release()
         readers, given = [self._reader], list[float]()
         with ExitStack() as stack:
@@ -249,6 +268,9 @@ class PyAVDecoder:
             shared = len(plan.segments) > 1
             unseen = max(stride, duration - float(plan.segments[-1].wanted[-1])) if shared else stride
             self._note_end(readers, window, unseen)
+        if self._is_large:
+            readers.clear()
+            trim_memory()
 
     def _note_sampled(self, seconds: Sequence[float]) -> None:
         """Which times need no full decode; only where the unreferenced frames are known for certain."""

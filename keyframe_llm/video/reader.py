@@ -31,6 +31,7 @@ Skip = Literal["DEFAULT", "NONREF", "NONKEY"]
 _LOOSE_SEEK_SECONDS = 1.0
 _SAME = 1e-6
 _MOST_THREAD_PIXELS = 80_000_000  # each thread of a decoder holds a picture
+_MOST_FRAME_PIXELS = 20_000_000  # where each thread decodes a picture of its own
 _MOST_AV1_THREAD_PIXELS = 16_000_000  # of dav1d, several
 _MOST_LATE_PACKETS = 32  # that a decoder may take before it gives a frame of an earlier time
 _LATER_PACKETS = 2
@@ -82,8 +83,9 @@ class FrameReader(Forkable):
     def _open(self) -> None:
         self.container = open_container(self.place, self.max_pixels, self.hardware)
         self.stream = video_stream(self.container, self.path)
-        self.stream.thread_type = "AUTO"
         context = self._decoder = alpha_decoder(self.stream) or self.stream.codec_context
+        # Threads that share a picture hold no others.
+        context.thread_type = "SLICE" if context.width * context.height > _MOST_FRAME_PIXELS else "AUTO"
         context.thread_count = self._threads or _thread_count(context)
         # The loop filter stays on. Without it colours drift between key frames as much as at a cut (histogram
         # distances of 0.1–0.6 on real clips).

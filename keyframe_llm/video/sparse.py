@@ -28,6 +28,9 @@ __all__ = ["plan_sparsely", "space_out"]
 _DETAIL_SECONDS = 100.0
 # Of large pictures only so many pixels: 100 s of full HD at 30 frames a second. So 4K gets a quarter of that.
 _DETAIL_PIXELS = 100 * 30 * 1920 * 1080
+# Their other groups are decoded as far as the whole budget goes, but for the last second before the next key
+# frame. Key frames alone, one every 5 s, lost a tenth of the moments of captions (joined real clips).
+_END_UNSEEN_SECONDS = 1.0
 _LONGEST_UNSEEN_SECONDS = 20.0  # longer groups are always decoded
 _KEY_SHARE = 0.08  # key frames may cost this share of decoding everything before some are left out
 _KEY_RUN_SEGMENTS = 8  # a segment of key frames alone may be this many times as long as others
@@ -55,16 +58,18 @@ def plan_sparsely(
     sizes = None if survey.group_bytes is None else survey.group_bytes[inside]
     rate = survey.frames / survey.duration_seconds
     budget = min(_DETAIL_SECONDS, _DETAIL_PIXELS / max(1.0, rate * survey.pixels))
-    detailed = _detailed_groups(_change(ends - begins, sizes), work, ends - begins, detail_stride, budget)
+    until = _detail_ends((begins, ends), _change(ends - begins, sizes), work, detail_stride, (budget, start))
+    detailed = until > begins
     single = _single_keys(begins, detailed, start, (detail_stride, stride), rate * (end - start))
     if not single.any() and not detailed.any():
         return None
-    cost = rate * float(work[detailed].sum()) + (KEY_FRAME_COST + SEEK_COST) * float(single.sum())
+    shares = (until - begins) / (ends - begins)
+    cost = rate * float((work * shares).sum()) + (KEY_FRAME_COST + SEEK_COST) * float(single.sum())
     mode: Mode = "reference" if reference_only else "all"
-    segments = _segments(begins, ends, detailed, single, (mode, detail_stride), start)
+    segments = _segments(begins, until, single, (mode, detail_stride), start)
     reason = (
         f"{int(single.sum())} key frames, and every {detail_stride:.2f} s of the "
-        f"{float((ends - begins)[detailed].sum()):.0f} s between them in which most changes"
+        f"{float((until - begins).sum()):.0f} s between them in which most changes"
     )
     return cost, DecodePlan("sparse", reason, tuple(segments))
 
@@ -93,6 +98,24 @@ def _change(lengths: Times, sizes: Times | None) -> Times:
         return lengths
     key, rest = sizes[:, 0], sizes[:, 1]
     return np.asarray(rest / np.maximum(key, np.median(key) / 4 + 1.0))
+
+
+def _detail_ends(
+    groups: tuple[Times, Times], change: Times, work: Times, stride: float, limits: tuple[float, float]
+) -> Times:
+    """(K,) up to which second each group is decoded in detail: its begin, its end, or a time between them.
+
+    `limits`: seconds of decoding for whole groups, and when the window starts.
+    """
+    (begins, ends), (budget, start) = groups, limits
+    detailed = _detailed_groups(change, work, ends - begins, stride, budget)
+    left = _DETAIL_SECONDS - float(work[detailed].sum())
+    until = np.where(detailed, ends, begins)
+    if budget < _DETAIL_SECONDS:
+        lengths = np.maximum(0.0, ends - begins - _END_UNSEEN_SECONDS) * (~detailed & (begins >= start))
+        begun = _detailed_groups(change, work * lengths / (ends - begins), lengths, stride, left)
+        until = np.where(begun, begins + lengths, until)
+    return until
 
 
 def _detailed_groups(
@@ -125,23 +148,19 @@ def _single_keys(
 
 
 def _segments(
-    begins: Times,
-    ends: Times,
-    detailed: NDArray[np.bool_],
-    single: NDArray[np.bool_],
-    detail: tuple[Mode, float],
-    start: float,
+    begins: Times, until: Times, single: NDArray[np.bool_], detail: tuple[Mode, float], start: float
 ) -> Iterator[Segment]:
-    """Segments in time order: runs of single key frames, and each detailed group."""
+    """Segments in time order: runs of single key frames, and each group that is decoded in detail."""
     mode, stride = detail
     run: list[float] = []
     for i in range(len(begins)):
-        if run and (detailed[i] or begins[i] - run[0] >= _KEY_RUN_SEGMENTS * SEGMENT_SECONDS):
+        detailed = until[i] > begins[i]
+        if run and (detailed or begins[i] - run[0] >= _KEY_RUN_SEGMENTS * SEGMENT_SECONDS):
             yield Segment("seek", np.array(run), stride)
             run = []
-        if detailed[i]:
+        if detailed:
             first = max(float(begins[i]), start)
-            yield Segment(mode, np.arange(first, ends[i] - stride / 4, stride), stride)
+            yield Segment(mode, np.arange(first, until[i] - stride / 4, stride), stride)
         elif single[i]:
             run.append(float(begins[i]))
     if run:
