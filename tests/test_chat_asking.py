@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from test_chat import SETTINGS, Colours, Listener
 from test_chat_access import violations
-from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit` are fixtures
+from test_chat_browser import (  # noqa: F401  # most are fixtures
     address,
     answered,
     ask,
@@ -19,6 +19,8 @@ from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit
     pytestmark,
     ready,
     said,
+    scenes,
+    shared,
     visit,
     wait_until_said,
 )
@@ -80,10 +82,8 @@ def test_questions_frames_and_labels_are_about_the_part() -> None:
     assert (turn.part, session.turns[1].part) == ((12.0, 17.0), None)
 
 
-def test_a_part_is_dragged_over_the_curves_or_typed_and_cleared_with_a_click(visit: Any) -> None:  # noqa: F811
-    page = visit()
-    page.locator("#kf-examples button").nth(1).click()
-    ready(page)
+def test_a_part_is_dragged_over_the_curves_or_typed_and_cleared_with_a_click(scenes: Any) -> None:  # noqa: F811
+    page = scenes
     box = page.locator(".kf-plot").bounding_box()
     left, top = box["x"], box["y"] + 60
     page.mouse.move(left + 0.5 * box["width"], top)
@@ -280,10 +280,8 @@ def test_an_edited_question_takes_the_place_of_the_old_one_and_of_what_followed(
     assert len(session.turns) == 3
 
 
-def test_questions_are_edited_and_keys_do_what_their_sheet_says(visit: Any) -> None:  # noqa: F811
-    page = visit()
-    page.locator("#kf-examples button").nth(1).click()
-    ready(page)
+def test_questions_are_edited_and_keys_do_what_their_sheet_says(scenes: Any) -> None:  # noqa: F811
+    page = scenes
     ask(page, "Is it bright?", 1)
     ask(page, "And is it dark then?", 2)
     page.locator("[data-edit]").first.click()
