@@ -20,6 +20,7 @@ from keyframe_llm.encoders import OnnxEncoder, load_encoder, stated_image_size
 from keyframe_llm.encoders import onnx as onnx_module
 from keyframe_llm.encoders.onnx_export import convert
 from keyframe_llm.encoders.onnx_files import SETTINGS_FILE, alone, existing_folder
+from keyframe_llm.encoders.onnx_halves import weights_file
 from keyframe_llm.errors import ModelError
 from keyframe_llm.index.store import model_identity
 
@@ -84,8 +85,9 @@ def test_weights_of_eight_bits_leave_similarities_of_a_trained_model_as_they_are
     folder = existing_folder(name)
     assert folder is not None
     kept = json.loads((folder / SETTINGS_FILE).read_text())["kept"]
-    for half in kept.values():
+    for file, half in kept.items():
         assert (half["weights"] == "int8") == (half["int8_change"] <= 0.1)
+        assert (half["weights"] == "float32") == weights_file(folder / file).exists()
 
 
 def test_a_converted_encoder_needs_neither_torch_nor_transformers() -> None:
