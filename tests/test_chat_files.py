@@ -33,7 +33,6 @@ from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit
 )
 
 from keyframe_llm.demos.models import Models
-from keyframe_llm.demos.upload import size_name
 from keyframe_llm.demos.videos import demo_video
 from keyframe_llm.video import open_video
 
@@ -198,6 +197,8 @@ def test_an_upload_shows_its_percentage_is_cancelled_and_its_limits_are_told_bef
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    from keyframe_llm.demos.upload import size_name  # which imports gradio
+
     page = visit(width=390)
     folder = Path(os.environ["GRADIO_TEMP_DIR"])
     most = size_name(int(page.get_attribute(".kf-limits", "data-most")))  # by what the disk has room for

@@ -21,8 +21,6 @@ from test_chat import SETTINGS, Colours, Listener
 from keyframe_llm.data import VideoInfo
 from keyframe_llm.demos import decoding, render
 from keyframe_llm.demos.decoding import ChatDecoder
-from keyframe_llm.demos.downloads import _written
-from keyframe_llm.demos.fetched import Fetch
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.preview import Preview, _longest
 from keyframe_llm.demos.session import Session, Settings
@@ -31,6 +29,7 @@ from keyframe_llm.demos.videos import demo_video
 from keyframe_llm.errors import VideoError
 from keyframe_llm.video import open_video
 from support.file_server import serving as file_serving
+from support.packages import needs
 from support.videos import draw
 
 _THREADS_THAT_DECODE = """
@@ -65,9 +64,12 @@ def test_pictures_that_threads_decoded_are_given_back_to_the_system() -> None:
     assert held.stderr == "" and int(held.stdout) < 20
 
 
+@needs("gradio", "the `demo` extra")
 def test_the_model_is_shown_a_bounded_size_which_is_decoded_once_and_a_saved_frame_has_its_own(
     tmp_path: Path,
 ) -> None:
+    from keyframe_llm.demos.downloads import _written
+
     model = Listener()
     sessions = Sessions(Models([model], [Colours()]), tmp_path)
     session = sessions.add_video("ann", draw(tmp_path / "large.mp4", [0.0, 0.5, 1.0], size=(1944, 1296)))
@@ -92,8 +94,11 @@ def test_the_model_is_shown_a_bounded_size_which_is_decoded_once_and_a_saved_fra
     assert [key for key in decoding._kept._pictures if key[0] == video] == []
 
 
+@needs("gradio", "the `demo` extra")
 @pytest.mark.parametrize("states_length", [True, False])
 def test_an_address_of_too_much_is_given_up_while_it_is_copied(tmp_path: Path, states_length: bool) -> None:
+    from keyframe_llm.demos.fetched import Fetch
+
     clip = bytes(20_000_000)
     with file_serving({"clip.mp4": clip}, ranges=False, states_length=states_length) as server:
         fetch = Fetch(server.url("clip.mp4"), tmp_path, Session(Models([Listener()], [Colours()])), 1_000_000)
