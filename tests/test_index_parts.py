@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from keyframe_llm.data import VideoInfo
+from keyframe_llm.demos.videos import demo_video
 from keyframe_llm.index import Indexer, Store, VideoIndex
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.proposals.missing import Completed, sample_missing
@@ -102,6 +103,20 @@ def test_every_picture_of_a_part_is_the_frame_at_its_time(reader: Reader, video:
     np.testing.assert_allclose(part.embedded(), shown, atol=3)  # kept as JPEG
     green = (part.candidates.seconds >= 93.0) & (part.candidates.seconds < 94.6)
     assert green.any() and (part.embedded()[green, 1] - part.embedded()[green, 0] > 100).all()
+
+
+def test_a_very_short_part_has_as_many_frames_as_if_it_were_read_alone(tmp_path: Path) -> None:
+    video, reader = demo_video("hidden_event.mp4"), Reader(tmp_path / "all")
+    reader.index(video, SelectOptions(), embed=False)
+    for start, end in ((32.76, 38.76), (15.92, 16.92)):
+        options = SelectOptions(start_seconds=start, end_seconds=end)
+        fresh = Reader(tmp_path / str(start)).index(video, options, embed=False)
+        part = reader.index(video, options, embed=False)
+        assert len(part.seconds) == len(fresh.seconds) and reader.frames > 0
+        assert part.seconds[-1] <= end and part.seconds[0] >= start - 1 / 12
+        np.testing.assert_allclose(np.round(12 * part.seconds), 12 * part.seconds, atol=1e-6)  # of 12 a second
+        reader.index(video, options, embed=False)
+        assert reader.frames == 0
 
 
 def test_the_encoder_is_asked_for_new_frames_alone(reader: Reader, video: Path) -> None:

@@ -56,8 +56,9 @@ def sample_missing(
     """As `sample_video`, of a video of which some samples, with pictures of that size, are known.
 
     All known frames inside the window are taken. Frames are decoded where these are more than one and a half
-    strides apart, at the times that a fresh reading would want there. None where no known frame can be taken,
-    or not all others be decoded. Raises `OptionsError` where the window lies past the end.
+    strides apart, at the times that a fresh reading would want there; in a short window, as many as it would
+    have. None where no known frame can be taken, or not all others be decoded. Raises `OptionsError` where
+    the window lies past the end.
     """
     window, stride, arguments = sampling_of(decoder.info, options)
     start, end = window
@@ -69,6 +70,8 @@ def sample_missing(
         return None
     plan = decoder.plan(stride, **arguments)
     runs = _runs(plan, _Run(np.arange(start, end, stride), stride, False), known.seconds, decoder.info)
+    if stride < 1 / options.fps:
+        runs = [*runs, *_more(plan, runs, known.seconds[inside], end, decoder.info)]
     kept = [_known_sample(known, i) for i in inside.tolist()]
     total, side = sum(len(run.wanted) for run in runs), max(picture_side, HISTOGRAM_SIDE)
     new: list[Sample] = []
@@ -99,6 +102,17 @@ def _runs(plan: DecodePlan, grid: _Run, known: Times, info: VideoInfo) -> list[_
     frame_seconds = 1 / info.average_fps if info.average_fps else 0.0
     runs = [run for part in parts or [grid] for run in _missing(part, known, frame_seconds)]
     return runs if plan.segments else _in_one(runs)
+
+
+def _more(plan: DecodePlan, runs: list[_Run], inside: Times, end: float, info: VideoInfo) -> list[_Run]:
+    """As many times more as a fresh reading would have, of a window so short that it is sampled closely."""
+    there = np.concatenate([inside, *(run.wanted for run in runs)])
+    wanted = np.concatenate([*(each.wanted for each in plan.segments), [end]])
+    away = np.abs(wanted[:, None] - there).min(axis=1)
+    away[away <= (0.5 / info.average_fps if info.average_fps else 0.0) + _SLACK] = 0.0
+    farthest = np.argsort(-away, kind="stable")[: max(0, len(wanted) - len(there))]
+    times = np.sort(wanted[farthest[away[farthest] > 0]])
+    return [_Run(times, 0.0, True)] if len(times) and plan.segments else []
 
 
 def _missing(part: _Run, known: Times, frame_seconds: float) -> list[_Run]:
