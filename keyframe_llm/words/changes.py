@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter
 
 from keyframe_llm.data import Progress
 from keyframe_llm.video import Decoder
@@ -112,6 +111,8 @@ def _still(
     edged = np.asarray(_tiles(edges) >= _SHARE)
     inked, faded = edged, np.zeros_like(edged)
     if before is not None and before.shape == shown.shape:
+        from scipy.ndimage import maximum_filter  # takes half a second
+
         old = _edges(before)
         # A pixel's wobble by compression is no new edge, and no lost one.
         inked = np.asarray(_tiles(edges & ~maximum_filter(old, size=3)) >= _SHARE)
