@@ -45,9 +45,10 @@ def main() -> None:
         folder = Path(scratch)
         _make_models(folder)
         os.environ[FOLDER_VARIABLE] = str(folder / "cache")  # for the converted encoder
-        rows = [row for name, each in _commands(folder).items() for row in _rows(name, each, asked, folder)]
-    print(f"{machine()}\n")
-    print(table(("", "", "wall s", "cpu s", "ratio", "peak MB"), rows))
+        print(f"{machine()}\n\n{table(('', '', 'wall s', 'cpu s', 'ratio', 'peak MB'), ())}", flush=True)
+        for name, command in _commands(folder).items():
+            for row in _rows(name, command, asked, folder):
+                print(f"| {' | '.join(row)} |", flush=True)
 
 
 def _make_models(folder: Path) -> None:
@@ -75,7 +76,7 @@ def _commands(folder: Path) -> dict[str, list[str]]:
     }
 
 
-def _rows(name: str, command: list[str], asked: argparse.Namespace, folder: Path) -> list[tuple[object, ...]]:
+def _rows(name: str, command: list[str], asked: argparse.Namespace, folder: Path) -> list[tuple[str, ...]]:
     runs: dict[str, list[Cost]] = {"before": [], "now": []} if asked.beside else {"now": []}
     for _ in range(asked.repeat + 1):  # the first run of each fills the caches, and does not count
         for state, costs in runs.items():
