@@ -26,8 +26,10 @@ tree: $(VENV)/.installed-dev  ## the package as users import it, and the trainin
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target build/tree .
 	cp -r keyframe_llm/cartoon/train build/tree/keyframe_llm/cartoon/
 
+# Bytecode is written whatever the environment says: hundreds of processes import the package and the tests.
 tests: $(VENV)/.installed-dev | conformance
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest \
+		-n auto --maxprocesses 4 --dist worksteal
 
 conformance: $(VENV)/conformance  ## the protocol's own tests of MCP servers; without a network they are skipped
 
