@@ -123,7 +123,7 @@ def _read(found: re.Match[str]) -> float:
     """The seconds of a time, the last one where there are several."""
     if found["clock"]:
         parts = [float(part) for part in found["clock"].replace(",", ".").split(":")]
-        return sum(part * 60**i for i, part in enumerate(reversed(parts)))
+        return float(sum(part * 60**i for i, part in enumerate(reversed(parts))))
     return 3600.0 * int(found["hours"] or 0) + 60.0 * int(found["minutes"] or 0) + float(found["seconds"])
 
 
