@@ -400,10 +400,10 @@ def test_names_of_other_machines_are_allowed_by_name_alone(toolbox: Toolbox) -> 
 # Load ----------------------------------------------------------------------------------------------------
 
 
-def test_a_hundred_calls_at_once_all_get_their_own_answer(tmp_path: Path) -> None:
-    """Ten videos, ten callers each, every tenth call a mistake: none is lost, mixed up or left behind."""
+def test_fifty_calls_at_once_all_get_their_own_answer(tmp_path: Path) -> None:
+    """Five videos, ten callers each, every tenth call a mistake: none is lost, mixed up or left behind."""
     rng = np.random.default_rng(7)
-    names = [f"{i}.mp4" for i in range(10)]
+    names = [f"{i}.mp4" for i in range(5)]
     for name in names:
         write_clip(random_clip(rng, scenes=2, seconds=2.5), tmp_path / name, fps=3, width=64, height=48)
     before, most = threading.active_count(), [0]
@@ -412,20 +412,20 @@ def test_a_hundred_calls_at_once_all_get_their_own_answer(tmp_path: Path) -> Non
         results: dict[int, Any] = {}
 
         async def ask(client: Client, i: int) -> None:
-            video = "none.mp4" if i % 10 == 9 else names[(i * 7) % 10]
+            video = "none.mp4" if i % 10 == 9 else names[(i * 7) % 5]
             results[i] = (video, await client.call_tool("select_keyframes", {"video": video}))
             most[0] = max(most[0], threading.active_count())
 
         async def main() -> None:
             async with Client(url) as client, anyio.create_task_group() as tasks:
-                for i in range(100):
+                for i in range(50):
                     tasks.start_soon(ask, client, i)
 
         with served(toolbox) as url:
             anyio.run(main)
         assert toolbox._pool.wait(0)
         kept = len(toolbox.pictures.names())
-    assert sorted(results) == list(range(100))
+    assert sorted(results) == list(range(50))
     for video, result in results.values():
         if video == "none.mp4":
             assert result.is_error
@@ -436,7 +436,7 @@ def test_a_hundred_calls_at_once_all_get_their_own_answer(tmp_path: Path) -> Non
             for frame, part in zip(data["keyframes"], shown, strict=True):
                 digest = hashlib.sha256(base64.b64decode(part.data)).hexdigest()[:24]
                 assert frame["image"] == f"keyframe://{digest}.jpg"
-    assert kept <= 30  # the same frames are kept once
+    assert kept <= 15  # the same frames are kept once
     # Two workers and the eight that wait for a reading, two readers, the server's and the decoders' threads.
     assert most[0] - before <= 24
 
