@@ -3,8 +3,9 @@
     make vllm-check
 
 makes an environment of its own with vLLM (about 4 GB, ten minutes), runs the loader's tests there, and starts
-vLLM three times: with the embedded Video-LLM, and with a small random Qwen3-VL, which trusts requests and
-does not. Each line that is printed is a claim and what was seen. The exit status is 1 where one is false.
+vLLM four times: with the embedded Video-LLM, and with a small random Qwen3-VL, which trusts requests, does
+not, and embeds. Each line that is printed is a claim and what was seen. The exit status is 1 where one is
+false.
 """
 
 from __future__ import annotations
@@ -244,6 +245,25 @@ def check_distrust(url: str, claims: Claims) -> None:
     claims("without --trust-request-mm-kwargs", answer.frames_as == "images" and len(said) == 1, said)
 
 
+def check_embeddings(url: str, model: str, claims: Claims) -> None:
+    """A vLLM that embeds is an encoder: pictures and texts in one space, and key frames chosen by it."""
+    import numpy as np
+
+    from keyframe_llm import select_keyframes
+    from keyframe_llm.demos.videos import DEMO_QUESTION, demo_video
+    from keyframe_llm.encoders import load_encoder
+
+    encoder = load_encoder(f"{url}#{model}")
+    drawn = np.random.default_rng(0).integers(0, 256, (5, 96, 128, 3), np.uint8)
+    pictures, texts = encoder.embed_images(list(drawn)), encoder.embed_texts(["a man", "a kite"])
+    again = encoder.embed_images(list(drawn[::-1]))[::-1]
+    lengths = np.linalg.norm(np.concatenate([pictures, texts]), axis=1)
+    right = len(pictures) == 5 and np.allclose(lengths, 1, atol=1e-3) and np.allclose(pictures, again)
+    claims("embeddings of pictures and texts", right, f"{pictures.shape} and {texts.shape}")
+    chosen = select_keyframes(demo_video(), question=DEMO_QUESTION, encoder=f"{url}#{model}")
+    claims("key frames by these embeddings", 1 <= len(chosen.seconds) <= 3, chosen.seconds.tolist())
+
+
 def main() -> None:
     """Make the environment, run the tests and the servers, and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -273,6 +293,9 @@ def main() -> None:
         check_document(url, model.name, claims)
     with serving(python, model, model.name, log=work / "distrust.log") as url:
         check_distrust(url, claims)
+    embedding = ("--runner", "pooling", "--max-model-len", "4096")
+    with serving(python, model, model.name, *embedding, log=work / "embedding.log") as url:
+        check_embeddings(url, model.name, claims)
     sys.exit(f"{claims.false} claims are false" if claims.false else 0)
 
 
