@@ -125,6 +125,9 @@ class Sessions:
         with self._lock:
             shelf.files[session] = (own, upload)
             shelf.current = session
+            self._shelves[self._name(load)] = shelf  # it may have ended meanwhile
+            if load in self._left:
+                self._end_later(self._name(load))
         return own / upload.name
 
     def remove_files(self, load: str) -> None:
