@@ -13,7 +13,7 @@ from keyframe_llm.vlm.protocol import VLM, CompletedVLM
 __all__ = ["DEFAULT_MODEL", "load_vlm", "local_name", "served_name"]
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"
-_UNKNOWN = re.compile(r"unexpected keyword argument ('\w+')")
+_UNKNOWN = re.compile(r"unexpected keyword argument '(\w+)'")
 _METHODS = ("generate", "stream", "generate_batch", "label_log_likelihoods", "count_tokens")
 
 
@@ -43,9 +43,9 @@ def load_vlm(model: str | Any, *, device: str | None = None, **options: Any) -> 
         return _load(model, device, options)
     except TypeError as error:  # of a constructor, where an option has no place
         unknown = _UNKNOWN.search(str(error))
-        if unknown is None:
+        if unknown is None or unknown[1] not in options:
             raise
-        raise OptionsError(f"{model!r} takes no option {unknown[1]}; leave it out") from error
+        raise OptionsError(f"{model!r} takes no option {unknown[1]!r}; leave it out") from error
 
 
 def _load(model: str, device: str | None, options: dict[str, Any]) -> VLM:
