@@ -1,6 +1,7 @@
 """What thin sampling of a long video costs in quality, beside dense sampling (`--exhaustive`).
 
     python benchmarks/quality.py FOLDER                 # FOLDER: the real footage of `keyframe-llm eval`
+    python benchmarks/quality.py FOLDER --like-4k --minutes 2    # planned as if the pictures were so large
 
 Cuts of 2–8 s of captioned clips are joined into a video, and encoded twice: as x264 does by itself, with key
 frames where the picture changes, and with a key frame every 5 s whatever happens, as streaming services do.
@@ -23,6 +24,7 @@ from keyframe_llm.encoders import Encoder
 from keyframe_llm.evaluation.joined import real_encoder, subjects
 from keyframe_llm.index import Indexer
 from keyframe_llm.options import SelectOptions
+from keyframe_llm.video import sparse
 
 __all__ = ["main"]
 
@@ -42,7 +44,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=12.0)
     parser.add_argument("--videos", type=int, default=2, help="how many joined videos (default 2)")
     parser.add_argument("--no-text", action="store_true", help="leave out the captions, which take longest")
+    parser.add_argument(
+        "--like-4k", action="store_true", help="plan as if the pictures had 3840 × 2160 pixels"
+    )
     arguments = parser.parse_args()
+    if arguments.like_4k:
+        sparse._DETAIL_PIXELS *= HEIGHT**2 / 2160**2
     encoder = None if arguments.no_text else real_encoder(arguments.folder)
     found: dict[tuple[str, str], list[list[float]]] = {}
     for seed in range(arguments.videos):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 from contextlib import suppress
 from threading import Timer
 
@@ -28,12 +27,6 @@ def keep_memory_in_one_place() -> None:
 
 def give_back_memory() -> None:
     """In a moment, when nobody holds the video any more, free what is left of it."""
-    timer = Timer(_DELAY_SECONDS, _free)
+    timer = Timer(_DELAY_SECONDS, trim_memory)
     timer.daemon = True
     timer.start()
-
-
-def _free() -> None:
-    """Free what only circles of references hold, and have the C library return what it keeps for later."""
-    gc.collect()
-    trim_memory()

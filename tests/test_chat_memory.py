@@ -53,7 +53,7 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-memory._free()
+memory.trim_memory()
 print(resident_mb() - before)
 """
 

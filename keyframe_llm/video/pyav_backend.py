@@ -270,7 +270,7 @@ class PyAVDecoder:
             self._note_end(readers, window, unseen)
         if self._is_large:
             readers.clear()
-            trim_memory()
+            self._release()
 
     def _note_sampled(self, seconds: Sequence[float]) -> None:
         """Which times need no full decode; only where the unreferenced frames are known for certain."""
