@@ -193,10 +193,10 @@ def _start(
         )
         gr.HTML(limits(handlers.sessions.folder) + "or begin with one of these", elem_id="kf-or")
         with gr.Row(elem_id="kf-examples"):
-            buttons = {
-                name: gr.Button(example.title, icon=handlers.examples[name].with_suffix(".jpg"))
-                for name, example in EXAMPLES.items()
-            }
+            icons = {name: handlers.examples[name].with_suffix(".jpg") for name in EXAMPLES}
+            buttons = {name: gr.Button(example.title, icon=icons[name]) for name, example in EXAMPLES.items()}
+        for name, button in buttons.items():
+            button.keep_in_cache.add(str(icons[name]))  # else Gradio removes it as it does uploads
     return start, upload, buttons, search
 
 
