@@ -49,7 +49,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     if arguments.like_4k:
-        sparse._DETAIL_PIXELS *= HEIGHT**2 / 2160**2
+        sparse._DETAIL_PIXELS = sparse._DETAIL_PIXELS * HEIGHT**2 // 2160**2
     encoder = None if arguments.no_text else real_encoder(arguments.folder)
     found: dict[tuple[str, str], list[list[float]]] = {}
     for seed in range(arguments.videos):
