@@ -34,7 +34,7 @@
       if (!box().value && state()?.dataset.asked !== draft.trim()) write(draft);
       draft = '';
     }
-    if (document.querySelector('#kf-kept [data-ended]')) location.reload();
+    if (document.querySelector('#kf-ended [data-ended]')) location.reload();
   };
   setInterval(save, 500);
   addEventListener('pagehide', save);

@@ -85,6 +85,7 @@ def build(
         gr.HTML(_head(models, library), elem_id="kf-head")
         sessions.startup.add()
         kept_by_browser = gr.HTML(elem_id="kf-kept")
+        ended = gr.HTML(elem_id="kf-ended")  # by itself: what an answer draws at its end would write over it
         bridge = gr.HTML(elem_id="kf-bridge", js_on_load=_BRIDGE)
         with gr.Row(elem_id="kf-main"):
             with gr.Column(scale=5, min_width=330, elem_id="kf-left"):
@@ -143,7 +144,7 @@ def build(
         box.stop(handlers.stopped, None, None, queue=False, **private)
         bridge.select(handlers.parted, settings, video_side, trigger_mode="multiple", **private)
         bridge.stop(handlers.stopped, None, None, queue=False, **private)
-        bridge.change(handlers.checked, None, kept_by_browser, queue=False, **private)
+        bridge.change(handlers.checked, None, ended, queue=False, trigger_mode="multiple", **private)
         changes = [control.change for control in settings]
         gr.on(changes, handlers.set, settings, None, queue=False, trigger_mode="always_last", **private)
         chat.example_select(handlers.example_asked, settings, conversation, **private)
