@@ -135,8 +135,7 @@ def _launched(
             footer_links=["api"],
             theme=theme.theme(),
             css=theme.style(),
-            js=theme.script(),
-            head=theme.policy(),
+            head=theme.policy() + theme.script(),
         )
     except OSError as error:
         raise OptionsError(f"cannot serve on {host}, port {port} ({error}); give another --port") from error

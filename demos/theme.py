@@ -26,8 +26,8 @@ def style() -> str:
 
 
 def script() -> str:
-    """The scripts, joined: each file is a function, called once."""
-    return "() => {" + "".join(f"({_text(f'{name}.js').strip()})();" for name in _SCRIPTS) + "}"
+    """The scripts, joined: each file is a function, called once, before there is anything to click on."""
+    return "<script>" + "".join(f"({_text(f'{name}.js').strip()})();" for name in _SCRIPTS) + "</script>"
 
 
 def policy() -> str:
