@@ -129,18 +129,19 @@ def grey_of(i: int) -> int:
     return 20 + 18 * i
 
 
-def shown_frame(page: Any) -> int:
-    """Which frame of a file of `written` the player shows."""
-    player_seconds(page)
-    page.wait_for_function("document.querySelector('#kf-player video').readyState > 1")
-    grey = page.evaluate(
-        """() => {
+def wait_for_frame(page: Any, number: int) -> None:
+    """Wait until the player shows this frame of a file of `written`; after a jump it draws when it can."""
+    page.wait_for_function(
+        """number => {
+          const video = document.querySelector('#kf-player video');
+          if (video.seeking || video.readyState < 2) return false;
           const paper = document.createElement('canvas').getContext('2d');
-          paper.drawImage(document.querySelector('#kf-player video'), 0, 0, 8, 8);
-          return paper.getImageData(4, 4, 1, 1).data[0];
-        }"""
+          paper.drawImage(video, 0, 0, 8, 8);
+          return Math.round((paper.getImageData(4, 4, 1, 1).data[0] - 20) / 18) === number;
+        }""",
+        arg=number,
+        timeout=20_000,
     )
-    return round((grey - 20) / 18)
 
 
 def jump_to(page: Any, second: float) -> None:
@@ -172,12 +173,12 @@ def test_the_player_shows_the_frame_of_the_second_whatever_the_file(
     assert page.locator(".kf-preview").count() == (name == "old.avi")
     for i in (3, 11, 6):
         jump_to(page, seconds[i])
-        assert shown_frame(page) == i
+        wait_for_frame(page, i)
     page.reload()
     ready(page)
     page.wait_for_function("document.querySelector('#kf-player video').readyState > 0")
     jump_to(page, seconds[7])
-    assert shown_frame(page) == 7
+    wait_for_frame(page, 7)
 
 
 def test_where_no_preview_is_made_a_click_shows_the_frame(visit: Any, tmp_path: Path) -> None:  # noqa: F811
