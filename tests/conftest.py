@@ -23,9 +23,9 @@ settings.load_profile("tests")
 
 @pytest.hookimpl(optionalhook=True)  # the environments of vLLM and lmms-eval have no xdist
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers more than there are cores: tests wait for browsers and other processes."""
+    """One worker more than there are cores: tests wait for browsers; each worker loads every library anew."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores + 2
+    return cores + 1
 
 
 @pytest.fixture(scope="session")

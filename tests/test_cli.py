@@ -33,7 +33,8 @@ def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path_factory.mktemp("hub")))
     logging.disable_progress_bar()
     yield
-    logging.enable_progress_bar()
+    if not constants.HF_HUB_DISABLE_PROGRESS_BARS:  # as `main` asks of a library that is imported after it
+        logging.enable_progress_bar()
 
 
 def status(*arguments: str | Path) -> int:
