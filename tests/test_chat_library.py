@@ -59,7 +59,7 @@ def search(page: Any, text: str) -> Any:
 
 
 def test_a_search_leads_to_a_chat_about_a_moment_and_back_to_what_was_found(
-    visit: Any,  # noqa: F811
+    visit: Any,  # noqa: F811  # the fixture imported above
     library: Library,
 ) -> None:
     page = visit()
@@ -105,7 +105,7 @@ def test_a_search_leads_to_a_chat_about_a_moment_and_back_to_what_was_found(
     assert page.input_value(SEARCH) == "typed since"
 
 
-def test_a_narrow_screen_and_a_video_that_is_gone(visit: Any, library: Library) -> None:  # noqa: F811
+def test_a_narrow_screen_and_a_video_that_is_gone(visit: Any, library: Library) -> None:  # noqa: F811  # the fixture imported above
     page = visit(390, color_scheme="dark")
     cells = search(page, "bright")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390 and violations(page) == []

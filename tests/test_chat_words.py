@@ -116,7 +116,7 @@ def _new(folder: Path) -> Path:
 
 
 def test_the_transcript_follows_is_searched_and_clicked_and_marks_the_lines_of_an_answer(
-    visit: Any,  # noqa: F811
+    visit: Any,  # noqa: F811  # the fixture imported above
     talked: Path,
 ) -> None:
     page = visit()
@@ -165,7 +165,7 @@ def test_the_transcript_follows_is_searched_and_clicked_and_marks_the_lines_of_a
     assert player_seconds(page) > 30
 
 
-def test_a_long_transcript_keeps_the_page_small(visit: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_a_long_transcript_keeps_the_page_small(visit: Any, tmp_path: Path) -> None:  # noqa: F811  # the fixture imported above
     many = [(k * 0.009, k * 0.009 + 0.008, f"{k:x} remark {k * 7919 % 6007} of many") for k in range(6500)]
     long = film(tmp_path / "long.mkv", 60, subtitles=[(many, "eng", True)])
     page = visit(390)
