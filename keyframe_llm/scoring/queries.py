@@ -8,7 +8,6 @@ man or the dog?", which needs a frame of each.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from keyframe_llm.arrays import unit_rows
 from keyframe_llm.errors import OptionsError, shortened
 from keyframe_llm.options import Guide, Task
+from keyframe_llm.scoring.general_words import names_something
 
 __all__ = [
     "Query",
@@ -33,21 +33,6 @@ _MOST_CAPTION_PARTS, _MOST_QUESTION_PARTS = 16, 3
 _SENTENCES = r"(?<=[.!?])\s+|(?<=[。！？])"
 _CAPTION = re.compile(rf"{_SENTENCES}|[,;]?\s+(?:and\s+)?then\b,?\s+|;\s+", re.IGNORECASE)
 _QUESTION = re.compile(rf"{_SENTENCES}|,?\s+or\s+", re.IGNORECASE)
-_ABOUT_NOTHING = frozenset(
-    re.findall(
-        r"\w+",
-        """
-    a an the this that these those it its is are was were be been do does did doing what which who whom
-    where when why how and or of in on at to for with from about into here there you i we they he she
-    his her their can could would please me us tell say describe summarize summarise explain give show
-    shows shown showing see seen happen happens happened happening going on off video videos clip clips
-    film movie footage scene scenes frame frames picture pictures image images content main brief
-    briefly detail details short sentence one story whole all any some something somebody someone
-    anything
-    """,
-    )
-)
-"""Words that name nothing a frame could show."""
 _QUESTION_MARKS = ("?", "？", "؟", "⁇", "՞")
 
 
@@ -83,15 +68,6 @@ def checked_text(name: str, value: str | None) -> str | None:
     if not value.strip():
         raise OptionsError(f"the {name} is empty; give a text or leave it out")
     return value.strip()
-
-
-def names_something(texts: Sequence[str]) -> bool:
-    """Whether some text names a thing, a person or an action; "What happens in the video?" does not.
-
-    Only general words of English are known: a text in another language names something.
-    """
-    words = {word for text in texts for word in re.findall(r"\w+", text.casefold())}
-    return not words <= _ABOUT_NOTHING
 
 
 def query_kind(text: str) -> Literal["caption", "question"]:
