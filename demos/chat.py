@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> None:
         device=args.device,
         prompts=Prompts(args.prompts) if args.prompts else None,
         words=_words(args),
+        layout=args.layout or "images",
+        frames_as=args.frames_as,
     )
     if args.share and not auth:
         print("keyframe-llm: warning: whoever has the link can use the page; add --auth", file=sys.stderr)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from keyframe_llm.data import Frames
-from keyframe_llm.messages import Messages, frame_messages, with_words
+from keyframe_llm.messages import Layout, Messages, laid_out, with_words
 from keyframe_llm.prompts import Prompts, default_prompts
 from keyframe_llm.words import Cue
 
@@ -37,19 +37,22 @@ def conversation(
     words: Sequence[Cue] = (),
     matched: Iterable[int] = (),
     system: str = "",
+    layout: Layout = "images",
+    duration_seconds: float | None = None,
 ) -> Messages:
     """The frames chosen for this question, the words around them, the last turns, and the question.
 
     The first message holds the frames, as in the conversations that Video-LLMs are trained on. Only frames
     chosen for the present question are sent: earlier answers say in words what earlier frames showed.
-    `matched` are indices of the `words` that the question fits; `system` is a system prompt, if any.
+    `matched` are indices of the `words` that the question fits; `system` is a system prompt, if any. `layout`
+    and `duration_seconds`, the whole video's, are as for `laid_out`.
     """
     prompts = prompts or default_prompts()
     turns = earlier[-_REMEMBERED_TURNS:]
     opening = turns[0].question if turns else question
     text = prompts.text("question", question=opening)
     text = with_words(text, words, frames.seconds, matched=matched, prompts=prompts)
-    messages = frame_messages(frames, text)
+    messages = laid_out(frames, text, layout=layout, prompts=prompts, duration_seconds=duration_seconds)
     questions = [*(turn.question for turn in turns), question]
     for turn, following in zip(turns, questions[1:], strict=True):
         messages.append({"role": "assistant", "content": [{"type": "text", "text": turn.answer}]})

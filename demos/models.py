@@ -15,10 +15,13 @@ from keyframe_llm.demos.worker import checkpoint
 from keyframe_llm.encoders import Encoder, default_encoder
 from keyframe_llm.encoders.shared import SharedEncoder
 from keyframe_llm.errors import ModelError, OptionsError
+from keyframe_llm.messages import Layout
 from keyframe_llm.options import SelectOptions, WordOptions
 from keyframe_llm.prompts import Prompts
 from keyframe_llm.video import OpenDecoder
 from keyframe_llm.vlm import VLM
+from keyframe_llm.vlm.load import check_options, served_name
+from keyframe_llm.vlm.served_request import FramesAs
 from keyframe_llm.vlm.shared import SharedVLM
 
 __all__ = ["Models", "classified"]
@@ -41,16 +44,22 @@ class Models:
         device: str | None = None,
         prompts: Prompts | None = None,
         words: WordOptions | None = None,
+        layout: Layout = "images",
+        frames_as: FramesAs | None = None,
     ) -> None:
         """Without `encoders` every model is used with its `default_encoder`. `device` is where models run.
 
-        `words` are those of every video that are read and heard.
+        `words` are those of every video that are read and heard. `layout` is how every model is shown key
+        frames, as for `KeyframeLLM`; `frames_as` is how those that a server runs are sent them (see
+        `OpenAIVLM`). Raises `OptionsError` where no model is a server's, or the two contradict each other.
         """
-        vlms = [SharedVLM(model, device=device, checkpoint=checkpoint) for model in models]
+        vlms = [_shared_model(model, layout, frames_as, device) for model in models]
+        if frames_as is not None and not any(map(_is_served, models)):
+            raise OptionsError("frames_as is for a server, and no model is one's; leave it out")
         sources = list(encoders) or list(dict.fromkeys(default_encoder(vlm) for vlm in vlms))
         shared = [SharedEncoder(source, device=device, checkpoint=checkpoint) for source in sources]
         self._models, self._encoders = {vlm.name: vlm for vlm in vlms}, {each.name: each for each in shared}
-        self.prompts, self.words = prompts, words or WordOptions()
+        self.prompts, self.words, self.layout = prompts, words or WordOptions(), layout
         self.usual_seconds = dict(USUAL_SECONDS)
         """What each stage of reading a video usually takes with them; every video adds to it."""
 
@@ -91,7 +100,22 @@ class Models:
             progress=progress,
             cache=False,
             prompts=self.prompts,
+            layout=self.layout,
         )
+
+
+def _shared_model(
+    model: str | VLM, layout: Layout, frames_as: FramesAs | None, device: str | None
+) -> SharedVLM:
+    """A model for all sessions; how key frames are sent is for one that a server runs alone."""
+    sent = {} if frames_as is None or not _is_served(model) else {"frames_as": frames_as}
+    check_options(model, sent, layout)
+    return SharedVLM(model, device=device, checkpoint=checkpoint, **sent)
+
+
+def _is_served(model: str | VLM) -> bool:
+    """Whether a model is named by the URL of a server."""
+    return isinstance(model, str) and served_name(model) is not None
 
 
 def classified(llm: KeyframeLLM, video: Path, labels: Sequence[str], **options: Any) -> Classification:

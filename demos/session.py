@@ -24,7 +24,6 @@ from keyframe_llm.demos.models import Models, classified
 from keyframe_llm.demos.shown_text import clean, cleaned
 from keyframe_llm.demos.span import Part, part_options
 from keyframe_llm.demos.worker import Stopped, Worker
-from keyframe_llm.encoders import whole_encoder
 from keyframe_llm.errors import (
     KeyframeError,
     ModelError,
@@ -302,7 +301,7 @@ class Session(Worker):
         turn.selection = self._llm(settings).select(
             self._video(), question=query_text(turn.question, earlier), **self._options(settings)
         )
-        turn.warnings = world_warnings(str(self._video()), settings.model, whole_encoder(settings.encoder))
+        turn.warnings = world_warnings(str(self._video()), settings.model, settings.encoder)
         self._warn([*turn.selection.warnings, *world_warnings(str(self._video()), settings.model)])
         paid = sum(turn.selection.timings[stage] for stage in _INDEXING)
         turn.saved_seconds = max(0.0, self.indexing_seconds - paid)
@@ -347,6 +346,8 @@ class Session(Worker):
             words=found.words,
             matched=matched,
             system=clean(settings.system),
+            layout=llm.layout,
+            duration_seconds=found.video.duration_seconds,
         )
 
     def _pieces(self, llm: KeyframeLLM, messages: Messages, settings: Settings) -> Iterator[str]:

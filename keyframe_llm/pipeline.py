@@ -48,6 +48,7 @@ from keyframe_llm.selection import Selection
 from keyframe_llm.video import VideoInput, VideoSource, as_source, existing_source
 from keyframe_llm.vlm import DEFAULT_MODEL, VLM, Normalise, load_vlm
 from keyframe_llm.vlm.counting import TokenCounter, token_counter
+from keyframe_llm.vlm.load import check_options
 from keyframe_llm.vlm.served_request import FramesAs
 
 __all__ = ["DEFAULT_ENCODER", "DEFAULT_MODEL", "Answer", "Caption", "Classification", "KeyframeLLM"]
@@ -122,8 +123,7 @@ class KeyframeLLM:
         self.options = options or SelectOptions()
         self.prompts = opened_prompts(prompts) or default_prompts()
         self.layout = checked_layout(layout)
-        if layout == "sheet" and model_options.get("frames_as") == "video":
-            raise OptionsError("frames_as is 'video', and a sheet is one picture; leave one of them out")
+        check_options(model, model_options, layout)
         self._model, self._model_options, self._device = model, model_options, device
         self._loaded: VLM | None = None
         self._counter: tuple[TokenCounter | None] | None = None

@@ -10,6 +10,7 @@ sentences that a label is put into (`{}`).
 from __future__ import annotations
 
 from functools import cache
+from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -62,6 +63,11 @@ class Prompts:
                     f"prompts {str(folder)!r} hold {unknown[0]}.txt, which is no prompt; the files are "
                     f"{', '.join(f'{name}.txt' for name in _PLACEHOLDERS)}"
                 )
+
+    def __repr__(self) -> str:
+        """The folder, and a digest of the texts: equal for equal prompts, in every process."""
+        texts = repr(sorted(self._texts.items())).encode()
+        return f"Prompts({str(self.folder)!r}, {sha256(texts).hexdigest()[:16]})"
 
     def text(self, name: PromptName, **values: str) -> str:
         """The prompt of that name, its `{placeholders}` filled in with `values`."""

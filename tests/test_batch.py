@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from keyframe_llm.cli import main
+from keyframe_llm.errors import OptionsError
 from keyframe_llm.library.batch import BatchOptions, Task
 from keyframe_llm.library.capacity import fitting, free_bytes, share
 from keyframe_llm.library.database import sole_writer
@@ -21,6 +23,7 @@ from keyframe_llm.library.local_batch import run_locally
 from keyframe_llm.library.results import Results
 from keyframe_llm.library.workers import Limits, Worker
 from keyframe_llm.options import SelectOptions
+from keyframe_llm.prompts import Prompts
 from support import videos
 from support.deadly import deadly
 
@@ -65,6 +68,16 @@ def test_a_broken_file_costs_one_row_and_a_second_run_does_only_what_is_new(
     assert f"the folder {str(out)!r} is being written to" in capsys.readouterr().err
     assert main(["batch", str(folder), "--out", str(out), "--max-frames", "1"]) == 2
     assert "other options" in capsys.readouterr().err
+
+
+def test_rows_belong_to_the_texts_of_the_prompts_they_were_made_with(tmp_path: Path) -> None:
+    own, rows = tmp_path / "own", Results(tmp_path / "rows")
+    own.mkdir()
+    for text, refused in (("Describe it.", False), ("Describe it.", False), ("Name it.", True)):
+        (own / "caption.txt").write_text(text)
+        told = pytest.raises(OptionsError, match="other options") if refused else nullcontext()
+        with told, rows.opened(BatchOptions(model="cartoon", prompts=Prompts(own))):
+            pass
 
 
 def rows_of(folder: Path) -> dict[str, dict[str, Any]]:

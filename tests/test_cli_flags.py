@@ -117,6 +117,15 @@ def test_the_help_of_a_command_explains_every_option(
         assert " ".join(each.metadata["help"].split()).rstrip(".") in text
 
 
+@pytest.mark.parametrize("name", ["select", "caption", "ask", "classify", "batch", "chat", "mcp"])
+def test_every_command_with_a_video_llm_says_how_it_is_asked(name: str) -> None:
+    needed = {"batch": ["v.mp4", "--out", "rows"]}.get(name, COMMANDS.get(name, [name])[1:])
+    args = parser().parse_args(
+        [name, *needed, "--layout", "sheet", "--frames-as", "images", "--prompts", "own", "--device", "cpu"]
+    )
+    assert (args.layout, args.frames_as, args.prompts.name, args.device) == ("sheet", "images", "own", "cpu")
+
+
 @dataclass(frozen=True)
 class Own:
     """Options that stand for those of the library, with help that is known here."""

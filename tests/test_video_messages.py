@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import logging
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,10 +18,16 @@ from PIL import Image
 from keyframe_llm import KeyframeLLM, ModelError, OptionsError, Selection, select_keyframes
 from keyframe_llm.conversation import rewrite_messages
 from keyframe_llm.data import Frames
+from keyframe_llm.demos.models import Models
+from keyframe_llm.demos.session import Session, Settings
 from keyframe_llm.demos.videos import DEMO_QUESTION, demo_video
 from keyframe_llm.integrations.vllm import KeyframeVideoLoader
 from keyframe_llm.jpeg import jpegs_of_one_size
+from keyframe_llm.library import Library
+from keyframe_llm.library.batch import BatchOptions, Task, video_row
 from keyframe_llm.messages import frame_messages, to_format, videos_of
+from keyframe_llm.tools import Toolbox
+from keyframe_llm.video import open_video
 from keyframe_llm.vlm import load_vlm
 from support.server import Server
 
@@ -225,3 +233,57 @@ def test_the_library_the_loader_of_vllm_and_the_client_of_a_server_agree_on_the_
     assert {name: sent[name] for name in kept} == {name: metadata[name] for name in kept}
     np.testing.assert_allclose(times(server.requests[0]), library.seconds, atol=0.0005)
     assert library.extra_body()["media_io_kwargs"]["video"] == sent
+
+
+CLIP = demo_video("one_walk.mp4")
+
+
+def in_the_chat(url: str, tmp_path: Path, **shown: Any) -> None:
+    session = Session(Models([url, "cartoon"], ["cartoon"], **shown))
+    session.open(CLIP)
+    session.ask("Who walks?", Settings(url, "cartoon"))
+    assert session.turns[-1].state == "done"
+
+
+def by_an_agent(url: str, tmp_path: Path, **shown: Any) -> None:
+    with Toolbox(url, "cartoon", roots=[CLIP.parent], **shown) as tools:
+        tools.ask_video(CLIP.name, "Who walks?")
+
+
+def in_a_batch(url: str, tmp_path: Path, **shown: Any) -> None:
+    options = BatchOptions(model=url, encoder="cartoon", question="Who walks?", **shown)
+    assert video_row(Task("key", str(CLIP), None, "Who walks?"), options)["error"] is None
+
+
+def in_a_library(url: str, tmp_path: Path, **shown: Any) -> None:
+    with closing(Library(tmp_path / "library.db", encoder="cartoon")) as library:
+        library.add(CLIP)
+        library.ask("Who walks?", KeyframeLLM(url, "cartoon", **shown))
+
+
+@pytest.mark.parametrize("way", [in_the_chat, by_an_agent, in_a_batch, in_a_library])
+def test_a_server_is_told_the_length_of_the_whole_video_whoever_asks(
+    way: Callable[..., None], server: Server, tmp_path: Path
+) -> None:
+    server.owner, server.models = "vllm", (QWEN3,)
+    way(server.url, tmp_path)
+    with open_video(CLIP) as decoder:
+        length = decoder.info.duration_seconds
+    assert server.requests[0]["media_io_kwargs"]["video"]["duration"] == pytest.approx(length, abs=0.001)
+
+
+@pytest.mark.parametrize("way", [in_the_chat, by_an_agent, in_a_batch])
+def test_whoever_asks_says_how_the_model_is_shown_key_frames(
+    way: Callable[..., None], server: Server, tmp_path: Path
+) -> None:
+    server.owner, server.models = "vllm", (QWEN3,)
+    way(server.url, tmp_path, layout="sheet", frames_as="images")
+    shown = [part["type"] for part in server.requests[0]["messages"][-1]["content"]]
+    assert shown == ["text", "image_url", "text"] and "media_io_kwargs" not in server.requests[0]
+    for url, wrong, says in (
+        (server.url, {"layout": "sheet", "frames_as": "video"}, "'video', and a sheet is one picture"),
+        (server.url, {"layout": "page"}, "layout is 'page'; choose one of images, sheet"),
+        ("cartoon", {"frames_as": "video"}, "frames_as is for a server"),
+    ):
+        with pytest.raises(OptionsError, match=says):
+            way(url, tmp_path, **wrong)

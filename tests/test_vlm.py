@@ -18,6 +18,7 @@ from keyframe_llm.errors import ModelError, OptionsError
 from keyframe_llm.messages.prompts import frame_messages
 from keyframe_llm.messages.timestamps import reads_seconds
 from keyframe_llm.vlm import TransformersVLM, load_vlm
+from keyframe_llm.vlm.counting import token_counter
 from support.families import NOT_BUILT
 from support.vlms import Counts
 
@@ -412,9 +413,15 @@ def test_an_option_out_of_range_is_an_error_before_anything_is_loaded(option: st
     ],
 )
 def test_an_option_that_a_model_does_not_know_is_one_line(model: str, option: str, says: str) -> None:
-    with pytest.raises(OptionsError, match=re.escape(says)) as error:
-        load_vlm(model, **{option: "video"})
-    assert "\n" not in str(error.value)
+    for what in (load_vlm, token_counter):  # a dry run only counts, and says so too
+        with pytest.raises(OptionsError, match=re.escape(says)) as error:
+            what(model, **{option: "video"})
+        assert "\n" not in str(error.value)
+
+
+def test_what_counts_for_a_model_takes_the_options_that_load_it() -> None:
+    options = {"dtype": "float32", "device_map": "cpu", "thinking": True, "tie_word_embeddings": True}
+    assert token_counter("cartoon", **options) is not None
 
 
 @pytest.mark.parametrize(

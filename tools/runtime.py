@@ -23,11 +23,13 @@ from keyframe_llm.encoders import Encoder, default_encoder
 from keyframe_llm.encoders.shared import SharedEncoder
 from keyframe_llm.errors import KeyframeError, ModelError
 from keyframe_llm.index import Indexer, Store
+from keyframe_llm.index.shortcuts import opened_prompts
 from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.library import Library
 from keyframe_llm.messages import Layout
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import DEFAULT_MODEL, KeyframeLLM
+from keyframe_llm.prompts import Prompts
 from keyframe_llm.tools.at_hand import is_at_hand, kept_picture_side
 from keyframe_llm.tools.decode_process import DecodePool
 from keyframe_llm.tools.decode_remote import decoder_opener
@@ -47,6 +49,7 @@ from keyframe_llm.tools.temporary import private_folder
 from keyframe_llm.tools.text import printable
 from keyframe_llm.tools.urls import fetched
 from keyframe_llm.vlm import VLM
+from keyframe_llm.vlm.load import check_options
 from keyframe_llm.vlm.shared import SharedVLM
 
 __all__ = ["ToolRuntime"]
@@ -73,6 +76,7 @@ class ToolRuntime:
         library: str | os.PathLike[str] | None = None,
         device: str | None = None,
         layout: Layout = "images",
+        prompts: str | os.PathLike[str] | Prompts | None = None,
         **model_options: Any,
     ) -> None:
         """`model` and `encoder` are as for `KeyframeLLM`, loaded when a call first needs them.
@@ -83,8 +87,10 @@ class ToolRuntime:
         `save_folder` is where frames and clips may be saved for the user to keep; by default nowhere.
         `library` is the file of a library of videos (see `keyframe_llm.library`) that may be searched as far
         as they lie in the roots; without an `encoder` its own is taken. `layout` is how the Video-LLM is
-        shown key frames, as for `KeyframeLLM`.
+        shown key frames, and `prompts` a folder of prompts of one's own, as for `KeyframeLLM`;
+        `model_options` go to `load_vlm`.
         """
+        check_options(model, model_options, layout)
         if library is not None and encoder is None:
             with closing(Library(library)) as known:
                 encoder = known.encoder_name
@@ -103,7 +109,7 @@ class ToolRuntime:
         self.library = None if library is None else SearchedLibrary(library, shared_encoder, self.roots)
         self.decoders = DecodePool(self.limits.decode_memory_bytes, self.limits.concurrent_calls)
         self.open_decoder = decoder_opener(self.decoders, self.limits.max_pixels)
-        options = SelectOptions(backend=self.open_decoder)
+        options, own_prompts = SelectOptions(backend=self.open_decoder), opened_prompts(prompts)
         indexer = Indexer(
             shared_encoder,
             progress=report_progress,
@@ -111,8 +117,9 @@ class ToolRuntime:
             keep_samples=True,
             picture_side=kept_picture_side(encoder),
             checkpoint=check_current_job,
+            prompts=own_prompts,
         )
-        self.llm = KeyframeLLM(vlm, options=options, indexer=indexer, layout=layout)
+        self.llm = KeyframeLLM(vlm, options=options, indexer=indexer, layout=layout, prompts=own_prompts)
         """One for all threads, so that what one call has read serves every other."""
         self._pool = JobPool(self.limits.concurrent_calls, self.limits.waiting_calls)
         self._readings = Readings(self.open_files, self.limits)

@@ -52,9 +52,9 @@ def _toolbox(args: argparse.Namespace) -> Toolbox:
 
     names = {field.name for field in fields(Limits)}
     limits = {name: value for name, value in vars(args).items() if name in names and value is not None}
-    model = {"model": args.model} if args.model else {}
+    given = {name: getattr(args, name) for name in ("model", "layout", "frames_as") if getattr(args, name)}
     return Toolbox(
-        **model,
+        **given,
         encoder=args.encoder,
         roots=args.root or ["."],
         url_hosts=args.url_host or (),
@@ -63,7 +63,7 @@ def _toolbox(args: argparse.Namespace) -> Toolbox:
         save_folder=getattr(args, "save_folder", None),
         library=args.library,
         device=args.device,
-        layout=args.layout or "images",
+        prompts=args.prompts,
     )
 
 

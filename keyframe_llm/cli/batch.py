@@ -11,6 +11,7 @@ from keyframe_llm.cli import flags
 from keyframe_llm.cli.llm import select_options
 from keyframe_llm.cli.output import RunProgress, clear_progress, print_json
 from keyframe_llm.errors import check_whole
+from keyframe_llm.prompts import Prompts
 
 if TYPE_CHECKING:
     from keyframe_llm.library.batch import BatchOptions
@@ -35,7 +36,10 @@ def add(commands: Any) -> None:
     )
     command.add_argument("--by", choices=get_args(By), default="model", help="who classifies")
     command.add_argument("--jpeg", action="store_true", help="keep the key frames as JPEG")
+    flags.add_normalise(command)
     flags.add_models(command, "Video-LLM that writes missing captions and answers (default: none is used)")
+    flags.add_shown(command)
+    flags.add_prompts(command)
     _add_workers(command)
     command.add_argument("--retry", action="store_true", help="do again what failed before")
     command.add_argument("--json", action="store_true", help="print one JSON object")
@@ -81,6 +85,10 @@ def run(args: argparse.Namespace) -> None:
         question=args.question,
         labels=tuple(parse_labels(args.labels)) if args.labels else (),
         by=args.by,
+        normalise=args.normalise,
+        layout=args.layout or "images",
+        frames_as=args.frames_as,
+        prompts=Prompts(args.prompts) if args.prompts else None,
         jpeg=args.jpeg,
         select=select_options(args),
     )

@@ -27,6 +27,7 @@ def add(commands: Any) -> None:
         "--library", metavar="FILE", help="begin with a search of this library; who comes in sees its videos"
     )
     flags.add_device(command)
+    flags.add_shown(command)
     flags.add_prompts(command)
     command.add_argument("--host", default="127.0.0.1", help="address to bind to (default: %(default)s)")
     command.add_argument("--port", type=int, metavar="N", help="port (default: the first free one from 7860)")

@@ -12,7 +12,6 @@ from keyframe_llm.cli.llm import new_llm
 from keyframe_llm.cli.output import show
 from keyframe_llm.errors import check_whole
 from keyframe_llm.pipeline import DEFAULT_MODEL, KeyframeLLM
-from keyframe_llm.vlm import Normalise
 
 __all__ = ["add", "run"]
 
@@ -38,12 +37,7 @@ def add(commands: Any) -> None:
         help="what judges: the Video-LLM's likelihoods (model), its answer, which is all a server can do, "
         "or the encoder (default: %(default)s)",
     )
-    command.add_argument(
-        "--normalise",
-        choices=get_args(Normalise),
-        default=_DEFAULTS["normalise"].default,
-        help="how the likelihoods of a label's tokens are put together (default: %(default)s)",
-    )
+    flags.add_normalise(command)
     command.add_argument(
         "--top", type=int, metavar="N", help=f"how many labels to print (default {_PRINTED}; as JSON, all)"
     )

@@ -18,14 +18,15 @@ from keyframe_llm.options import option_fields, option_type
 from keyframe_llm.pipeline import DEFAULT_ENCODER
 from keyframe_llm.scoring.selectors import selector_names
 from keyframe_llm.video import FrameList
+from keyframe_llm.vlm import Normalise
 from keyframe_llm.vlm.served_request import FramesAs
 
 __all__ = [
     "add_caption",
     "add_device",
     "add_fields",
-    "add_layout",
     "add_models",
+    "add_normalise",
     "add_output",
     "add_prompts",
     "add_selection",
@@ -95,23 +96,28 @@ def add_prompts(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_layout(command: argparse.ArgumentParser) -> None:
-    """How the Video-LLM is shown key frames."""
+def add_shown(command: argparse.ArgumentParser) -> None:
+    """How the Video-LLM is shown key frames, and how a server is sent them."""
     command.add_argument(
         "--layout",
         choices=get_args(Layout),
         help="how the model is shown key frames: one picture each (default), or all on one sheet",
     )
-
-
-def add_shown(command: argparse.ArgumentParser) -> None:
-    """How the Video-LLM is shown key frames, and how a server is sent them."""
-    add_layout(command)
     command.add_argument(
         "--frames-as",
         choices=get_args(FramesAs),
         help="how a server is sent key frames: images, or a video with true times, which vLLM takes "
         "(default: what the served model's name asks for)",
+    )
+
+
+def add_normalise(command: argparse.ArgumentParser) -> None:
+    """How labels of several tokens are compared."""
+    command.add_argument(
+        "--normalise",
+        choices=get_args(Normalise),
+        default="mean",
+        help="how the likelihoods of a label's tokens are put together (default: %(default)s)",
     )
 
 

@@ -23,7 +23,8 @@ def add(commands: Any) -> None:
         "--root", action="append", metavar="DIR", help="folder of videos (default: this one)"
     )
     flags.add_models(command, f"Video-LLM (default {DEFAULT_MODEL})")
-    flags.add_layout(command)
+    flags.add_shown(command)
+    flags.add_prompts(command)
     command.add_argument(
         "--url-host", action="append", metavar="HOST", help="allow videos from this host's URLs"
     )

@@ -23,6 +23,7 @@ def add(commands: Any) -> None:
         "--question", type=flags.text, metavar="TEXT", help="the question that the frames shall answer"
     )
     flags.add_models(command, _MODEL)
+    flags.add_shown(command)
     flags.add_prompts(command)
     flags.add_output(command)
     flags.add_selection(command)

@@ -88,7 +88,9 @@ class Evidence:
         parts: list[dict[str, Any]] = []
         for number, video in enumerate(self.videos, 1):
             parts.append(_text(prompts.text("several_video", number=str(number), video=video.label)))
-            parts += frame_messages(video.frames, video.words(prompts))[0]["content"]
+            length = video.duration_seconds
+            shown = frame_messages(video.frames, video.words(prompts), duration_seconds=length)
+            parts += shown[0]["content"]
         parts.append(_text(prompts.text("several", question=self.question)))
         return [{"role": "user", "content": parts}]
 

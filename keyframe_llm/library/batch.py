@@ -12,10 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keyframe_llm.classification import By, Classification, unique_labels
 from keyframe_llm.errors import KeyframeError, ModelError, OptionsError
+from keyframe_llm.messages import Layout
+from keyframe_llm.messages.sheet import checked_layout
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import KeyframeLLM
+from keyframe_llm.prompts import Prompts
 from keyframe_llm.scoring.queries import checked_text
 from keyframe_llm.selection import Selection
+from keyframe_llm.vlm import Normalise
+from keyframe_llm.vlm.load import check_options
+from keyframe_llm.vlm.served_request import FramesAs
 
 if TYPE_CHECKING:
     from keyframe_llm.library.collect import Item
@@ -42,18 +48,46 @@ class BatchOptions:
     """The actions to tell apart; empty: videos are not classified."""
     by: By = "model"
     """Who classifies (see `KeyframeLLM.classify`)."""
+    normalise: Normalise = "mean"
+    """How the likelihoods of a label's tokens are put together (see `KeyframeLLM.classify`)."""
+    layout: Layout = "images"
+    """How the Video-LLM is shown key frames (see `KeyframeLLM`)."""
+    frames_as: FramesAs | None = None
+    """How a server is sent key frames; None: what the served model's name asks for."""
+    prompts: Prompts | None = None
+    """The prompts of one's own; None: those of the package."""
     jpeg: bool = False
     """Keep the key frames as pictures."""
     select: SelectOptions = field(default_factory=SelectOptions)
 
     def __post_init__(self) -> None:
         checked_text("question", self.question)
+        if self.model is None and self.frames_as is not None:
+            raise OptionsError("frames_as is given without a model; give the URL of a server as the model")
+        check_options(self.model or "", self._model_options, checked_layout(self.layout))
         if self.labels:
             unique_labels(self.labels)
             if self.by != "encoder" and self.model is None:
                 raise OptionsError(f"by is {self.by!r} without a model; give a model, or classify by encoder")
             if self.question is not None:
                 raise OptionsError("labels and a question are given; give one of them")
+
+    @property
+    def _model_options(self) -> dict[str, Any]:
+        return {} if self.frames_as is None else {"frames_as": self.frames_as}
+
+    def llm(self) -> KeyframeLLM:
+        """The library with these options; it keeps nothing on disk."""
+        named = {"model": self.model, "encoder": self.encoder, "device": self.device}
+        given: dict[str, Any] = {name: value for name, value in named.items() if value}
+        return KeyframeLLM(
+            **given,
+            **self._model_options,
+            options=self.select,
+            cache=False,
+            prompts=self.prompts,
+            layout=self.layout,
+        )
 
 
 class Task(NamedTuple):
@@ -124,16 +158,19 @@ def failed_row(task: Task, error: str) -> Row:
 @lru_cache(maxsize=1)
 def _llm(options: BatchOptions) -> KeyframeLLM:
     """The models, loaded once a process."""
-    named = {"model": options.model, "encoder": options.encoder, "device": options.device}
-    given: dict[str, Any] = {name: value for name, value in named.items() if value}
-    return KeyframeLLM(**given, options=options.select, cache=False)
+    return options.llm()
 
 
 def _row(task: Task, options: BatchOptions) -> Row:
     llm, write = _llm(options), options.model is not None
     if options.labels:
         result = llm.classify(
-            task.path, options.labels, by=options.by, caption=task.caption, generate_caption=write
+            task.path,
+            options.labels,
+            by=options.by,
+            caption=task.caption,
+            generate_caption=write,
+            normalise=options.normalise,
         )
         return {**_selected(task, result.selection, options), **_judged(result)}
     if task.question is not None and write:

@@ -9,7 +9,7 @@ from keyframe_llm.cartoon import is_embedded, vlm_path
 from keyframe_llm.errors import OptionsError, shortened
 from keyframe_llm.hub import LOADING, cached_folder
 from keyframe_llm.vlm.embedded import EmbeddedVLM
-from keyframe_llm.vlm.load import local_name, served_name
+from keyframe_llm.vlm.load import check_options, known_options, local_name, served_name
 from keyframe_llm.vlm.openai_server import OpenAIVLM
 from keyframe_llm.vlm.processor import ChatProcessor, load_processor, processor_and_config
 from keyframe_llm.vlm.protocol import Messages
@@ -30,8 +30,10 @@ def token_counter(model: str | Any, **options: Any) -> TokenCounter | None:
 
     A local model is counted by its processor, a served one by the processor of the served name where that is
     on this machine, an object by its own `count_tokens`. None where nothing counts. Raises `ModelError`
-    where a local model's files cannot be had, `OptionsError` for an object that is no Video-LLM.
+    where a local model's files cannot be had, `OptionsError` for an object that is no Video-LLM, and for an
+    option that the model does not take.
     """
+    check_options(model, options)
     if isinstance(model, OpenAIVLM):
         return _served(model.name)
     if not isinstance(model, str):
@@ -46,7 +48,10 @@ def token_counter(model: str | Any, **options: Any) -> TokenCounter | None:
     if is_embedded(model, vlm_path()) and not options:
         return EmbeddedVLM()
     served = served_name(model)
-    return load_processor(local_name(model), **options) if served is None else _served(served)
+    if served is not None:
+        return _served(served)
+    with known_options(model, options):
+        return load_processor(local_name(model), **options)
 
 
 def _served(name: str) -> ChatProcessor | None:

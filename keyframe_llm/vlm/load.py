@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 from keyframe_llm.cartoon import is_embedded, vlm_path
 from keyframe_llm.encoders.base import on_processor
 from keyframe_llm.errors import OptionsError
+from keyframe_llm.messages import Layout
 from keyframe_llm.vlm.protocol import VLM, CompletedVLM
+from keyframe_llm.vlm.served_request import check_frames_as
 
-__all__ = ["DEFAULT_MODEL", "load_vlm", "local_name", "served_name"]
+__all__ = ["DEFAULT_MODEL", "check_options", "known_options", "load_vlm", "local_name", "served_name"]
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"
 _UNKNOWN = re.compile(r"unexpected keyword argument '(\w+)'")
+"""How Python names an option that has no place in a call."""
 _METHODS = ("generate", "stream", "generate_batch", "label_log_likelihoods", "count_tokens")
 
 
@@ -27,21 +33,47 @@ def load_vlm(model: str | Any, *, device: str | None = None, **options: Any) -> 
     Video-LLM, or that is given options, and for an option that there is not; `ModelError` for a model that
     cannot be had.
     """
+    check_options(model, options)
     if not isinstance(model, str):
         if not callable(getattr(model, "generate", None)):
             raise OptionsError(
                 f"model is a {type(model).__name__} without generate; give a name, or an object with "
                 "generate(messages)"
             )
-        if options:
-            raise OptionsError(f"{', '.join(options)} cannot be given with a model that is already an object")
         complete = all(callable(getattr(model, method, None)) for method in _METHODS)
         return model if complete else CompletedVLM(model)
-    if served_name(model) is None and options.get("frames_as") is not None:
-        raise OptionsError(f"frames_as is for a server, and {model!r} runs here; leave it out")
-    try:
+    with known_options(model, options):
         return _load(model, device, options)
-    except TypeError as error:  # of a constructor, where an option has no place
+
+
+def check_options(model: str | Any, options: Mapping[str, Any], layout: Layout = "images") -> None:
+    """Raise `OptionsError` for options that a model cannot be given, as far as its name or object tells.
+
+    Which other options a local model takes is known when its files are read (see `known_options`).
+    """
+    if not isinstance(model, str):
+        if options:
+            raise OptionsError(f"{', '.join(options)} cannot be given with a model that is already an object")
+        return
+    frames_as = options.get("frames_as")
+    if frames_as is not None and served_name(model) is None:
+        raise OptionsError(f"frames_as is for a server, and {model!r} runs here; leave it out")
+    check_frames_as(frames_as)
+    if frames_as == "video" and layout == "sheet":
+        raise OptionsError("frames_as is 'video', and a sheet is one picture; leave one of them out")
+    if options and served_name(model) is not None:
+        from keyframe_llm.vlm.openai_server import OpenAIVLM
+
+        with known_options(model, options):
+            signature(OpenAIVLM).bind(model, **options)
+
+
+@contextmanager
+def known_options(model: str, options: Mapping[str, Any]) -> Iterator[None]:
+    """Make the `TypeError` of a call that has no place for one of the options an `OptionsError`."""
+    try:
+        yield
+    except TypeError as error:
         unknown = _UNKNOWN.search(str(error))
         if unknown is None or unknown[1] not in options:
             raise

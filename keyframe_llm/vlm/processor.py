@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -96,15 +98,35 @@ def load_processor(
     max_image_tokens: int = MAX_IMAGE_TOKENS,
     processor_kwargs: Mapping[str, Any] | None = None,
     thinking: bool = False,
-    **_: Any,
+    batch_size: int = 1,
+    device: str | None = None,
+    **model_options: Any,
 ) -> ChatProcessor:
     """The processor of a model by its name, with the options of `TransformersVLM`; no weights are loaded.
 
-    Raises `ModelError` where its files cannot be had, `OptionsError` on a number out of range.
+    Raises `ModelError` where its files cannot be had, `OptionsError` on a value out of range, and as
+    `from_pretrained` would `TypeError` on an option that the model does not take.
     """
     most = check_whole("max_image_tokens", max_image_tokens, 1)
-    found = load_local_first(name, processor_and_config, ways_out=WAYS_OUT)
-    return ChatProcessor(*found, max_image_tokens=most, processor_kwargs=processor_kwargs, thinking=thinking)
+    check_whole("batch_size", batch_size, 1)
+    processor, config = load_local_first(name, processor_and_config, ways_out=WAYS_OUT)
+    known = _loading_options() if model_options else ()
+    for option in model_options:
+        if option in known or hasattr(config, option):
+            continue
+        raise TypeError(f"from_pretrained() got an unexpected keyword argument {option!r}")
+    return ChatProcessor(
+        processor, config, max_image_tokens=most, processor_kwargs=processor_kwargs, thinking=thinking
+    )
+
+
+def _loading_options() -> set[str]:
+    """What the installed transformers takes from the keywords of `from_pretrained`, beside a config's own."""
+    from transformers import AutoModelForImageTextToText, PreTrainedModel
+
+    loaders = (AutoModelForImageTextToText.from_pretrained, PreTrainedModel.from_pretrained)
+    code = "".join(map(inspect.getsource, loaders))
+    return {*inspect.signature(loaders[1]).parameters, *re.findall(r"kwargs(?:\.pop\(\s*|\[)\"(\w+)\"", code)}
 
 
 def processor_of(source: str, local: bool) -> Any:

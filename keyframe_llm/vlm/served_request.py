@@ -16,7 +16,7 @@ from keyframe_llm.messages import Messages, to_format, video_fields, videos_of, 
 from keyframe_llm.messages.markers import without_markers
 from keyframe_llm.messages.timestamps import reads_seconds
 
-__all__ = ["FramesAs", "ServedModel", "ServedRequest", "served_model"]
+__all__ = ["FramesAs", "ServedModel", "ServedRequest", "check_frames_as", "served_model"]
 
 FramesAs = Literal["images", "video"]
 """How a server is sent key frames: `images`, or as one `video` with true times, which vLLM takes."""
@@ -71,16 +71,21 @@ class ServedModel:
         return replace(self, frames_as="images")
 
 
+def check_frames_as(frames_as: FramesAs | None) -> None:
+    """Raise `OptionsError` on a way to send key frames that there is not."""
+    if frames_as is not None and frames_as not in get_args(FramesAs):
+        raise OptionsError(
+            f"frames_as is {shortened(frames_as)}; choose one of {', '.join(get_args(FramesAs))}"
+        )
+
+
 def served_model(name: str, listed: Sequence[Any], frames_as: FramesAs | None) -> ServedModel:
     """The model of that name among those that a server lists, as OpenAI's client gives them.
 
     vLLM says in its list that it is vLLM, which weights a name stands for, and what an adapter is below.
     `frames_as` None decides by that and the names. Raises `OptionsError` on another value of it.
     """
-    if frames_as is not None and frames_as not in get_args(FramesAs):
-        raise OptionsError(
-            f"frames_as is {shortened(frames_as)}; choose one of {', '.join(get_args(FramesAs))}"
-        )
+    check_frames_as(frames_as)
     cards = {one.id: one for one in listed}
     card = cards.get(name)
     base = getattr(card, "parent", None)

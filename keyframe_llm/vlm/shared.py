@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from keyframe_llm.encoders.shared import Checkpoint, SharedModel
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.vlm import VLM, Messages, Normalise, load_vlm
+from keyframe_llm.vlm.load import check_options
 from keyframe_llm.vlm.protocol import takes
 
 __all__ = ["SharedVLM"]
@@ -31,8 +32,9 @@ class SharedVLM(SharedModel[VLM]):
 
         `device` is where a named model runs; an object is where it is already. `checkpoint` is called while a
         call waits for its turn and between the pieces of an answer; it raises to give the call up. Raises
-        `OptionsError` for an object that is no Video-LLM.
+        `OptionsError` for an object that is no Video-LLM, and for options that the model cannot be given.
         """
+        check_options(model, options)
         if device is not None and isinstance(model, str):
             options["device"] = device
         super().__init__(model, lambda: load_vlm(model, **options), checkpoint)
