@@ -314,6 +314,12 @@ def test_an_unknown_name_and_an_empty_list_are_refused(tmp_path: Path) -> None:
         load_dataset("msrvtt-1ka", tmp_path)
 
 
+def test_an_id_that_two_samples_have_is_named_with_both_places(tmp_path: Path) -> None:
+    path = write(tmp_path / "own.jsonl", '{"video": "a.mp4", "id": "2"}\n{"video": "b.mp4"}')
+    with pytest.raises(OptionsError, match=r"own: the samples 1 and 2 in .*own.jsonl have the same id '2'; "):
+        load_dataset("own", path)
+
+
 @pytest.mark.parametrize("content", ['[{"qid": 1}]', "{", '{"qid": 1, "query": "a", "vid": "v"}'])
 def test_damaged_annotations_are_an_error_of_one_line(tmp_path: Path, content: str) -> None:
     write(tmp_path / "highlight_val_release.jsonl", content)

@@ -289,6 +289,8 @@ def test_moments_of_others_are_scored_by_what_they_have_in_common(
         ('[{"id": "a_0", "keyframe_indices": [1, 2]}]', "fields id, keyframe_indices"),
         ('[{"id": "a_0", "seconds": ["soon"]}]', "give numbers"),
         ('[{"id": "a_0", "seconds": [1]}, {"id": "a_0", "seconds": [2]}]', "there twice"),
+        ('{"id": "a_0", "seconds": [1], "seconds": [2]}', "'seconds' is there twice; give each"),
+        ('{"a_0": [1.0, 5.0], "b_1": [1.0, 2.0], "a_0": [3.0, 4.0]}', "list.json: 'a_0' is there twice"),
         ("[1]", "give an object"),
         ("[]", "holds no frame list"),
         ("{", "cannot read the frame list"),

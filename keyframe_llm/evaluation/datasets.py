@@ -6,12 +6,12 @@ may lie in any folders below the root; they are found by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from keyframe_llm.errors import OptionsError
+from keyframe_llm.errors import OptionsError, shortened
 from keyframe_llm.evaluation import readers, scene_readers
 from keyframe_llm.evaluation.samples import Dataset, Sample, Tree
 
@@ -147,8 +147,8 @@ def load_dataset(name: str, root: str | Path, *, split: int | None = None) -> Da
     `split` chooses among the three official splits of `hmdb51` and `ucf101`, the first where None. Call
     `Dataset.require_videos` before a run that is to be complete.
 
-    Raises `OptionsError`, in one line, on an unknown name, a split that does not exist, a damaged file, or
-    annotations that are not there: then it says what to download and where to put it.
+    Raises `OptionsError`, in one line, on an unknown name, a split that does not exist, a damaged file, two
+    samples with one id, or annotations that are not there: then it says what to download and where to put it.
     """
     if name not in _CARDS:
         raise OptionsError(f"data set is {name!r}; choose one of {', '.join(_CARDS)}")
@@ -171,4 +171,16 @@ def load_dataset(name: str, root: str | Path, *, split: int | None = None) -> Da
         ) from error
     if not samples:
         raise OptionsError(f"{name}: the annotations in {place} are empty; {download}")
+    _check_ids(name, place, samples)
     return Dataset(name, tuple(samples), download)
+
+
+def _check_ids(name: str, place: Path, samples: Sequence[Sample]) -> None:
+    """Raise `OptionsError` where two samples have one id, by which frames are scored."""
+    first: dict[str, int] = {}
+    for number, sample in enumerate(samples, 1):
+        if (before := first.setdefault(sample.id, number)) != number:
+            raise OptionsError(
+                f"{name}: the samples {before} and {number} in {place} have the same id "
+                f"{shortened(sample.id)}; give each an id of its own"
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,8 +77,8 @@ def read_frame_list(path: Path) -> FrameList:
     """
     try:
         rows = _rows(path.read_text(encoding="utf-8-sig"))
-    except OptionsError:
-        raise
+    except OptionsError as error:
+        raise OptionsError(f"{path}: {error}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise OptionsError(f"cannot read the frame list {str(path)!r} ({error}); give JSON") from error
     found: dict[str, Chosen] = {}
@@ -148,9 +149,9 @@ def _add_moment_scores(
 
 def _rows(text: str) -> list[Any]:
     try:
-        whole = json.loads(text)
+        whole = json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
-        lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
         if len(lines) < 2:
             raise
         return [_line(number, line, error) for number, line in lines]
@@ -159,10 +160,19 @@ def _rows(text: str) -> list[Any]:
     return whole if isinstance(whole, list) else [whole]
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; raises `OptionsError` where a name is in it twice, of which JSON keeps the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        double = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise OptionsError(f"{shortened(double)} is there twice; give each question, and each field, once")
+    return found
+
+
 def _line(number: int, line: str, whole: json.JSONDecodeError) -> Any:
     """One line of JSON Lines; where already the first is none, the fault is that of the `whole` text."""
     try:
-        return json.loads(line)
+        return json.loads(line, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
         raise ValueError(str(whole) if number == 1 else f"line {number}: {error.msg}") from error
 
