@@ -19,6 +19,7 @@ from keyframe_llm.demos.preview import Preview
 from keyframe_llm.demos.session import Session
 from keyframe_llm.demos.shelf import Shelf
 from keyframe_llm.demos.startup import Startup
+from keyframe_llm.errors import OptionsError
 from keyframe_llm.words.tracks import files_beside
 
 __all__ = ["GRACE_SECONDS", "RESULTS", "Sessions"]
@@ -106,29 +107,37 @@ class Sessions:
         The file stays where it is: the session has a link of its own, and of the subtitles beside it.
         `questions` are examples to ask. Raises `OptionsError` where too many videos are open.
         """
-        video = self.take(load, path)
-        session = self.session(load)
+        session, video = self.take(load, path)
         session.open(video, questions)
         return session
 
-    def take(self, load: str, upload: Path) -> Path:
-        """Link a video into a folder of a session of its own, which comes into view; return the new path.
+    def take(self, load: str, upload: Path) -> tuple[Session, Path]:
+        """Link a video into a folder of a session of its own, which comes into view; return both.
 
-        Gradio stores the same file once for all who upload it: each session has a link of its own.
+        Gradio stores the same file once for all who upload it: each session has a link of its own. Raises
+        `OptionsError` where too many videos are open.
         """
         shelf = self.shelf(load)
-        session = shelf.room()
         own = self.folder / secrets.token_urlsafe(16)
         own.mkdir()
         for file in (upload, *files_beside(upload)):
             _link(file, own / file.name)
+        try:
+            return self._shelved(load, shelf, own, upload), own / upload.name
+        except OptionsError:
+            shutil.rmtree(own, ignore_errors=True)
+            raise
+
+    def _shelved(self, load: str, shelf: Shelf, own: Path, upload: Path) -> Session:
+        """Find room for a video and bring it into view, in one step: others may come at the same time."""
         with self._lock:
+            session = shelf.room()
             shelf.files[session] = (own, upload)
             shelf.current = session
             self._shelves[self._name(load)] = shelf  # it may have ended meanwhile
             if load in self._left:
                 self._end_later(self._name(load))
-        return own / upload.name
+        return session
 
     def remove_files(self, load: str) -> None:
         """Remove the files of the video in view; an upload that another session uses too stays."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,6 @@ _PARTS_OF_DISK = 4
 _log = logging.getLogger(__name__)
 _FOLDER = re.compile(r"[0-9a-f]{64}")
 """What Gradio calls the folder of an upload: the digest of its content."""
-_PATIENCE_SECONDS = 10.0
-"""Gradio answers an upload before the file is in its place."""
 _LISTEN = "document.addEventListener('kf-uploaded', (event) => trigger('click', event.detail));"
 
 
@@ -65,7 +62,11 @@ def limits(folder: Path) -> str:
 
 
 def uploaded(folder: Path, opened: Callable[[str | None, gr.Request], list[Any]], outputs: list[Any]) -> Any:
-    """Declare the event of an upload that `upload.js` has finished; return it. Uploads lie in `folder`."""
+    """Declare the event of an upload that `upload.js` has finished; return it. Uploads lie in `folder`.
+
+    One is opened at a time: of two that are dropped together, the answer about the first would take the
+    second off the page if it came last.
+    """
 
     def handle(event: gr.EventData, request: gr.Request) -> Any:
         try:
@@ -77,7 +78,7 @@ def uploaded(folder: Path, opened: Callable[[str | None, gr.Request], list[Any]]
 
     told = gr.HTML(js_on_load=_LISTEN, elem_id="kf-uploaded", elem_classes="kf-hidden")
     hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    return told.click(handle, None, outputs, trigger_mode="multiple", **hidden)
+    return told.click(handle, None, outputs, trigger_mode="multiple", concurrency_limit=1, **hidden)
 
 
 def _upload(folder: Path, given: str) -> Path:
@@ -89,9 +90,6 @@ def _upload(folder: Path, given: str) -> Path:
         or path.name in ("", ".", "..")
     ):
         raise VideoError("only uploaded files are read")
-    end = time.monotonic() + _PATIENCE_SECONDS
-    while not path.is_file() and time.monotonic() < end:
-        time.sleep(0.05)
     if path.is_symlink() or not path.is_file():
         raise VideoError("the upload is not there any more; give the video again")
     return path

@@ -6,6 +6,7 @@ import argparse
 import gc
 import json
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Event, Thread, Timer
@@ -27,12 +28,14 @@ from keyframe_llm.demos.dialogue import conversation, query_text
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.session import Session, Settings, Turn
 from keyframe_llm.demos.sessions import Sessions
+from keyframe_llm.demos.shelf import MOST_VIDEOS
 from keyframe_llm.demos.shown_text import as_data, cleaned, shown_name
 from keyframe_llm.demos.times import clock, linked_times
 from keyframe_llm.demos.videos import DEMO_QUESTION, demo_clips, demo_video
 from keyframe_llm.demos.views import keyframes
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.vlm.shared import SharedVLM
+from support.videos import draw
 from support.vlms import Counts
 
 # Gradio leaves event loops and sockets of its server to the garbage collector; nothing here can close them.
@@ -281,7 +284,7 @@ def test_pictures_lie_beside_the_video_and_go_with_it(tmp_path: Path) -> None:
     upload.parent.mkdir()
     upload.write_bytes(demo_video("one_walk.mp4").read_bytes())
     session = sessions.session("ann")
-    session.open(sessions.take("ann", upload))
+    session.open(sessions.take("ann", upload)[1])
     session.ask("What?", SETTINGS)
     shown = re.findall(r'src="gradio_api/file=([^"]+)"', render.keyframes(session))
     assert len(shown) == len(session.turns[0].selection.frames)
@@ -455,12 +458,35 @@ def test_what_somebody_brought_is_theirs_alone_and_goes_with_them(tmp_path: Path
     upload = tmp_path / "upload" / "v.mp4"
     upload.parent.mkdir()
     upload.write_bytes(demo_video("one_walk.mp4").read_bytes())
-    ann, bob = sessions.take("ann", upload), sessions.take("bob", upload)
+    ann, bob = (sessions.take(name, upload)[1] for name in ("ann", "bob"))
     assert ann != bob and sessions.session("ann") is not sessions.session("bob")
     sessions.end("ann")
     assert not ann.exists() and upload.exists() and bob.exists()
     sessions.end("bob")
     assert not upload.exists() and not bob.exists()
+
+
+def test_videos_that_come_at_the_same_time_have_a_session_each(tmp_path: Path) -> None:
+    sessions = Sessions(Models([Listener()], [Colours()]), tmp_path)
+    uploads = [tmp_path / "upload" / f"{i}.mp4" for i in range(MOST_VIDEOS)]
+    uploads[0].parent.mkdir()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(5):
+            for upload in uploads:
+                upload.touch()
+            threads = [Thread(target=sessions.add_video, args=("ann", upload)) for upload in uploads]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            files = sessions.shelf("ann").files
+            opened = {session.video: own / upload.name for session, (own, upload) in files.items()}
+            assert len(opened) == MOST_VIDEOS and all(one == other for one, other in opened.items())
+            sessions.end("ann")
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_a_session_outlives_its_page_and_ends_after_the_grace(tmp_path: Path) -> None:
@@ -469,7 +495,7 @@ def test_a_session_outlives_its_page_and_ends_after_the_grace(tmp_path: Path) ->
     upload.parent.mkdir()
     upload.write_bytes(demo_video("one_walk.mp4").read_bytes())
     assert not sessions.join("load 1", "tab")
-    session, video = sessions.session("load 1"), sessions.take("load 1", upload)
+    session, video = sessions.take("load 1", upload)
     sessions.leave("load 1")
     assert sessions.session("load 1") is session  # a page whose connection broke goes on
     assert sessions.join("load 2", "tab") and sessions.session("load 2") is session and video.exists()
@@ -478,14 +504,14 @@ def test_a_session_outlives_its_page_and_ends_after_the_grace(tmp_path: Path) ->
     sessions.grace_seconds = 0.0
     upload.write_bytes(b"another")
     sessions.join("load 3", "other")
-    stopped, other = sessions.session("load 3"), sessions.take("load 3", upload)
+    stopped, other = sessions.take("load 3", upload)
     sessions.leave("load 3")
     for timer in [thread for thread in enumerate_threads() if isinstance(thread, Timer)]:
         timer.join()
     assert not other.exists() and stopped.stopping and not sessions.join("load 4", "other")
     sessions.leave("load 4")
     upload.write_bytes(b"a third")
-    late = sessions.take("load 4", upload)  # given before the page was closed, and taken after
+    _, late = sessions.take("load 4", upload)  # given before the page was closed, and taken after
     assert not sessions.join("load 5", "late")
     sessions.leave("load 5")
     sessions.join("load 5", "late")
@@ -670,6 +696,36 @@ def test_a_bad_upload_gets_a_plain_message(
         client.predict(video=handle_file(tmp_path / name), question="What?", api_name="/ask")
     assert "keyframe-llm-chat-" not in str(refused.value) and "Traceback" not in str(refused.value)
     assert uploads(client) == []
+
+
+def test_files_that_are_dropped_together_are_opened_in_their_order(client: Any, tmp_path: Path) -> None:
+    """The first takes longer to open: its answer would come last, and take the second off the page."""
+    import httpx
+
+    slow, quick = tmp_path / "slow.avi", demo_video("one_walk.mp4")
+    draw(slow, [0.0], codec="png", size=(3840, 2160), pixels="rgb24")
+    (place,) = [
+        each["id"] for each in client.config["components"] if each["props"].get("elem_id") == "kf-uploaded"
+    ]
+    (event,) = [each["id"] for each in client.config["dependencies"] if each["targets"] == [[place, "click"]]]
+    api, page, told = f"{client.src}gradio_api/", {"session_hash": "dropped"}, list[str]()
+    with httpx.Client(timeout=120) as http:
+        given = [
+            http.post(f"{api}upload", files={"files": (path.name, path.read_bytes())}).json()[0]
+            for path in (slow, quick)
+        ]
+        for file in given:
+            asked = {"data": [], "fn_index": event, "event_data": {"file": file}, **page}
+            assert http.post(f"{api}queue/join", json=asked).status_code == 200
+        with http.stream("GET", f"{api}queue/data", params=page) as stream:
+            for line in stream.iter_lines():
+                if '"process_completed"' in line:
+                    told.append(line)
+                if len(told) == 2:
+                    break
+    shown = [re.findall(r"data-name=.\"([a-z_.0-9]+)", line) for line in told]
+    assert shown == [["slow.avi"], ["one_walk.mp4"]]
+    assert "one_walk.mp4" not in told[0] and '["slow.avi",' in told[1]
 
 
 def test_the_endpoints_are_documented_and_the_pages_own_are_not_for_programs(client: Any) -> None:
