@@ -18,7 +18,17 @@ from keyframe_llm.errors import OptionsError, check_number, check_whole
 from keyframe_llm.options import Task
 from keyframe_llm.proposals.spacing import SAME_SECONDS, default_gap, unseen
 
-__all__ = ["adaptive_threshold", "checked_features", "checked_unseen", "select"]
+__all__ = [
+    "adaptive_threshold",
+    "checked_features",
+    "checked_unseen",
+    "look_alike",
+    "moment_of",
+    "phases",
+    "same_colours",
+    "select",
+    "steps_of",
+]
 
 # How far from the mean score (0) to the best one (1) a frame must reach. On joined real clips with a weak
 # encoder and a budget of 3, moments found at 0, 0.1, 0.2 and 0.35: 0.69, 0.68, 0.68 and 0.67, frames used
@@ -77,15 +87,15 @@ def select(
     gap = default_gap(duration_seconds) if min_gap_seconds is None else min_gap_seconds
     gap = check_number("min_gap_seconds", gap, 0)
     allowed = checked_unseen(times, exclude_seconds, gap)
-    alike = None if features is None else _look_alike(features, times)
+    alike = None if features is None else look_alike(features, times)
     repeats = alike
     if alike is not None and histograms is not None:
-        repeats = alike & _same_colours(histograms, times)
+        repeats = alike & same_colours(histograms, times)
     if threshold is None:
         floor = adaptive_threshold(total[allowed], task)
     else:
         floor = check_number("threshold", threshold, 0)
-    ranked = _steps_of(total)
+    ranked = steps_of(total)
     chosen: list[int] = []
     moments = max_frames - (max_frames // _SHARE_OF_PHASES if task == "question" and alike is not None else 0)
     while len(chosen) < moments and allowed.any():
@@ -98,11 +108,11 @@ def select(
     if alike is not None:
         apart = SAME_SECONDS if min_gap_seconds is None else max(gap, SAME_SECONDS)
         usable = unseen(times, exclude_seconds, gap) & (threshold is None or total >= floor)
-        chosen += _phases(alike, times, usable, chosen, max_frames - len(chosen), apart)
+        chosen += phases(alike, times, usable, chosen, max_frames - len(chosen), apart)
     return np.array(sorted(chosen), dtype=np.intp)
 
 
-def _phases(
+def phases(
     alike: NDArray[np.bool_],
     times: NDArray[np.float64],
     usable: NDArray[np.bool_],
@@ -113,7 +123,7 @@ def _phases(
     """Up to `count` more frames of the moments kept, each farthest from others of its moment."""
     more: list[int] = []
     for moment in kept:
-        inside = _moment(alike[moment], moment)
+        inside = moment_of(alike[moment], moment)
         while len(more) < count:
             shown = np.array([*kept, *more])
             away = np.abs(times[:, None] - times[shown])
@@ -125,7 +135,7 @@ def _phases(
     return more
 
 
-def _moment(alike: NDArray[np.bool_], frame: int) -> NDArray[np.bool_]:
+def moment_of(alike: NDArray[np.bool_], frame: int) -> NDArray[np.bool_]:
     """(K,) the unbroken run of frames around one, itself included, that look like it."""
     breaks = np.flatnonzero(~alike)
     before, after = breaks[breaks < frame], breaks[breaks > frame]
@@ -147,7 +157,7 @@ def adaptive_threshold(total: ArrayLike, task: Task = "retrieval") -> float:
     return mean + STRICTNESS[task] * (best - mean) - 1e-9
 
 
-def _steps_of(total: NDArray[np.float64]) -> NDArray[np.float64]:
+def steps_of(total: NDArray[np.float64]) -> NDArray[np.float64]:
     """(K,) the scores in steps of a millionth of the highest: what differs by less was rounded differently.
 
     Of two frames that are the same, the earlier one is chosen, on every processor.
@@ -169,14 +179,14 @@ def checked_unseen(
     return fresh
 
 
-def _look_alike(features: ArrayLike, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+def look_alike(features: ArrayLike, times: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(K, K): whether two frames look the same."""
     rows = unit_rows(checked_features(features, len(times)))
     rows = unit_rows(rows - rows.mean(axis=0))
     return np.asarray(rows @ rows.T >= LOOK_ALIKE)
 
 
-def _same_colours(histograms: ArrayLike, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+def same_colours(histograms: ArrayLike, times: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(K, K): whether two frames have the same colours."""
     rows = unit_rows(checked_features(histograms, len(times), "histograms"))
     return np.asarray(rows @ rows.T >= SAME_COLOURS)

@@ -8,7 +8,7 @@ man or the dog?", which needs a frame of each.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -18,13 +18,16 @@ from keyframe_llm.arrays import unit_rows
 from keyframe_llm.errors import OptionsError, shortened
 from keyframe_llm.options import Guide, Task
 from keyframe_llm.scoring.general_words import names_something
+from keyframe_llm.scoring.order import Direction, Order, read_order
 
 __all__ = [
+    "OrderedRows",
     "Query",
     "caption_parts",
     "checked_text",
     "names_something",
     "query_kind",
+    "query_order",
     "query_texts",
     "question_parts",
 ]
@@ -34,6 +37,15 @@ _SENTENCES = r"(?<=[.!?])\s+|(?<=[。！？])"
 _CAPTION = re.compile(rf"{_SENTENCES}|[,;]?\s+(?:and\s+)?then\b,?\s+|;\s+", re.IGNORECASE)
 _QUESTION = re.compile(rf"{_SENTENCES}|,?\s+or\s+", re.IGNORECASE)
 _QUESTION_MARKS = ("?", "？", "؟", "⁇", "՞")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OrderedRows:
+    """An `Order`, with the embeddings (D,) of its texts."""
+
+    direction: Direction
+    anchor: NDArray[np.floating] | None
+    target: NDArray[np.floating] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +60,17 @@ class Query:
     """Whose adaptive threshold holds."""
     neutral: NDArray[np.floating] | None = None
     """(M, D) the neutral texts, which say whether the parts are found at all (see `found_in`)."""
+    order: OrderedRows | None = None
+    """When it is shown; None where the text does not say."""
+
+    def ordered(self, order: Order | None) -> Query:
+        """The query of a text with an order, whose texts are the last of the parts so far."""
+        if order is None:
+            return self
+        count = len(self.parts) - len(order.texts)
+        rows = iter(self.parts[count:])
+        anchor, target = (None if text is None else next(rows) for text in (order.anchor, order.target))
+        return replace(self, parts=self.parts[:count], order=OrderedRows(order.direction, anchor, target))
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -93,6 +116,15 @@ def query_texts(
     if not texts and (caption or question):
         raise OptionsError(f"guide is {guide!r} but there is no {guide}; give one or use 'auto'")
     return texts
+
+
+def query_order(caption: str | None, question: str | None, guide: Guide = "auto") -> Order | None:
+    """When the text that scores the frames says that it is shown; None for two texts, or none."""
+    if question is not None and (guide == "question" or guide == "auto"):
+        return read_order(question, is_question=True)
+    if caption is not None and (guide == "caption" or guide == "auto"):
+        return read_order(caption, is_question=False)
+    return None
 
 
 def caption_parts(caption: str) -> list[str]:

@@ -20,7 +20,8 @@ from keyframe_llm.scoring.cover import cover, share_scores
 from keyframe_llm.scoring.keyscore import keyscore
 from keyframe_llm.scoring.queries import Query
 from keyframe_llm.scoring.selectors import logic, query_agnostic, query_aware, segments, spread
-from keyframe_llm.scoring.selectors.moments import by_moments, by_paper
+from keyframe_llm.scoring.selectors.moments import Chosen, by_moments, by_paper
+from keyframe_llm.scoring.selectors.ordered import Beside
 
 if TYPE_CHECKING:
     from keyframe_llm.index import VideoIndex
@@ -62,9 +63,11 @@ class Choice(NamedTuple):
     """(k,) indices into `candidates`, ascending."""
     scores: Scores
     """What chose: KeyScores, similarities to the text, or shares of the video."""
+    beside: tuple[Beside, ...] = ()
+    """Those that are shown for their place in time, where the text states one."""
 
 
-_KEYSCORE: Mapping[str, Callable[[VideoIndex, Query, SelectOptions], tuple[NDArray[np.intp], Scores]]] = {
+_KEYSCORE: Mapping[str, Callable[[VideoIndex, Query, SelectOptions], Chosen]] = {
     "moments": by_moments,
     "paper": by_paper,
 }

@@ -18,7 +18,7 @@ from keyframe_llm.arrays import min_max
 if TYPE_CHECKING:
     from keyframe_llm.index import VideoIndex
 
-__all__ = ["himu_right_after", "himu_seq", "toolmerge_and", "toolmerge_or"]
+__all__ = ["decayed", "himu_right_after", "himu_seq", "toolmerge_and", "toolmerge_or"]
 
 Array = NDArray[np.float64]
 Picks = NDArray[np.intp]
@@ -26,6 +26,7 @@ Picks = NDArray[np.intp]
 _STEEPNESS = 3.0
 _SMOOTH_SECONDS = 0.5  # of what is seen; HiMu has 1.5 s for speech and 2 s for sound
 _DECAY = 2.0  # a second, of RIGHT_AFTER
+_LONGEST_DECAY = 500.0  # as an exponent: what is far away is still not nowhere
 _MOST_GAP_SECONDS = 10.0
 
 
@@ -47,11 +48,17 @@ def himu_right_after(index: VideoIndex, texts: ArrayLike | None, k: int, seed: i
     if len(truths) == 1:
         return _peaks_and_best(truths[0], k, _rate(index))
     apart = times[:, None] - times
-    decay = np.where(apart > 0, np.exp(-_DECAY * np.maximum(apart, 0)), 0.0)
+    decay = decayed(apart, _DECAY)
     pairs = list(pairwise(truths))
     curves = [effect * (decay @ cause) for cause, effect in pairs]
     curves += [cause * (decay.T @ effect) for cause, effect in pairs]
     return _peaks_and_best(np.max(curves, axis=0), k, _rate(index))
+
+
+def decayed(seconds: Array, rate: float) -> Array:
+    """What is left after these seconds, 1 at first; 0 where nothing has passed yet."""
+    exponents = np.minimum(rate * np.maximum(seconds, 0.0), _LONGEST_DECAY)
+    return np.where(seconds > 0, np.exp(-exponents), 0.0)
 
 
 def toolmerge_or(index: VideoIndex, texts: ArrayLike | None, k: int, seed: int) -> Picks:

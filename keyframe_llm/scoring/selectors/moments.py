@@ -12,26 +12,36 @@ from keyframe_llm.options import SelectOptions
 from keyframe_llm.scoring.choose import select
 from keyframe_llm.scoring.keyscore import keyscore
 from keyframe_llm.scoring.queries import Query
+from keyframe_llm.scoring.selectors.ordered import Beside, by_order
 
 if TYPE_CHECKING:
     from keyframe_llm.index import VideoIndex
 
-__all__ = ["by_moments", "by_paper"]
+__all__ = ["Chosen", "by_moments", "by_paper"]
 
 
-def by_moments(index: VideoIndex, query: Query, options: SelectOptions) -> tuple[NDArray[np.intp], Scores]:
-    """Every part of the query scores by itself, less the text baseline; repeats wait."""
+Chosen = tuple[NDArray[np.intp], Scores, tuple[Beside, ...]]
+
+
+def by_moments(index: VideoIndex, query: Query, options: SelectOptions) -> Chosen:
+    """Every part of the query scores by itself, less the text baseline; repeats wait.
+
+    A query that states an order, such as what happens after something, is answered by that order.
+    """
+    ordered = by_order(index, query, options)
+    if ordered is not None:
+        return ordered
     rows = index.embedded()
     weights, pooling = options.score.weights, options.score.pooling
     scores = keyscore(rows, query.parts, weights=weights, pooling=pooling, baseline=query.baseline)
-    return _selected(index, query, options, scores, rows), scores
+    return _selected(index, query, options, scores, rows), scores, ()
 
 
-def by_paper(index: VideoIndex, query: Query, options: SelectOptions) -> tuple[NDArray[np.intp], Scores]:
+def by_paper(index: VideoIndex, query: Query, options: SelectOptions) -> Chosen:
     """KeyScore as published: one text, every candidate by its score alone."""
     rows = index.embedded()
     scores = keyscore(rows, query.mean, weights=options.score.weights, pooling=options.score.pooling)
-    return _selected(index, query, options, scores, None), scores
+    return _selected(index, query, options, scores, None), scores, ()
 
 
 def _selected(
