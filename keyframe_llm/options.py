@@ -29,6 +29,7 @@ __all__ = [
     "ScoreOptions",
     "SelectOptions",
     "Task",
+    "Views",
     "WordOptions",
     "option_fields",
     "option_type",
@@ -40,6 +41,7 @@ Guide = Literal["auto", "caption", "question", "both"]
 Pooling = Literal["mean", "text"]
 Proposer = Literal["stacfp", "ufp", "scfp"]
 Task = Literal["retrieval", "classification", "summary", "question"]
+Views = Literal["whole", "halves", "corners"]
 
 T = TypeVar("T")
 
@@ -199,6 +201,11 @@ class ProposeOptions:
         "Embed about this many candidates; more only where `k_max` is larger.",
         low=1,
         high=20_000,
+    )
+    views: Views = _option(
+        "whole",
+        "How the encoder sees a candidate: `whole`, or in two `halves` or four `corners`, which find small "
+        "things and count as two or four of `max_images` where a text decides what is embedded.",
     )
     seed: int = _option(0, "Seed of the clustering; the same seed gives the same frames.", low=0)
 

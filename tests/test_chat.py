@@ -447,10 +447,6 @@ def test_the_warning_about_the_embedded_models_is_the_librarys_own(flags: Path, 
     session.open(demo_video("one_walk.mp4"))
     session.ask("What does the man in green do?", settings)
     assert session.warnings == session.turns[0].warnings == ()
-    views = Session(Models([Counts()], ["halves:cartoon"]))
-    views.open(flags)
-    views.ask("Where is the snowman?", Settings("Counts", "halves:cartoon"))
-    assert views.warnings == views.turns[0].warnings == (OUTSIDE_WORLD,)
 
 
 def test_what_somebody_brought_is_theirs_alone_and_goes_with_them(tmp_path: Path) -> None:

@@ -6,14 +6,7 @@ import re
 from pathlib import Path
 
 from keyframe_llm.cartoon import is_embedded
-from keyframe_llm.encoders import (
-    FOLDER_PREFIX,
-    HUB_PREFIX,
-    ONNX_PREFIX,
-    SENTENCE_PREFIX,
-    encoder_source,
-    whole_encoder,
-)
+from keyframe_llm.encoders import FOLDER_PREFIX, HUB_PREFIX, ONNX_PREFIX, SENTENCE_PREFIX, encoder_source
 
 __all__ = ["is_at_hand", "kept_picture_side"]
 
@@ -25,7 +18,6 @@ def is_at_hand(model: object) -> bool:
 
     Objects are, and so are servers: what they lack shows when they are asked.
     """
-    model = whole_encoder(model)
     if not isinstance(model, str) or is_embedded(model) or model.startswith(("http://", "https://")):
         return True
     from keyframe_llm.hub import cached_folder, has_weights

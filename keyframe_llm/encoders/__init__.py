@@ -17,7 +17,6 @@ from keyframe_llm.encoders.onnx import ONNX_PREFIX, OnnxEncoder
 from keyframe_llm.encoders.openclip import FOLDER_PREFIX, HUB_PREFIX, OpenClipEncoder
 from keyframe_llm.encoders.sentence import SENTENCE_PREFIX, SentenceEncoder
 from keyframe_llm.encoders.server import SERVER_PREFIXES, ServerEncoder
-from keyframe_llm.encoders.views import ViewsEncoder, split_views, whole_encoder
 from keyframe_llm.errors import OptionsError
 
 __all__ = [
@@ -38,9 +37,7 @@ __all__ = [
     "load_encoder",
     "preferred_image_size",
     "split_text",
-    "split_views",
     "stated_image_size",
-    "whole_encoder",
 ]
 
 
@@ -64,9 +61,8 @@ def default_encoder(model: object) -> str:
 
 
 def encoder_source(name: str) -> str:
-    """The model behind one of `NAMED_ENCODERS`, with its views; any other name is its own."""
-    views, plain = split_views(name)
-    return views + NAMED_ENCODERS.get(plain, plain)
+    """The model behind one of `NAMED_ENCODERS`; any other name is its own."""
+    return NAMED_ENCODERS.get(name, name)
 
 
 def load_encoder(name: str | Encoder, device: str | None = None, progress: Progress | None = None) -> Encoder:
@@ -76,8 +72,7 @@ def load_encoder(name: str | Encoder, device: str | None = None, progress: Progr
     `sentence:<id or folder>` (sentence-transformers), `http://host:port/v1#served-name`, one of
     `NAMED_ENCODERS`, or `cartoon`, the small one inside the package. `device` is a torch device; None takes
     the best there is. `onnx:<id or folder>` runs a model of transformers on the processor through ONNX
-    Runtime, as `fast` and `balanced` run where there is no GPU. `halves:` and `corners:` before any of these
-    names embed several views of each picture (see `ViewsEncoder`). `progress` is told of the
+    Runtime, as `fast` and `balanced` run where there is no GPU. `progress` is told of the
     conversion to ONNX that a first call makes. Raises `OptionsError` for an object that is no encoder and
     `ModelError` for a model that cannot be had.
     """
@@ -89,9 +84,6 @@ def load_encoder(name: str | Encoder, device: str | None = None, progress: Progr
                 "an object with embed_images(images) and embed_texts(texts)"
             )
         return name
-    views, plain = split_views(name)
-    if views:
-        return ViewsEncoder(load_encoder(plain, device, progress), views)
     name = encoder_source(name)
     if name.startswith(ONNX_PREFIX) or (name in _CONVERTED and on_processor(device)):
         return OnnxEncoder(name, progress=progress)
@@ -111,7 +103,7 @@ def stated_image_size(name: str) -> int | None:
 
     None where it does not lie on this machine or they do not say: then it has to be loaded. Imports no torch.
     """
-    name = split_views(encoder_source(name))[1]
+    name = encoder_source(name)
     if name.startswith(ONNX_PREFIX):
         return onnx.stated_image_size(name)
     if name.startswith((HUB_PREFIX, FOLDER_PREFIX)):

@@ -6,28 +6,54 @@ few pixels. The mean over parts of the picture keeps the whole in view and sees 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.arrays import unit_rows
-from keyframe_llm.encoders.base import Encoder, Images, preferred_image_size
+from keyframe_llm.encoders.base import Encoder, Images
+from keyframe_llm.options import ProposeOptions, Views
 
-__all__ = ["VIEW_PREFIXES", "ViewsEncoder", "picture_views", "split_views", "whole_encoder"]
+__all__ = ["embed_views", "most_frames", "picture_views"]
 
 Picture = NDArray[np.uint8]
 
 _CORNER = 0.6  # of the height and the width, so that two corners overlap by a fifth
+_COUNTS: Mapping[Views, int] = {"whole": 1, "halves": 2, "corners": 4}
 
 
-def picture_views(picture: Picture, prefix: str) -> list[Picture]:
-    """The parts of one picture (H, W, 3); `prefix` is one of `VIEW_PREFIXES`.
+def most_frames(options: ProposeOptions) -> int:
+    """How many frames may be embedded for one text: `max_images`, of which each view of a frame is one."""
+    return options.max_images // _COUNTS[options.views]
 
-    `halves:` are the two squares at the ends of the longer side, one where the picture is a square itself;
-    `corners:` are four corners of three fifths of the height and the width.
+
+def embed_views(encoder: Encoder, images: Images, views: Views) -> NDArray[np.float32]:
+    """Embed N pictures, each (H, W, 3) uint8: (N, D), the mean of the rows of each picture's views.
+
+    Rows have unit length. It costs as many pictures as there are views; `whole` is the encoder's own row.
     """
-    return [np.ascontiguousarray(part) for part in _VIEWS[prefix](picture)]
+    if views == "whole":
+        return encoder.embed_images(images)
+    parts = [picture_views(np.asarray(image), views) for image in images]
+    rows = unit_rows(encoder.embed_images([part for each in parts for part in each]))
+    owners = np.repeat(np.arange(len(parts)), [len(each) for each in parts])
+    sums = np.zeros((len(parts), rows.shape[1]), np.float32)
+    np.add.at(sums, owners, rows)
+    return unit_rows(sums)
+
+
+def picture_views(picture: Picture, views: Views) -> list[Picture]:
+    """The views of one picture (H, W, 3): parts of it, or itself.
+
+    `halves` are the two squares at the ends of the longer side, one where the picture is a square itself;
+    `corners` are four corners of three fifths of the height and the width.
+    """
+    return [np.ascontiguousarray(part) for part in _PARTS[views](picture)]
+
+
+def _whole(picture: Picture) -> list[Picture]:
+    return [picture]
 
 
 def _halves(picture: Picture) -> list[Picture]:
@@ -44,50 +70,8 @@ def _corners(picture: Picture) -> list[Picture]:
     return [picture[row, column] for row in rows for column in columns]
 
 
-_VIEWS: Mapping[str, Callable[[Picture], list[Picture]]] = {"halves:": _halves, "corners:": _corners}
-VIEW_PREFIXES = tuple(_VIEWS)
-"""What stands before the name of an encoder that is to see views: `halves:` 2 a picture, `corners:` 4."""
-
-
-def split_views(name: str) -> tuple[str, str]:
-    """The prefix of `VIEW_PREFIXES` that a name begins with, or "", and the name of the encoder behind it."""
-    prefix = next((one for one in VIEW_PREFIXES if name.startswith(one)), "")
-    return prefix, name.removeprefix(prefix)
-
-
-def whole_encoder(encoder: object) -> object:
-    """The encoder behind its views, by name or as an object; any other one is returned as it is.
-
-    One that is shared and has no model of its own yet is known by its `name`, and so is the one behind it.
-    """
-    if isinstance(encoder, ViewsEncoder):
-        return encoder.encoder
-    name = encoder if isinstance(encoder, str) else getattr(encoder, "name", None)
-    prefix, rest = split_views(name) if isinstance(name, str) else ("", "")
-    return rest if prefix else encoder
-
-
-class ViewsEncoder:
-    """An encoder whose row for a picture is the unit-length mean of the rows of the picture's views.
-
-    It costs as many pictures as there are views. Texts are embedded as ever.
-    """
-
-    def __init__(self, encoder: Encoder, prefix: str) -> None:
-        """`encoder` embeds every view; `prefix` is one of `VIEW_PREFIXES`."""
-        self.encoder, self._prefix = encoder, prefix
-        self.name = prefix + str(getattr(encoder, "name", type(encoder).__name__))
-        self.image_size = preferred_image_size(encoder)
-
-    def embed_images(self, images: Images, /) -> NDArray[np.float32]:
-        """Embed N RGB pictures, each (H, W, 3) uint8 0–255; return (N, D), rows of unit length."""
-        views = [picture_views(np.asarray(image), self._prefix) for image in images]
-        rows = unit_rows(self.encoder.embed_images([view for each in views for view in each]))
-        owners = np.repeat(np.arange(len(views)), [len(each) for each in views])
-        sums = np.zeros((len(views), rows.shape[1]), np.float32)
-        np.add.at(sums, owners, rows)
-        return unit_rows(sums)
-
-    def embed_texts(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        """Embed N texts; return (N, D), rows of unit length."""
-        return self.encoder.embed_texts(texts)
+_PARTS: Mapping[Views, Callable[[Picture], list[Picture]]] = {
+    "whole": _whole,
+    "halves": _halves,
+    "corners": _corners,
+}

@@ -11,8 +11,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
@@ -22,12 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.encoders import Encoder, preferred_image_size
+from keyframe_llm.encoders.views import embed_views
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.evaluation.dense import EmbeddedText, baseline_of, dense_index
 from keyframe_llm.evaluation.metrics import hit_at_k
 from keyframe_llm.evaluation.results import SHIPPED, Table
 from keyframe_llm.evaluation.selectors import ROWS, STOCHASTIC, choose
 from keyframe_llm.index import VideoIndex
+from keyframe_llm.options import SelectOptions, Views
 from keyframe_llm.proposals.color_histogram import color_histogram
 from keyframe_llm.proposals.sample import sharpness
 from keyframe_llm.video import open_video
@@ -40,6 +42,7 @@ _SEALED_JOINS = 2000
 STRIDE_SECONDS = 0.5
 SEGMENTS = 40
 SEGMENT_SECONDS = (2.0, 8.0)
+WHOLE = f"{SHIPPED}, whole pictures"
 _COMPARED = (SHIPPED, "uniform", "top-k", "top-k-gap", "aks", "mdp3", "keyscore S+T+D")
 """The rows whose quality is drawn against the budget; all rows are measured at three frames."""
 
@@ -82,20 +85,23 @@ def real_encoder(root: Path) -> Encoder:
     return encoder
 
 
-def sampled_clips(root: Path, files: Iterable[str], encoder: Encoder) -> dict[str, VideoIndex]:
-    """Decode and embed every clip once, two frames a second."""
+def sampled_clips(
+    root: Path, files: Iterable[str], encoder: Encoder, views: Views = "whole"
+) -> dict[str, VideoIndex]:
+    """Decode and embed every clip once, two frames a second, seen in these views."""
     side, clips = preferred_image_size(encoder), {}
     for name in dict.fromkeys(files):
         with open_video(root / name) as decoder:
             frames = list(decoder.sample(STRIDE_SECONDS, short_side=side))
         images = [image for _, image in frames]
-        clips[name] = dense_index(
-            encoder.embed_images(images),
+        index = dense_index(
+            embed_views(encoder, images, views),
             [second for second, _ in frames],
             np.concatenate([color_histogram(image[::2, ::2]) for image in images]),
             [sharpness(image) for image in images],
             name=name,
         )
+        clips[name] = replace(index, options=SelectOptions(views=views))
     return clips
 
 
@@ -121,11 +127,23 @@ def join(clips: dict[str, VideoIndex], half: str, seed: int) -> Joined:
 
 
 def measure_joined(
-    root: Path, encoder: Encoder, *, joins: int, budgets: Sequence[int], halves: Sequence[str] = HALVES
+    root: Path,
+    encoder: Encoder,
+    *,
+    joins: int,
+    budgets: Sequence[int],
+    halves: Sequence[str] = HALVES,
+    views: Views = "whole",
 ) -> list[Table]:
-    """hit@k of every selector on both halves; the budgets beyond 3 only for the rows people compare."""
+    """hit@k of every selector on both halves; the budgets beyond 3 only for the rows people compare.
+
+    The package's own rows choose from pictures seen in these views, at most 128 of them for a text; all
+    others, and one row more of the package where the views are parts, from whole pictures.
+    """
     listed = subjects()
-    clips = sampled_clips(root, (moment[0] for s in listed for moment in s["moments"]), encoder)
+    files = [moment[0] for subject in listed for moment in subject["moments"]]
+    clips = sampled_clips(root, files, encoder)
+    seen = clips if views == "whole" else sampled_clips(root, files, encoder, views)
     texts = [text for s in listed for text in [*s["captions"], *s.get("sealed", ())]]
     baseline, rows = baseline_of(encoder), np.asarray(encoder.embed_texts(texts), np.float64)
     embedded = {text: EmbeddedText.of(row, baseline) for text, row in zip(texts, rows, strict=True)}
@@ -134,22 +152,31 @@ def measure_joined(
         title = "sealed captions" if half == "sealed" else f"{half} half"
         table = Table(f"Real footage, {title}", "hit@k", _note(half, joins))
         for seed in range(joins):
-            _measure_one(table, join(clips, half, seed), embedded, budgets, seed)
+            joined, own = join(clips, half, seed), join(seen, half, seed).index
+            rows_of = {name: own if name.startswith(SHIPPED) else joined.index for name in ROWS}
+            _measure_one(table, rows_of, joined.queries, embedded, budgets, seed)
+            if seen is not clips:
+                _measure_one(table, {WHOLE: joined.index}, joined.queries, embedded, budgets, seed)
         tables.append(table)
     return tables
 
 
 def _measure_one(
-    table: Table, joined: Joined, embedded: dict[str, EmbeddedText], budgets: Sequence[int], seed: int
+    table: Table,
+    rows_of: Mapping[str, VideoIndex],
+    queries: Sequence[Query],
+    embedded: dict[str, EmbeddedText],
+    budgets: Sequence[int],
+    seed: int,
 ) -> None:
-    index = joined.index
-    for name in ROWS:
+    for name, index in rows_of.items():
         for budget in budgets if name in _COMPARED else [3]:
             row = table.row(name, budget)
-            for query in joined.queries:
+            for query in queries:
                 # Stochastic rows draw anew for every query; the mean over hundreds of them is the row's.
                 drawn = seed * 1000 + len(row.values) if name in STOCHASTIC else seed
-                found = index.seconds[choose(name, index, embedded[query.text], k=budget, seed=drawn)]
+                selector = SHIPPED if name == WHOLE else name
+                found = index.seconds[choose(selector, index, embedded[query.text], k=budget, seed=drawn)]
                 hit = hit_at_k([found], [query.moments], budget)[0]
                 row.add(f"join {seed}: {query.text}", query.text, hit, found)
 
@@ -184,7 +211,8 @@ def _put_together(clips: dict[str, VideoIndex], parts: Sequence[tuple[str, NDArr
 
     rows = column("embeddings")
     times = STRIDE_SECONDS * np.arange(len(rows), dtype=np.float64)
-    return dense_index(rows, times, column("histograms"), column("sharpness"))
+    index = dense_index(rows, times, column("histograms"), column("sharpness"))
+    return replace(index, options=clips[parts[0][0]].options)
 
 
 def _module(source: Path) -> ModuleType:

@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from keyframe_llm import __version__
 from keyframe_llm.cartoon import vlm_path
-from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder, load_encoder, split_views
-from keyframe_llm.encoders.views import ViewsEncoder
+from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.evaluation.results import Results, Table, markdown, plot, write_json
+from keyframe_llm.options import Views
 from keyframe_llm.scoring.selectors import Selector
 
 __all__ = ["DATA_VARIABLE", "EVAL", "PARTS", "add_arguments", "run"]
@@ -61,6 +62,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="a selector of your own on the page of --video; may be repeated",
     )
     command.add_argument("--encoder", help="image-text encoder (default: the one that belongs to each part)")
+    command.add_argument(
+        "--views",
+        choices=get_args(Views),
+        default="whole",
+        help="how the encoder sees the pictures of this package's rows on joined footage (whole)",
+    )
     command.add_argument("--model", help="Video-LLM that answers a data set's questions")
     command.add_argument("--max-frames", type=int, default=3, metavar="N", help="frames on the page (3)")
     command.add_argument("--clips", type=int, default=60, help="drawn clips to ask about (60)")
@@ -176,16 +183,14 @@ def _joined(args: argparse.Namespace, data: Path) -> list[Table]:
     from keyframe_llm.evaluation.joined import measure_joined
 
     encoder = _real_encoder(args, data)
-    return measure_joined(data, encoder, joins=args.joins, budgets=_BUDGETS)
+    return measure_joined(data, encoder, joins=args.joins, budgets=_BUDGETS, views=args.views)
 
 
 def _real_encoder(args: argparse.Namespace, data: Path) -> Encoder:
-    """The encoder for real footage; views with no name after them are those of the one beside the footage."""
+    """The encoder for real footage: the one that is named, or that beside the footage."""
     from keyframe_llm.evaluation.joined import real_encoder
 
-    views, name = split_views(args.encoder or "")
-    encoder = load_encoder(name, args.device) if name else real_encoder(data)
-    return ViewsEncoder(encoder, views) if views else encoder
+    return load_encoder(args.encoder, args.device) if args.encoder else real_encoder(data)
 
 
 def _features(args: argparse.Namespace, data: Path) -> list[Table]:

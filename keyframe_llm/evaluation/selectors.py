@@ -57,7 +57,7 @@ def proposed(index: VideoIndex, options: ProposeOptions) -> VideoIndex:
     candidates = candidates_of(found, index.histograms, options)
     rows = index.embedded()[candidates.indices]
     whole = replace(index, proposals=found, candidates=candidates, embeddings=rows)
-    return with_reserve(whole, options.max_images) if options.candidates == "coarse" else whole
+    return with_reserve(whole, options) if options.candidates == "coarse" else whole
 
 
 def row_of(options: SelectOptions, task: Task | None = "retrieval") -> Row:

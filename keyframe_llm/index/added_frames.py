@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.data import Proposals
-from keyframe_llm.errors import OptionsError
-from keyframe_llm.jpeg import decode_jpeg, encode_jpeg
+from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.proposals.color_histogram import color_histogram
 from keyframe_llm.proposals.sample import HISTOGRAM_SIDE, sharpness
 from keyframe_llm.video import Decoder
@@ -59,12 +58,7 @@ def _inserted(index: VideoIndex, seconds: NDArray[np.float64], images: NDArray[n
     among = np.argsort(candidates, kind="stable")
     embeddings = index.embeddings
     if embeddings is not None:
-        if index.embedder is None:
-            raise OptionsError(
-                "this index has no encoder for more frames; make it with index_video(video, encoder=…)"
-            )
-        rows = index.embedder.images([decode_jpeg(picture) for picture in pictures])
-        embeddings = np.concatenate([embeddings, rows])[among]
+        embeddings = np.concatenate([embeddings, index.embed_pictures(pictures)])[among]
     kept = [*index.pictures, *pictures] if index.pictures else []
     return replace(
         index,

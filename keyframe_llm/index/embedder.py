@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -17,12 +18,12 @@ from keyframe_llm.encoders import (
     load_encoder,
     preferred_image_size,
     stated_image_size,
-    whole_encoder,
 )
 from keyframe_llm.encoders.base import Images
+from keyframe_llm.encoders.views import embed_views, most_frames
 from keyframe_llm.index.feature_cache import FeatureCache
 from keyframe_llm.index.prefetch import Prefetch
-from keyframe_llm.options import SelectOptions
+from keyframe_llm.options import SelectOptions, Views
 from keyframe_llm.prompts import Prompts, default_prompts
 from keyframe_llm.proposals.coarse import FEW_IMAGES
 from keyframe_llm.proposals.sample import most_samples
@@ -87,9 +88,9 @@ class Embedder:
         unloaded = self._loaded is None and isinstance(self.source, str)
         return (unloaded and stated_image_size(str(self.source))) or preferred_image_size(self.encoder)
 
-    def images(self, images: Images) -> Rows:
-        """(N, D) one row for each picture."""
-        return self.encoder.embed_images(images)
+    def images(self, images: Images, views: Views) -> Rows:
+        """(N, D) one row for each picture, seen in these views."""
+        return embed_views(self.encoder, images, views)
 
     def query(self, texts: Sequence[str], options: SelectOptions, *, question: bool) -> Query:
         """The embeddings of some texts, and what the options' method compares them with."""
@@ -112,7 +113,7 @@ class Embedder:
 
     def warnings(self, video: VideoSource) -> tuple[str, ...]:
         """What its scores of this video are worth, where that is nothing."""
-        return world_warnings(video, whole_encoder(self.source))
+        return world_warnings(video, self.source)
 
     def prefetch(
         self, info: VideoInfo, options: SelectOptions, texts: Sequence[str], *, pictures: bool
@@ -125,7 +126,7 @@ class Embedder:
             steps.append(lambda: self._prefetch_texts(tuple(texts)))
             steps += [self.neutral] if uses_baseline(options.choose.method) else []
         every = pictures and bool(texts) and _embeds_every_sample(info, options)
-        return Prefetch(steps, self.images if every else None)
+        return Prefetch(steps, partial(self.images, views=options.propose.views) if every else None)
 
     def _texts(self, texts: tuple[str, ...]) -> Rows:
         """(P, D) one row for each text; rows that were prefetched are returned once."""
@@ -144,6 +145,6 @@ class Embedder:
 def _embeds_every_sample(info: VideoInfo, options: SelectOptions) -> bool:
     """Whether it is certain before the video is sampled that every sample will be a candidate."""
     propose, most = propose_options(options), most_samples(info, options.decode)
-    images = min(FEW_IMAGES, propose.max_images) if propose.candidates == "coarse" else propose.max_images
+    images = min(FEW_IMAGES, most_frames(propose)) if propose.candidates == "coarse" else propose.max_images
     few = most is not None and most <= min(images, options.decode.max_samples)
     return few and propose.candidates != "representatives" and not options.choose.exclude_seconds

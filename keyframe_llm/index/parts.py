@@ -20,7 +20,6 @@ from keyframe_llm.index.feature_cache import FeatureCache
 from keyframe_llm.index.reserve import Reserve
 from keyframe_llm.index.saved import from_arrays
 from keyframe_llm.index.video_index import VideoIndex, propose_index
-from keyframe_llm.jpeg import decode_jpeg
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.proposals.missing import sample_missing
 from keyframe_llm.proposals.sample import Samples
@@ -100,12 +99,13 @@ class Parts:
         times = index.candidates.seconds.tolist()
         if not known.keys() & set(times) or not index.pictures:
             return index.embed(self._embedder)
+        index = replace(index, embedder=self._embedder)
         new = [i for i, second in enumerate(times) if second not in known]
-        images = [decode_jpeg(index.pictures[i]) for i in new]
-        rows = dict(zip(new, self._embedder.images(images), strict=True)) if new else {}
+        made = index.embed_pictures([index.pictures[i] for i in new]) if new else ()
+        rows = dict(zip(new, made, strict=True))
         embeddings = np.stack([rows[i] if i in rows else known[second] for i, second in enumerate(times)])
         reserve = None if index.reserve is None else _with_rows(index.reserve, known)
-        return replace(index, embeddings=embeddings, embedder=self._embedder, pictures=(), reserve=reserve)
+        return replace(index, embeddings=embeddings, pictures=(), reserve=reserve)
 
     def _kept(self, source: VideoSource, options: SelectOptions, path: str = "") -> Iterator[VideoIndex]:
         """The indexes that are kept of the whole video, at `path`, and of parts that overlap this one."""

@@ -10,7 +10,7 @@ the same key frames whatever was asked before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -19,21 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyframe_llm.data import Proposals
-from keyframe_llm.errors import OptionsError
-from keyframe_llm.jpeg import decode_jpeg
-from keyframe_llm.options import SelectOptions
+from keyframe_llm.encoders.views import most_frames
+from keyframe_llm.options import ProposeOptions, SelectOptions
 from keyframe_llm.proposals.coarse import covering, likeness, step_of
 from keyframe_llm.proposals.spacing import gap_of, unseen
 from keyframe_llm.scoring.queries import Query
 from keyframe_llm.scoring.selectors import choose_frames, propose_options
 
 if TYPE_CHECKING:
-    from keyframe_llm.index.embedder import Embedder
     from keyframe_llm.index.video_index import VideoIndex
 
 __all__ = ["Reserve", "closer", "with_all", "with_reserve"]
 
 Rows = NDArray[Any]
+_ROUND_SHARE = 0.6  # of the frames that may still be embedded for a text, a round of parts takes no more
 
 
 class Reserve:
@@ -57,14 +56,12 @@ class Reserve:
     def __len__(self) -> int:
         return len(self.seconds)
 
-    def rows(self, which: Sequence[int], embedder: Embedder | None) -> Rows:
-        """(k, D) the embeddings of these frames; the encoder is asked for those that there are none of."""
+    def rows(self, which: Sequence[int], embed: Callable[[Sequence[bytes]], Rows]) -> Rows:
+        """(k, D) the embeddings of these frames; `embed` is given the pictures that there are none of."""
         with self._lock:
             new = [i for i in which if i not in self._rows]
-            if new and embedder is None:
-                raise OptionsError("this index has no encoder; make it with index_video(video, encoder=…)")
-            if new and embedder is not None:
-                rows = embedder.images([decode_jpeg(self.pictures[i]) for i in new])
+            if new:
+                rows = embed([self.pictures[i] for i in new])
                 self._rows |= dict(zip(new, rows, strict=True))
             return np.stack([self._rows[i] for i in which])
 
@@ -80,10 +77,10 @@ class Reserve:
             return rows
 
 
-def with_reserve(index: VideoIndex, max_images: int) -> VideoIndex:
+def with_reserve(index: VideoIndex, stage: ProposeOptions) -> VideoIndex:
     """The same index with the candidates that cover the video; the others are its reserve."""
     found = index.candidates
-    cover = covering(found, index.histograms, max_images)
+    cover = covering(found, index.histograms, stage.max_images, most_frames(stage))
     others = np.setdiff1d(np.arange(len(found)), cover)
     if not len(others):
         return index
@@ -109,7 +106,8 @@ def closer(
 ) -> VideoIndex:
     """The same index with more candidates where the text fits; no image is embedded that was seen before.
 
-    It ends where no frame is left beside those that would be chosen: no frame near them can win.
+    It ends where no frame is left beside those that would be chosen, as no frame near them can win, or where
+    the encoder has seen `max_images` for this text; several views of a frame count as so many.
     """
     reserve, choose = index.reserve, options.choose
     if reserve is None:
@@ -119,17 +117,19 @@ def closer(
     left &= ~np.isin(reserve.seconds, index.candidates.seconds)  # the frame of a cue may be one of them
     if not unseen(index.candidates.seconds, choose.exclude_seconds, gap).any():
         return _with_reserved(index, reserve, np.flatnonzero(left).tolist())
-    parts = _Parts(index, reserve, propose_options(options).max_images)
+    stage = propose_options(options)
+    parts, most = _Parts(index, reserve, stage.max_images), most_frames(stage)
     texts = [replace(query, parts=part[None]) for part in query.parts]
     for count in (parts.count, parts.count // 2, parts.count // 4):
         totals = [choose_frames(index, text, options, gap_seconds=gap_seconds).scores.total for text in texts]
-        new = parts.one_more(index.candidates.indices, np.array(totals), left, count)
+        few = min(count, int(_ROUND_SHARE * max(0, most - len(index.candidates))))
+        new = parts.one_more(index.candidates.indices, np.array(totals), left, few)
         index = _with_reserved(index, reserve, new)
         left[new] = False
     while True:
         choice = choose_frames(index, query, options, gap_seconds=gap_seconds)
         beside = _beside(reserve.seconds, index.candidates.seconds, choice.candidates.seconds[choice.chosen])
-        new = [i for i in beside if left[i]]
+        new = [i for i in beside if left[i]][: max(0, most - len(index.candidates))]
         if not new:
             return index
         index = _with_reserved(index, reserve, new)
@@ -196,7 +196,7 @@ def _with_reserved(index: VideoIndex, reserve: Reserve, which: Sequence[int]) ->
     labels = np.abs(index.seconds[:, None] - index.seconds[indices[order]]).argmin(axis=1)
     embeddings, pictures = index.embeddings, index.pictures
     if embeddings is not None:
-        embeddings = np.concatenate([embeddings, reserve.rows(which, index.embedder)])[order]
+        embeddings = np.concatenate([embeddings, reserve.rows(which, index.embed_pictures)])[order]
     elif pictures:
         both = [*pictures, *(reserve.pictures[i] for i in which)]
         pictures = tuple(both[i] for i in order)

@@ -27,7 +27,6 @@ from keyframe_llm.encoders import (
     ONNX_PREFIX,
     SENTENCE_PREFIX,
     encoder_source,
-    split_views,
 )
 from keyframe_llm.errors import OptionsError, check_whole, user_path
 from keyframe_llm.hub import cache_folder
@@ -196,10 +195,7 @@ def model_identity(name: object) -> str | None:
     if not isinstance(name, str):
         identity = getattr(name, "identity", None)
         return model_identity(identity) if isinstance(identity, str) else None
-    views, name = split_views(encoder_source(name))
-    if views:
-        whole = model_identity(name)
-        return None if whole is None else views + whole
+    name = encoder_source(name)
     plain = name.removeprefix(FOLDER_PREFIX).removeprefix(SENTENCE_PREFIX).removeprefix(ONNX_PREFIX)
     if name == "cartoon":
         from keyframe_llm.cartoon import encoder_path

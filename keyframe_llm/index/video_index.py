@@ -142,8 +142,18 @@ class VideoIndex:
             return self
         if not self.pictures:
             raise OptionsError("this index has no pictures; make it with index_video(video, encoder=…)")
-        rows = embedder.images([decode_jpeg(picture) for picture in self.pictures])
-        return replace(self, embeddings=rows, embedder=embedder, pictures=())
+        known = replace(self, embedder=embedder)
+        return replace(known, embeddings=known.embed_pictures(self.pictures), pictures=())
+
+    def embed_pictures(self, pictures: Sequence[bytes]) -> NDArray[np.floating]:
+        """(N, D) the embeddings of N JPEG pictures, in the views of the option `views`.
+
+        Raises `OptionsError` where it has no encoder.
+        """
+        if self.embedder is None:
+            raise OptionsError("this index has no encoder; make it with index_video(video, encoder=…)")
+        images = [decode_jpeg(picture) for picture in pictures]
+        return self.embedder.images(images, self.options.propose.views)
 
     def only(self, indices: NDArray[np.intp]) -> VideoIndex:
         """The same index with some of its candidates, (k,) ascending indices into them."""
@@ -202,7 +212,7 @@ class VideoIndex:
         index, gap = self._with_unseen(decoder, texts, options, spent, tell)
         stage = propose_options(options)
         if texts and index.reserve is None and stage.candidates == "coarse":
-            index = with_reserve(index, stage.max_images)  # so a text has the same frames everywhere
+            index = with_reserve(index, stage)  # so a text has the same frames everywhere
         words = matched_words(index.words, texts, options)
         apart = gap_of(options.choose, index.span_seconds) if gap is None else gap
         if words is not None:
@@ -394,7 +404,7 @@ def propose_index(
         plan=samples.plan,
         timings=spent,
     )
-    return with_reserve(index, stage.max_images) if stage.candidates == "coarse" else index
+    return with_reserve(index, stage) if stage.candidates == "coarse" else index
 
 
 def _opened(video: VideoSource, options: SelectOptions) -> Decoder:

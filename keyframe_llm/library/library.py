@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from keyframe_llm.arrays import unit_rows
 from keyframe_llm.cartoon import world_warnings
-from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder, whole_encoder
+from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder
 from keyframe_llm.errors import OptionsError, VideoError, check_number, check_whole, shortened
 from keyframe_llm.index import Indexer
 from keyframe_llm.library.answer import Evidence, LibraryAnswer, ShownVideo, best_seconds
@@ -243,9 +243,7 @@ class Library:
 
     def warnings_of(self, evidence: Evidence, model: str) -> tuple[str, ...]:
         """What the caller should know of the models that a question is answered with."""
-        each = [
-            world_warnings(video.path, model, whole_encoder(self.encoder_name)) for video in evidence.videos
-        ]
+        each = [world_warnings(video.path, model, self.encoder_name) for video in evidence.videos]
         return tuple(dict.fromkeys(warning for warnings in each for warning in warnings))
 
     def _current(

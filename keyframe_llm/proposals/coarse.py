@@ -21,6 +21,7 @@ FEW_IMAGES = 42
 # them another, the best quarter a third: where the least is enough, a text looks at 16 + 16 + 8 + 4 of 128.
 _LEAST_SHARE = 8
 _STEP_SHARE = 3
+_COVER_SHARE = 0.75  # of the frames that may be embedded for a text
 _SAME_COLOURS = 0.4  # histograms so far apart are alike by e^(-1/2); cuts measure 1.1–1.4
 _FAR_LIKENESS = 0.5  # of two frames of the same colours, however far apart in time
 _LONGEST_GAP = 3 / 16  # no two neighbours of the cover lie farther apart, of the time that was sampled
@@ -46,20 +47,21 @@ def step_of(seconds: ArrayLike, max_images: int) -> float:
     return max(float(times[-1] - times[0]), 1e-3) * _STEP_SHARE / max_images
 
 
-def covering(candidates: Proposals, histograms: ArrayLike, max_images: int) -> NDArray[np.intp]:
+def covering(candidates: Proposals, histograms: ArrayLike, max_images: int, most: int) -> NDArray[np.intp]:
     """Of K candidates those that cover the video: (k,) ascending indices into them.
 
     Always the candidate least like all before it (the earlier of equals), until each is covered, and at
-    least an eighth of `max_images`. All K where they are `FEW_IMAGES` or fewer. `histograms` is (N, d), those
-    of all samples.
+    least an eighth of `max_images`, but no more than three quarters of `most`, beside a few in wide gaps. All
+    K where they are no more than `FEW_IMAGES` and `most`. `histograms` is (N, d), those of all samples.
     """
     count, step = len(candidates), step_of(candidates.sampled_seconds, max_images)
-    if count <= FEW_IMAGES:
+    if count <= min(FEW_IMAGES, most):
         return np.arange(count)
     colours, times = np.asarray(histograms)[candidates.indices], candidates.seconds
     chosen: list[int] = []
     nearest = np.zeros(count)
-    while len(chosen) < count and (len(chosen) < max_images // _LEAST_SHARE or nearest.min() < _COVERED):
+    least, limit = max_images // _LEAST_SHARE, min(count, round(_COVER_SHARE * most))
+    while len(chosen) < limit and (len(chosen) < least or nearest.min() < _COVERED):
         new = int(np.round(nearest, 6).argmin())
         like = likeness((colours, times), (colours[[new]], times[[new]]), step)
         nearest = np.maximum(nearest, like[:, 0])
