@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from keyframe_llm.data import CaptionSource, Frames, Proposals, Scores, VideoInfo
 from keyframe_llm.scoring.found import Found
 from keyframe_llm.scoring.fusion import CueMatch
+from keyframe_llm.scoring.selectors import Beside
 from keyframe_llm.words import Cue
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Selection:
     """The `words` that the text fits and that a key frame shows; best first."""
     word_evidence: NDArray[np.float64] | None = None
     """(K,) how well the text fits what is said and written at each proposal, 0–1; None without words."""
+    beside: tuple[Beside, ...] = ()
+    """The key frames that are shown because they follow or precede what the text names, in time order."""
     found: Found | None = None
     """Whether what the text asks for is there at all.
 
@@ -72,6 +75,19 @@ class Selection:
     def sampled_frames(self) -> int:
         """How many frames the proposals were drawn from."""
         return len(self.proposals.sampled_seconds)
+
+    def orders(self) -> list[str | None]:
+        """Of each of the k key frames that is shown for its place in time, what that is.
+
+        `follows 12.30 s`, `precedes 12.30 s`, `at the start` or `at the end`; None for the others.
+        """
+        return [next((self._order(one) for one in self.beside if one.frame == i), None) for i in self.chosen]
+
+    def _order(self, beside: Beside) -> str:
+        after = beside.direction == "after"
+        if beside.anchor is None:
+            return "at the start" if after else "at the end"
+        return f"{'follows' if after else 'precedes'} {self.proposals.seconds[beside.anchor]:.2f} s"
 
     def frame_reduction(self) -> dict[str, float | None]:
         """FRR = 1 − selected / baseline: against 8 uniform frames (FRR-UFP) and against every frame.

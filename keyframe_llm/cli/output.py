@@ -196,7 +196,8 @@ def _reasons(entry: dict[str, Any]) -> list[str]:
         f"{name} {entry[name]:.3f}" for name in ("semantic", "temporal", "drop") if entry[name] is not None
     ]
     if entry["score"] is None or parts:
-        return parts if entry["score"] is None else [f"score {entry['score']:.3f}", *parts]
+        order = [entry["order"]] if "order" in entry else []
+        return parts if entry["score"] is None else [f"score {entry['score']:.3f}", *parts, *order]
     return [f"stands for {100 * entry['score']:.0f} %"]
 
 

@@ -23,7 +23,7 @@ from keyframe_llm.index.reserve import with_all
 from keyframe_llm.index.saved import from_arrays, to_arrays
 from keyframe_llm.index.store import Store
 from keyframe_llm.index.turns import Remembered, Turns
-from keyframe_llm.index.video_index import VideoIndex, build_index, silent, texts_of
+from keyframe_llm.index.video_index import VideoIndex, build_index, embedded_texts, silent
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.prompts import Prompts
 from keyframe_llm.proposals.sample import Samples
@@ -111,7 +111,7 @@ class Indexer:
         """
         began = time.perf_counter()
         caption, question = checked_text("caption", caption), checked_text("question", question)
-        texts = texts_of(caption, question, options)
+        texts = embedded_texts(caption, question, options)
         source = as_source(video, self.progress)
         with _opened(source, options) as decoder:
             pictures = bool(texts) or expect_text or self.keep_samples

@@ -25,10 +25,12 @@ from keyframe_llm.proposals.resample import FINEST_FPS, unseen_samples
 from keyframe_llm.proposals.sample import Samples, sample_video
 from keyframe_llm.proposals.spacing import gap_of, unseen
 from keyframe_llm.scoring.found import Found, found_in
-from keyframe_llm.scoring.queries import Query, checked_text, names_something, query_texts
+from keyframe_llm.scoring.order import Order
+from keyframe_llm.scoring.queries import Query, checked_text, names_something, query_order, query_texts
 from keyframe_llm.scoring.selectors import (
     choose_frames,
     chooses_proposals,
+    heeds_order,
     method_name,
     needs_sharpness,
     propose_options,
@@ -39,7 +41,7 @@ from keyframe_llm.selection import Selection
 from keyframe_llm.video import ByteSource, Decoder, FrameList, VideoSource, open_video
 from keyframe_llm.words import Cue
 
-__all__ = ["VideoIndex", "build_index", "propose_index", "silent", "texts_of"]
+__all__ = ["VideoIndex", "build_index", "embedded_texts", "propose_index", "silent"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -208,7 +210,7 @@ class VideoIndex:
         """
         began, spent, tell = time.perf_counter(), timings if timings is not None else {}, progress or silent
         caption, question = checked_text("caption", caption), checked_text("question", question)
-        texts = texts_of(caption, question, options)
+        texts = _texts_of(caption, question, options)
         index, gap = self._with_unseen(decoder, texts, options, spent, tell)
         stage = propose_options(options)
         if texts and index.reserve is None and stage.candidates == "coarse":
@@ -220,7 +222,8 @@ class VideoIndex:
         query = None
         if texts:
             tell("embed", 0.0)
-            query = _timed(spent, "embed", index._query, texts, options, question=question is not None)
+            order = _order_of(caption, question, options)
+            query = _timed(spent, "embed", index._query, texts, order, options, question=question is not None)
             index = _timed(spent, "embed", closer, index, query, options, gap_seconds=gap)
         kept = options.choose.max_frames
         while True:
@@ -253,18 +256,22 @@ class VideoIndex:
             words=cues_inside(index.words, options.decode),
             word_matches=() if fusion is None else fusion.matches,
             word_evidence=None if fusion is None else fusion.evidence,
+            beside=tuple(one for one in choice.beside if one.frame in chosen),
             found=_found(index, judged, words),
             timings={stage: spent.get(stage, 0.0) for stage in _TIMED},
             plan=index.plan,
             warnings=tuple(dict.fromkeys([*index.warnings, *decoder.warnings, *outside])),
         )
 
-    def _query(self, texts: Sequence[str], options: SelectOptions, *, question: bool) -> Query:
+    def _query(
+        self, texts: Sequence[str], order: Order | None, options: SelectOptions, *, question: bool
+    ) -> Query:
         if self.embedder is None:
             raise OptionsError(
                 "this index has no encoder for a text; make it with index_video(video, encoder=…)"
             )
-        return self.embedder.query(texts, options, question=question)
+        every = [*texts, *(order.texts if order is not None else ())]
+        return self.embedder.query(every, options, question=question).ordered(order)
 
     def _with_unseen(
         self,
@@ -319,7 +326,18 @@ def build_index(
     return replace(index, embedder=embedder, warnings=tuple(decoder.warnings))
 
 
-def texts_of(caption: str | None, question: str | None, options: SelectOptions) -> list[str]:
+def embedded_texts(caption: str | None, question: str | None, options: SelectOptions) -> list[str]:
+    """The texts that a selection has embedded; none where its method uses none."""
+    order = _order_of(caption, question, options)
+    return [*_texts_of(caption, question, options), *(order.texts if order is not None else ())]
+
+
+def _order_of(caption: str | None, question: str | None, options: SelectOptions) -> Order | None:
+    """When the text that scores says that it is shown, where the method heeds that."""
+    return query_order(caption, question, options.score.guide) if heeds_order(options.choose.method) else None
+
+
+def _texts_of(caption: str | None, question: str | None, options: SelectOptions) -> list[str]:
     """The texts that score, as the method wants them; none where it uses none."""
     if not uses_text(options.choose.method):
         return []
@@ -331,7 +349,7 @@ def _found(index: VideoIndex, query: Query | None, words: MatchedWords | None) -
     """Whether the video shows or says what a query asks for; None where that was not to be judged."""
     if query is None or query.neutral is None:
         return None
-    rows = index.embedded(), query.parts, query.neutral
+    rows = index.embedded(), query.things, query.neutral
     if words is None:
         return found_in(*rows)
     return found_in(*rows, words=words.scores, asks_for_words=words.asks_for_words)

@@ -50,7 +50,7 @@ def _cell(selection: Selection, i: int) -> Image.Image:
     draw.text((0, frame.height + 6), f"{selection.seconds[i]:.2f} s", INK, font(17, bold=True))
     score = f"{scores.total[chosen]:.0%}" if scores.are_shares else f"{scores.total[chosen]:.2f}"
     draw.text((cell.width, frame.height + 6), score, PICK, font(17, bold=True), "ra")
-    draw.text((0, frame.height + 30), _parts(selection, chosen), GREY, font(12))
+    draw.text((0, frame.height + 30), selection.orders()[i] or _parts(selection, chosen), GREY, font(12))
     return cell
 
 

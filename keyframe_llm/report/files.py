@@ -24,10 +24,11 @@ def selection_dict(selection: Selection) -> dict[str, Any]:
 
     `proposals` and `keyframes[].seconds` are in seconds. `score` is what chose the frame, 0–1, and
     `score_name` says what it is: `KeyScore`, `similarity`, or with no text the `share of the video` that the
-    frame stands for. `semantic`, `temporal` and `drop` are 0–1, None with no text. `image` is None until the
-    selection is saved; `words` are the cues that the text fits, with how well (0–1) and the second of the
-    key frame that shows each, and are there only if the video has any; `frame_reduction` is the share of
-    frames saved; `timings` are in seconds. `question` is there only if there was one. `found` says whether
+    frame stands for. `semantic`, `temporal` and `drop` are 0–1, None with no text. `order` is there only for
+    a frame that is shown for its place in time, and says which (see `Selection.orders`). `image` is None
+    until the selection is saved; `words` are the cues that the text fits, with how well (0–1) and the second
+    of the key frame that shows each, and are there only if the video has any; `frame_reduction` is the share
+    of frames saved; `timings` are in seconds. `question` is there only if there was one. `found` says whether
     what the text asks for is there at all, and `found_score` how likely that is (0–1, see `Found`); both are
     there only if that was judged.
     """
@@ -39,9 +40,10 @@ def selection_dict(selection: Selection) -> dict[str, Any]:
             "semantic": _number(scores.semantic[i]),
             "temporal": _number(scores.temporal[i]),
             "drop": _number(scores.drop[i]),
+            **({} if order is None else {"order": order}),
             "image": None,
         }
-        for i, second in zip(selection.chosen, selection.seconds, strict=True)
+        for i, second, order in zip(selection.chosen, selection.seconds, selection.orders(), strict=True)
     ]
     question = {} if selection.question is None else {"question": selection.question}
     judged = selection.found

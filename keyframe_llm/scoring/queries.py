@@ -63,6 +63,14 @@ class Query:
     order: OrderedRows | None = None
     """When it is shown; None where the text does not say."""
 
+    @property
+    def things(self) -> NDArray[np.floating]:
+        """(T, D) what must be shown for the text to be found: its parts, or an order's anchor and target."""
+        if self.order is None:
+            return self.parts
+        rows = [row for row in (self.order.anchor, self.order.target) if row is not None]
+        return np.array(rows).reshape(len(rows), self.parts.shape[1])
+
     def ordered(self, order: Order | None) -> Query:
         """The query of a text with an order, whose texts are the last of the parts so far."""
         if order is None:

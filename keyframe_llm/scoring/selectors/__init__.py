@@ -31,10 +31,12 @@ __all__ = [
     "QUERY_AGNOSTIC",
     "QUERY_AWARE",
     "STOCHASTIC",
+    "Beside",
     "Choice",
     "Selector",
     "choose_frames",
     "chooses_proposals",
+    "heeds_order",
     "method_name",
     "needs_sharpness",
     "propose_options",
@@ -138,6 +140,11 @@ def splits_texts(method: str | Callable[..., Any]) -> bool:
 
 def uses_baseline(method: str | Callable[..., Any]) -> bool:
     """Whether a text is compared with the text baseline; where it is not, none is computed."""
+    return method == "moments"
+
+
+def heeds_order(method: str | Callable[..., Any]) -> bool:
+    """Whether words of order in a text move the choice."""
     return method == "moments"
 
 
