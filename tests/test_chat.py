@@ -36,7 +36,6 @@ from keyframe_llm.demos.views import keyframes
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.vlm.shared import SharedVLM
 from support.videos import draw
-from support.vlms import Counts
 
 # Gradio leaves event loops and sockets of its server to the garbage collector; nothing here can close them.
 pytestmark = [

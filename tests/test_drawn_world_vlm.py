@@ -95,7 +95,7 @@ FRAMES = Frames(np.zeros((1, 8, 8, 3), np.uint8), np.array([1.0]))
 
 def ask(model: Scripted, question: str, *earlier: tuple[str, str]) -> str:
     turns = [Turn(*turn) for turn in earlier]
-    return DrawnWorldVLM(model).generate(conversation(FRAMES, turns, question))  # type: ignore[arg-type]
+    return DrawnWorldVLM(model).generate(conversation(FRAMES, turns, question))  # type: ignore[arg-type]  # has what is called
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_an_answer_that_a_second_question_denies_is_not_given(
 
 
 def test_a_caption_is_streamed_as_the_model_writes_it_and_an_answer_comes_checked_and_whole() -> None:
-    model = DrawnWorldVLM(Scripted({"where is the man in red?": "in the park"}))  # type: ignore[arg-type]
+    model = DrawnWorldVLM(Scripted({"where is the man in red?": "in the park"}))  # type: ignore[arg-type]  # as above
     for caption in (prompt("caption"), "Describe the video.", prompt("question", question="What happens?")):
         assert list(model.stream(frame_messages(FRAMES, caption))) == ["a caption, ", "piece by piece"]
     asked = prompt("question", question="Where is the man in red?")

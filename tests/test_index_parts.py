@@ -91,7 +91,7 @@ def test_a_part_is_as_dense_as_if_it_were_read_alone(reader: Reader, video: Path
 
 def other_frames(video: Path) -> list[float]:
     with open_video(video) as decoder:
-        return decoder.frame_times().tolist()  # type: ignore[attr-defined]
+        return decoder.frame_times().tolist()  # type: ignore[attr-defined]  # the package's own decoder has it
 
 
 def test_every_picture_of_a_part_is_the_frame_at_its_time(reader: Reader, video: Path) -> None:
@@ -175,10 +175,10 @@ def test_groups_with_nothing_missing_are_not_decoded(video: Path) -> None:
         sampled(alone, PART)
         found = completed(decoder, PART, whole)
         assert found.decoded > 20
-        assert decoder.decoded_packets < 0.95 * alone.decoded_packets  # type: ignore[attr-defined]
-        before = decoder.decoded_packets  # type: ignore[attr-defined]
+        assert decoder.decoded_packets < 0.95 * alone.decoded_packets  # type: ignore[attr-defined]  # the own decoder's counter
+        before = decoder.decoded_packets  # type: ignore[attr-defined]  # the same
         assert completed(decoder, PART, found.samples).decoded == 0
-        assert decoder.decoded_packets == before  # type: ignore[attr-defined]
+        assert decoder.decoded_packets == before  # type: ignore[attr-defined]  # the same
 
 
 class Forwards(SimpleDecoder):

@@ -71,7 +71,7 @@ def names(found: Sequence[FoundVideo]) -> list[str]:
 
 def looked_at(library: Library) -> int:
     """How many pictures the library's encoder was given."""
-    return library._encoder.images_seen  # type: ignore[union-attr]
+    return library._encoder.images_seen  # type: ignore[union-attr]  # this file's own encoder
 
 
 # Search ------------------------------------------------------------------------------------------------
@@ -463,7 +463,7 @@ def test_the_commands_index_and_search_a_folder(
         try:
             status = main(arguments)
         except SystemExit as end:
-            status = end.code  # type: ignore[assignment]
+            status = end.code  # type: ignore[assignment]  # a number here
         (line,) = capsys.readouterr().err.splitlines()
         assert status == 2 and says in line
 

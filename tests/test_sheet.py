@@ -80,4 +80,4 @@ def test_a_sheet_is_one_picture_and_its_times_are_said_in_words_too(flags: Path)
 def test_an_unknown_layout_is_an_error_that_names_the_known_ones() -> None:
     frames = Frames(coloured(1), np.array([1.0]))
     with pytest.raises(OptionsError, match=r"layout is 'page'; choose one of images, sheet"):
-        laid_out(frames, layout="page")  # type: ignore[arg-type]
+        laid_out(frames, layout="page")  # type: ignore[arg-type]  # a wrong name, on purpose

@@ -58,7 +58,7 @@ def test_a_dry_run_tells_what_the_question_then_costs(layout: str, tmp_path: Pat
     )
     assert expected["default_sampling"] == real["default_sampling"]
     assert expected["price"] == pytest.approx(real["prompt_tokens"] * 2.5e-6)
-    assert expected["frames"] == len(real["keyframes"])  # type: ignore[arg-type]
+    assert expected["frames"] == len(real["keyframes"])  # type: ignore[arg-type]  # read from JSON
     assert len(expected["pictures"]) == (1 if layout == "sheet" else expected["frames"])
 
 
@@ -78,8 +78,8 @@ def test_a_selection_tells_the_cost_of_its_own_messages(checkpoint: Checkpoint, 
     name = str(checkpoint("qwen2_5_vl"))
     selection = select_keyframes(flags, question="Is it blue?", encoder=ColourEncoder())
     for layout in ("images", "sheet"):
-        cost = selection.cost(name, layout=layout, price_per_million=10)  # type: ignore[arg-type]
-        messages = selection.to_messages(layout=layout)  # type: ignore[arg-type]
+        cost = selection.cost(name, layout=layout, price_per_million=10)  # type: ignore[arg-type]  # one of the names
+        messages = selection.to_messages(layout=layout)  # type: ignore[arg-type]  # one of the names
         assert (cost.prompt_tokens, cost.visual_tokens) == load_vlm(name).count_tokens(messages)
         assert cost.prompt_tokens is not None and cost.price == pytest.approx(cost.prompt_tokens / 1e5)
     with pytest.raises(OptionsError, match="price_per_million is -1"):
@@ -183,7 +183,7 @@ def test_a_budget_is_kept_with_the_frames_that_matter_most(
     budget: int, checkpoint: Checkpoint, tmp_path: Path, videos: object
 ) -> None:
     images = [np.full((360, 640, 3), shade, np.uint8) for shade in (40, 120, 200)]
-    video = videos.draw(  # type: ignore[attr-defined]
+    video = videos.draw(  # type: ignore[attr-defined]  # a module
         tmp_path / "v.mp4", [0, 10, 20], images=images, size=(640, 360), rate=1
     )
     name = str(checkpoint("qwen2_5_vl"))

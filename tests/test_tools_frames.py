@@ -51,7 +51,7 @@ def picture(tools: Toolbox, name: str | None) -> np.ndarray[Any, Any]:
 
 
 def test_frames_are_those_on_screen_at_the_seconds_asked_for(tools: Toolbox) -> None:
-    result = tools.view_frames("clip.mp4", [10.0, "0:01"])  # type: ignore[list-item]
+    result = tools.view_frames("clip.mp4", [10.0, "0:01"])  # type: ignore[list-item]  # as a model may write it
     assert [frame["time"] for frame in result["frames"]] == ["0:01", "0:10"]
     with open_video(CLIP) as decoder:
         truth = decoder.decode_at([1.0, 10.0])

@@ -55,7 +55,7 @@ def test_the_calls_of_one_client_keep_their_order() -> None:
     jobs = Recorder()
     done: list[int] = []
     for i in range(5):
-        jobs.submit("one", lambda i=i: done.append(i))  # type: ignore[misc]
+        jobs.submit("one", lambda i=i: done.append(i))  # type: ignore[misc]  # mypy types no default of a lambda
     jobs.run()
     assert done == [0, 1, 2, 3, 4]
 

@@ -125,7 +125,7 @@ def test_an_unknown_tool_is_an_answer_too(toolbox: Toolbox) -> None:
 
 def test_an_unknown_provider_is_refused(toolbox: Toolbox) -> None:
     with pytest.raises(OptionsError, match="provider is 'acme'; choose one of openai"):
-        toolbox.answer_calls([], "acme")  # type: ignore[arg-type]
+        toolbox.answer_calls([], "acme")  # type: ignore[arg-type]  # a wrong name, on purpose
 
 
 def test_the_messages_are_what_the_sdks_declare(toolbox: Toolbox) -> None:

@@ -162,9 +162,9 @@ def test_a_model_that_cannot_be_had_is_an_error_of_each_call_and_not_of_the_wrap
 
 def test_objects_that_are_no_models_are_refused_at_once() -> None:
     with pytest.raises(OptionsError, match="embed_images"):
-        SharedEncoder(object())  # type: ignore[arg-type]
+        SharedEncoder(object())  # type: ignore[arg-type]  # no encoder, on purpose
     with pytest.raises(OptionsError, match="generate"):
-        SharedVLM(object())  # type: ignore[arg-type]
+        SharedVLM(object())  # type: ignore[arg-type]  # no model, on purpose
 
 
 def test_a_video_llm_passes_on_answers_likelihoods_and_counts() -> None:
@@ -218,6 +218,6 @@ def test_closing_a_stream_lets_the_next_call_in() -> None:
     shared = SharedVLM(model)
     pieces = shared.stream(MESSAGES)
     next(pieces)
-    pieces.close()  # type: ignore[attr-defined]
+    pieces.close()  # type: ignore[attr-defined]  # the iterator is a generator
     assert model.closed
     at_once(lambda: shared.count_tokens(MESSAGES), threads=1)

@@ -233,7 +233,7 @@ class Handler(BaseHTTPRequestHandler):
         with wave.open(io.BytesIO(body[body.index(b"RIFF") :])) as sound:
             samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2") / np.float32(32768)
             rate = sound.getframerate()
-        self.server.paths.append(self.path)  # type: ignore[attr-defined]
+        self.server.paths.append(self.path)  # type: ignore[attr-defined]  # added below
         model = (
             "served" if b"\r\n\r\nserved\r\n" in body else "times" if b"\r\n\r\ntimeless\r\n" in body else ""
         )
@@ -259,7 +259,7 @@ def transcriber() -> Iterator[Any]:
     """A server that transcribes, and the paths that were asked for."""
     pytest.importorskip("openai", reason="openai is not installed (the `server` extra)")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.paths = []  # type: ignore[attr-defined]
+    server.paths = []  # type: ignore[attr-defined]  # for the handler above
     thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server
