@@ -34,7 +34,18 @@ from keyframe_llm.proposals.color_histogram import color_histogram
 from keyframe_llm.proposals.sample import sharpness
 from keyframe_llm.video import open_video
 
-__all__ = ["HALVES", "Joined", "Query", "join", "measure_joined", "real_encoder", "sampled_clips", "subjects"]
+__all__ = [
+    "HALVES",
+    "Joined",
+    "Query",
+    "cut_of",
+    "join",
+    "measure_joined",
+    "put_together",
+    "real_encoder",
+    "sampled_clips",
+    "subjects",
+]
 
 HALVES = ("first", "second", "sealed")
 _SEALED_JOINS = 2000
@@ -117,13 +128,13 @@ def join(clips: dict[str, VideoIndex], half: str, seed: int) -> Joined:
     now = 0.0
     for i in rng.permutation(np.concatenate([np.arange(len(cast)), more])):
         name, start, end = cast[i]["moments"][int(rng.integers(len(cast[i]["moments"])))]
-        cut = _cut(rng, clips[name].seconds, start, end)
+        cut = cut_of(rng, clips[name].seconds, start, end)
         parts.append((name, cut))
         shown.setdefault(int(i), []).append((now, now + STRIDE_SECONDS * (len(cut) - 1)))
         now += STRIDE_SECONDS * len(cut)
     words = "sealed" if sealed else "captions"
     queries = [Query(text, tuple(shown[i])) for i, s in enumerate(cast) for text in s.get(words, ())]
-    return Joined(_put_together(clips, parts), tuple(queries))
+    return Joined(put_together(clips, parts), tuple(queries))
 
 
 def measure_joined(
@@ -195,7 +206,7 @@ def _note(half: str, joins: int) -> str:
     )
 
 
-def _cut(
+def cut_of(
     rng: np.random.Generator, seconds: NDArray[np.float64], start: float, end: float
 ) -> NDArray[np.intp]:
     """The samples of 2–8 s at a random place of a moment; all of a shorter one, at least one sample."""
@@ -205,7 +216,9 @@ def _cut(
     return inside if len(inside) else np.array([int(np.abs(seconds - begin).argmin())], np.intp)
 
 
-def _put_together(clips: dict[str, VideoIndex], parts: Sequence[tuple[str, NDArray[np.intp]]]) -> VideoIndex:
+def put_together(clips: dict[str, VideoIndex], parts: Sequence[tuple[str, NDArray[np.intp]]]) -> VideoIndex:
+    """The index of a video made of parts of clips, each the name of a clip and its samples."""
+
     def column(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(clips[clip], name)[cut] for clip, cut in parts])
 
