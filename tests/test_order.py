@@ -14,7 +14,9 @@ from keyframe_llm.cartoon.world.scenes import random_clip
 from keyframe_llm.cartoon.world.video import write_clip
 from keyframe_llm.encoders import load_encoder
 from keyframe_llm.evaluation.dense import dense_index
+from keyframe_llm.evaluation.drawn import drawn_clip
 from keyframe_llm.evaluation.joined import subjects
+from keyframe_llm.evaluation.ordered import order_questions
 from keyframe_llm.index.video_index import embedded_texts
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.scoring.choose import select
@@ -274,3 +276,17 @@ def test_what_follows_in_a_video_is_shown_and_said(tmp_path: Path) -> None:
     )
     assert clip.frame_at(float(ending.seconds[-1])).scene == clip.scenes[-1]
     assert ending.orders() == ["at the end"] * 3 and ending.found is None
+
+
+def test_questions_about_drawn_clips_are_answered_on_the_side_that_they_name() -> None:
+    for seed in range(40):
+        clip, _ = drawn_clip(seed)
+        for question in order_questions(clip, seed):
+            order = read_order(question.text, is_question=True)
+            assert order is not None and order.direction in ("after", "before")
+            named = [s for s in clip.scenes if f"{s.subject} in {s.colour} " in (order.anchor or "")]
+            assert len(named) == (order.anchor is not None)
+            for scene in named:
+                assert (question.answer.start > scene.start) == (order.direction == "after")
+            if order.target is not None:
+                assert question.answer.subject in order.target

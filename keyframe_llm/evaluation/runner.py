@@ -140,7 +140,7 @@ def _work(args: argparse.Namespace) -> list[tuple[str, Callable[[], list[Table]]
 
 
 def _drawn(args: argparse.Namespace) -> list[Table]:
-    from keyframe_llm.evaluation import drawn
+    from keyframe_llm.evaluation import drawn, ordered
     from keyframe_llm.vlm import TransformersVLM
 
     # The checkpoint itself: by its name it would check some answers with a second question.
@@ -150,6 +150,7 @@ def _drawn(args: argparse.Namespace) -> list[Table]:
         *drawn.measure_answers(clips, model, budgets=_BUDGETS),
         *drawn.measure_actions(clips, encoder),
         *drawn.measure_retrieval(encoder, model, clips=max(2, args.clips)),
+        *ordered.measure_drawn_order(encoder, model, clips=max(1, args.clips // 2)),
     ]
 
 
@@ -181,9 +182,11 @@ def _found(args: argparse.Namespace, data: Path | None) -> list[Table]:
 
 def _joined(args: argparse.Namespace, data: Path) -> list[Table]:
     from keyframe_llm.evaluation.joined import measure_joined
+    from keyframe_llm.evaluation.ordered import measure_joined_order
 
     encoder = _real_encoder(args, data)
-    return measure_joined(data, encoder, joins=args.joins, budgets=_BUDGETS, views=args.views)
+    tables = measure_joined(data, encoder, joins=args.joins, budgets=_BUDGETS, views=args.views)
+    return [*tables, *measure_joined_order(data, encoder, joins=2 * args.joins)]
 
 
 def _real_encoder(args: argparse.Namespace, data: Path) -> Encoder:
