@@ -284,7 +284,7 @@ def test_questions_about_drawn_clips_are_answered_on_the_side_that_they_name() -
         for question in order_questions(clip, seed):
             order = read_order(question.text, is_question=True)
             assert order is not None and order.direction in ("after", "before")
-            named = [s for s in clip.scenes if f"{s.subject} in {s.colour} " in (order.anchor or "")]
+            named = [s for s in clip.scenes if f"{person_phrase(s, 'the')} " in (order.anchor or "")]
             assert len(named) == (order.anchor is not None)
             for scene in named:
                 assert (question.answer.start > scene.start) == (order.direction == "after")
