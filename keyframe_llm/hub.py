@@ -6,6 +6,7 @@ single file for about 25 seconds when there is no network.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -73,11 +74,12 @@ def _load_local_first(name: str, load: Callable[[str, bool], T], ways_out: str, 
     folder = user_path("model", name)
     if folder.exists() or not _is_hub_id(name):
         _check_folder(name, config_file, ways_out)
-        with _one_line_errors(name, ways_out):
+        with _one_line_errors(name, ways_out), _no_search_for_garbage():
             return load(str(folder), True)
     with _one_line_errors(name, ways_out):
         try:
-            return load(name, True)
+            with _no_search_for_garbage():
+                return load(name, True)
         except OSError:  # not, or not wholly, in the cache
             _check_hub(name, config_file, ways_out)
             return load(name, False)
@@ -177,6 +179,18 @@ def _check_hub(name: str, config_file: str, ways_out: str) -> None:
     except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]  # of httpx or its successor
         what = f"{name!r} is not on this machine and the Hugging Face Hub cannot be reached"
         raise ModelError(f"{what} ({one_line(error)}); {ways_out}") from error
+
+
+@contextmanager
+def _no_search_for_garbage() -> Iterator[None]:
+    """Search for no garbage meanwhile: imports make a million objects that stay."""
+    searches = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searches:
+            gc.enable()
 
 
 @contextmanager

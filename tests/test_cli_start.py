@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -93,3 +94,15 @@ def test_a_command_that_has_ended_searches_for_no_garbage() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "True"
+
+
+@pytest.mark.parametrize("given", [None, "ACTIVE"])
+def test_idle_threads_of_torch_sleep_unless_the_user_says_otherwise(
+    given: str | None, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    with pytest.raises(SystemExit):
+        main(["cache", "--help"])
+    assert os.environ["OMP_WAIT_POLICY"] == (given or "PASSIVE")

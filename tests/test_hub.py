@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pytest
 
 from keyframe_llm.encoders import load_encoder, preferred_image_size, stated_image_size
 from keyframe_llm.errors import ModelError
+from keyframe_llm.hub import load_local_first
 from keyframe_llm.vlm import load_vlm
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -175,3 +177,20 @@ def test_a_folder_is_loaded_without_asking_the_hub(hub: Hub, checkpoint: Callabl
     load_encoder(str(checkpoint("clip")))
     load_vlm(str(checkpoint("qwen2_5_vl")))
     assert hub.requests == []
+
+
+def test_no_garbage_is_searched_for_while_a_model_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+
+    def load(source: str, local: bool) -> bool:
+        return gc.isenabled()
+
+    assert gc.isenabled()
+    assert not load_local_first(str(tmp_path), load, ways_out="")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        load_local_first(str(tmp_path), load, ways_out="")
+        assert not gc.isenabled(), "whoever had it off keeps it off"
+    finally:
+        gc.enable()

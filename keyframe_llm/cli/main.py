@@ -64,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     ready_streams()
     _quiet_libraries()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's idle threads sleep: they kept a core busy
     gc.set_threshold(*_COLLECT_AFTER)
     atexit.register(gc.freeze)  # the last search for garbage took a second of processor time after torch
     args = argparse.Namespace()
