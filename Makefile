@@ -50,13 +50,13 @@ train: $(VENV)/.installed-dev  ## train the embedded models again: under an hour
 evaluate: $(VENV)/.installed-dev  ## measure the embedded models on clips they have not seen
 	$(BIN)/python -m keyframe_llm.cartoon.train --evaluate
 
-vllm-check: $(VENV)/.installed-dev  ## key frames through a real vLLM: an environment of its own, 4 GB, half an hour
+vllm-check: $(VENV)/.installed-dev  ## key frames through a real vLLM: an environment of its own, 4 GB, 15 minutes
 	$(BIN)/python benchmarks/vllm_check.py
 
 lmms-check:  ## key frames through the real lmms-eval: an environment of its own, 7 GB, 10 minutes
 	$(PYTHON) benchmarks/lmms_check.py
 
-ray-check:  ## a batch on Ray Data with two nodes: an environment of its own, 7 GB, 10 minutes
+ray-check:  ## a batch on Ray Data with two nodes: an environment of its own, 7 GB, 5 minutes
 	$(PYTHON) benchmarks/ray_check.py
 
 clean:

@@ -2,10 +2,10 @@
 
     make vllm-check
 
-makes an environment of its own with vLLM (about 4 GB, ten minutes), runs the loader's tests there, and starts
-vLLM four times: with the embedded Video-LLM, and with a small random Qwen3-VL, which trusts requests, does
-not, and embeds. Each line that is printed is a claim and what was seen. The exit status is 1 where one is
-false.
+makes an environment of its own with vLLM (4 GB), runs the loader's tests there, and starts vLLM four times:
+with the embedded Video-LLM, and with a small random Qwen3-VL, which trusts requests, does not, and embeds. A
+quarter of an hour in all. Each line that is printed is a claim and what was seen. The exit status is 1 where
+one is false.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def check_document(url: str, model: str, claims: Claims) -> None:
     for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
         code = block.replace("http://127.0.0.1:8000/v1", url).replace("served-name", model)
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        said = done.stdout.strip() if done.returncode == 0 else done.stderr[-300:]
+        said = repr(done.stdout.strip() if done.returncode == 0 else done.stderr[-300:])
         claims("docs/servers.md", done.returncode == 0, said)
 
 
