@@ -5,16 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from test_chat_browser import (  # noqa: F401  # `address`, `browser`, `shared` and `walk` are fixtures
-    address,
-    answered,
-    ask,
-    browser,
-    pytestmark,
-    shared,
-    wait_until_said,
-    walk,
-)
+
+from support.chat import IN_BROWSER, answered, ask, wait_until_said
+
+pytestmark = IN_BROWSER
 
 LONG = "What is at https://example.org/" + "alongaddresswithnoplacetobreak" * 8 + "?"
 THREE_FRAMES = """() => {
@@ -32,7 +26,7 @@ def sized(page: Any, width: int) -> Any:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_word_of_any_length_stays_on_the_page(walk: Any, width: int) -> None:  # noqa: F811  # the fixture imported above
+def test_a_word_of_any_length_stays_on_the_page(walk: Any, width: int) -> None:
     page = sized(walk, width)
     ask(page, LONG, 1)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -42,7 +36,7 @@ def test_a_word_of_any_length_stays_on_the_page(walk: Any, width: int) -> None: 
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_frames_of_an_answer_stand_in_one_row_from_the_first_word_on(walk: Any, width: int) -> None:  # noqa: F811  # the fixture imported above
+def test_the_frames_of_an_answer_stand_in_one_row_from_the_first_word_on(walk: Any, width: int) -> None:
     page = sized(walk, width)
     page.fill("#kf-question textarea", "Talk forever")
     page.press("#kf-question textarea", "Enter")
@@ -56,7 +50,7 @@ def test_the_frames_of_an_answer_stand_in_one_row_from_the_first_word_on(walk: A
     assert [(left, wide) for left, _, wide in early] == [(left, wide) for left, _, wide in late]
 
 
-def test_who_scrolls_up_during_an_answer_is_left_there(walk: Any) -> None:  # noqa: F811  # the fixture imported above
+def test_who_scrolls_up_during_an_answer_is_left_there(walk: Any) -> None:
     page = sized(walk, 390)
     page.fill("#kf-question textarea", "Talk forever")
     page.press("#kf-question textarea", "Enter")
@@ -72,7 +66,7 @@ def test_who_scrolls_up_during_an_answer_is_left_there(walk: Any) -> None:  # no
     answered(page, 1)
 
 
-def test_on_a_phone_the_question_box_is_always_in_reach_and_progress_above_the_frames(walk: Any) -> None:  # noqa: F811  # the fixture imported above
+def test_on_a_phone_the_question_box_is_always_in_reach_and_progress_above_the_frames(walk: Any) -> None:
     page = sized(walk, 390)
     box = page.locator("#kf-question").bounding_box()
     assert box["y"] > 0 and box["y"] + box["height"] <= 900

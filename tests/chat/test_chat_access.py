@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_chat_browser import (  # noqa: F401  # most are fixtures
-    address,
-    answered,
-    ask,
-    browser,
-    pytestmark,
-    ready,
-    shared,
-    upload,
-    visit,
-    wait_until_said,
-    walk,
-)
-from test_chat_words import QUESTION, talked  # noqa: F401  # a fixture
+
+from support.chat import IN_BROWSER, QUESTION, answered, ask, ready, upload, violations, wait_until_said
+
+pytestmark = IN_BROWSER
 
 axe = pytest.importorskip("axe_playwright_python", reason="axe is not installed (the `dev` extra)")
 
 REDRAWN = """dark => document.body.classList.contains('dark') == dark
   && document.getAnimations().every(one => !(one instanceof CSSTransition))"""
 """The page has the colours of the scheme, and none is on its way any more."""
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-
-
-def violations(page: Any) -> list[str]:
-    """What axe finds wrong, a line for each element."""
-    page.evaluate((resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"))
-    found = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)["violations"]
-    return [
-        f"{rule['id']}: {node['html'][:120]}: {node['failureSummary']}"
-        for rule in found
-        for node in rule["nodes"]
-    ]
 
 
 def focused(page: Any) -> str:
@@ -59,8 +36,8 @@ def assert_accessible(page: Any) -> None:
 
 
 def test_axe_finds_nothing_wrong_in_any_state_of_the_page(
-    visit: Any,  # noqa: F811  # the fixture imported above
-    talked: Path,  # noqa: F811  # the fixture imported above
+    visit: Any,
+    talked: Path,
 ) -> None:
     page = visit()
     assert_accessible(page)
@@ -89,7 +66,7 @@ def test_axe_finds_nothing_wrong_in_any_state_of_the_page(
     assert_accessible(page)
 
 
-def test_the_controls_have_names(walk: Any) -> None:  # noqa: F811  # the fixture imported above
+def test_the_controls_have_names(walk: Any) -> None:
     page = walk
     assert page.locator("#kf-player video").get_attribute("aria-label") == "Video one_walk.mp4"
     page.get_by_role("button", name="Send").wait_for()
@@ -103,7 +80,7 @@ def test_the_controls_have_names(walk: Any) -> None:  # noqa: F811  # the fixtur
     page.get_by_role("button", name="Send").wait_for()
 
 
-def test_a_keyboard_alone_is_enough_and_the_focus_stays_at_the_question(visit: Any) -> None:  # noqa: F811  # the fixture imported above
+def test_a_keyboard_alone_is_enough_and_the_focus_stays_at_the_question(visit: Any) -> None:
     page = visit()
     page.keyboard.press("Tab")
     assert focused(page) == "Skip to the question"
@@ -127,7 +104,7 @@ def test_a_keyboard_alone_is_enough_and_the_focus_stays_at_the_question(visit: A
     assert page.input_value("#kf-question textarea") == "a/b"
 
 
-def test_what_has_the_focus_shows_it(walk: Any) -> None:  # noqa: F811  # the fixture imported above
+def test_what_has_the_focus_shows_it(walk: Any) -> None:
     page = walk
     page.locator("h1").click()
     page.keyboard.press("/")

@@ -17,24 +17,23 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit` are fixtures
-    PATIENCE,
-    Brightness,
-    Talker,
-    address,
-    ask,
-    browser,
-    player_seconds,
-    pytestmark,
-    ready,
-    upload,
-    visit,
-    wait_until_said,
-)
 
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.videos import demo_video
 from keyframe_llm.video import open_video
+from support.chat import (
+    IN_BROWSER,
+    PATIENCE,
+    Brightness,
+    Talker,
+    ask,
+    player_seconds,
+    ready,
+    upload,
+    wait_until_said,
+)
+
+pytestmark = IN_BROWSER
 
 
 def saved(page: Any, button: Any) -> tuple[str, bytes]:
@@ -49,7 +48,7 @@ def copied(page: Any) -> str:
     return str(page.evaluate("navigator.clipboard.readText()"))
 
 
-def test_answers_frames_files_and_moments_are_taken_away(visit: Any) -> None:  # noqa: F811  # the fixture imported above
+def test_answers_frames_files_and_moments_are_taken_away(visit: Any) -> None:
     page = visit(permissions=["clipboard-read", "clipboard-write"])
     page.locator("#kf-examples button").nth(2).click()
     ready(page)
@@ -103,7 +102,7 @@ def test_answers_frames_files_and_moments_are_taken_away(visit: Any) -> None:  #
     assert player_seconds(page) == pytest.approx(second, abs=0.05)
 
 
-def test_what_is_gone_is_not_saved_and_no_other_file_is(visit: Any) -> None:  # noqa: F811  # the fixture imported above
+def test_what_is_gone_is_not_saved_and_no_other_file_is(visit: Any) -> None:
     page = visit()
     for what in ("frame video 0", "sheet ../../etc 0", "json nobody", "file /etc/passwd", ""):
         page.evaluate("what => window.kfSave(what)", what)
@@ -157,7 +156,7 @@ def jump_to(page: Any, second: float) -> None:
     ("name", "start", "codec"), [("old.avi", 0.0, "mpeg4"), ("late.mp4", 5.0, "libx264")]
 )
 def test_the_player_shows_the_frame_of_the_second_whatever_the_file(
-    visit: Any,  # noqa: F811  # the fixture imported above
+    visit: Any,
     tmp_path: Path,
     name: str,
     start: float,
@@ -181,7 +180,7 @@ def test_the_player_shows_the_frame_of_the_second_whatever_the_file(
     wait_for_frame(page, 7)
 
 
-def test_where_no_preview_is_made_a_click_shows_the_frame(visit: Any, tmp_path: Path) -> None:  # noqa: F811  # the fixture imported above
+def test_where_no_preview_is_made_a_click_shows_the_frame(visit: Any, tmp_path: Path) -> None:
     page = visit(width=390)
     upload(page, written(tmp_path / "long.mkv", [100.0 * i for i in range(12)]))
     ready(page)
@@ -194,7 +193,7 @@ def test_where_no_preview_is_made_a_click_shows_the_frame(visit: Any, tmp_path: 
 
 
 def test_an_upload_shows_its_percentage_is_cancelled_and_its_limits_are_told_before(
-    visit: Any,  # noqa: F811  # the fixture imported above
+    visit: Any,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -257,7 +256,7 @@ class SlowToLoad(Brightness):
         return super().embed_texts(texts)
 
 
-def test_the_page_is_there_while_the_models_are_loaded_and_says_so(browser: Any) -> None:  # noqa: F811  # the fixture imported above
+def test_the_page_is_there_while_the_models_are_loaded_and_says_so(browser: Any) -> None:
     from keyframe_llm.demos.chat import serving
 
     encoder = SlowToLoad()

@@ -9,23 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_chat_access import violations
-from test_chat_browser import (  # noqa: F401  # `browser` and `visit` are fixtures
-    Brightness,
-    Talker,
-    answered,
-    ask,
-    browser,
-    player_seconds,
-    pytestmark,
-    ready,
-    said,
-    visit,
-)
 
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.videos import demo_video
 from keyframe_llm.library import Library
+from support.chat import IN_BROWSER, Brightness, Talker, ask, player_seconds, ready, said, violations
+
+pytestmark = IN_BROWSER
 
 ODD = "<b>three & 'one'.mp4"
 SEARCH = "#kf-search :is(input, textarea)"
@@ -59,7 +49,7 @@ def search(page: Any, text: str) -> Any:
 
 
 def test_a_search_leads_to_a_chat_about_a_moment_and_back_to_what_was_found(
-    visit: Any,  # noqa: F811  # the fixture imported above
+    visit: Any,
     library: Library,
 ) -> None:
     page = visit()
@@ -105,7 +95,7 @@ def test_a_search_leads_to_a_chat_about_a_moment_and_back_to_what_was_found(
     assert page.input_value(SEARCH) == "typed since"
 
 
-def test_a_narrow_screen_and_a_video_that_is_gone(visit: Any, library: Library) -> None:  # noqa: F811  # the fixture imported above
+def test_a_narrow_screen_and_a_video_that_is_gone(visit: Any, library: Library) -> None:
     page = visit(390, color_scheme="dark")
     cells = search(page, "bright")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390 and violations(page) == []

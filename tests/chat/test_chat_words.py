@@ -10,36 +10,15 @@ from typing import Any
 
 import pytest
 from test_chat import SETTINGS, Colours, Listener, texts
-from test_chat_browser import (  # noqa: F401  # `address`, `browser` and `visit` are fixtures
-    address,
-    ask,
-    browser,
-    player_seconds,
-    pytestmark,
-    ready,
-    upload,
-    visit,
-)
 
 from keyframe_llm.demos import render
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.session import Session
 from keyframe_llm.options import WordOptions
+from support.chat import IN_BROWSER, LINES, QUESTION, ask, player_seconds, ready, upload
 from support.words import film
 
-HOSTILE = "<img src=http://127.0.0.1:9/cue.png onerror=alert(1)>"
-LINES = [(float(k), k + 0.9, f"Remark {k} on topic {7 * k % 13} & more") for k in range(58)]
-LINES[20] = (20.0, 20.9, "The deadline for the report is Friday at noon.")
-LINES[30] = (30.0, 30.9, "שלום עולם, זהו קו בעברית")
-LINES[31] = (31.0, 31.9, "截止日期是星期五中午。")
-LINES[40] = (40.0, 40.9, f"Café &lt;noir&gt; {HOSTILE.replace('<', '&lt;')}")
-QUESTION = "When is the deadline for the report?"
-
-
-@pytest.fixture(scope="module")
-def talked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A minute with a line of subtitles a second."""
-    return film(tmp_path_factory.mktemp("talk") / "talk.mkv", 60, subtitles=[(LINES, "eng", True)])
+pytestmark = IN_BROWSER
 
 
 def session_about(video: Path, folder: Path, **words: Any) -> SimpleNamespace:
@@ -116,7 +95,7 @@ def _new(folder: Path) -> Path:
 
 
 def test_the_transcript_follows_is_searched_and_clicked_and_marks_the_lines_of_an_answer(
-    visit: Any,  # noqa: F811  # the fixture imported above
+    visit: Any,
     talked: Path,
 ) -> None:
     page = visit()
@@ -165,7 +144,7 @@ def test_the_transcript_follows_is_searched_and_clicked_and_marks_the_lines_of_a
     assert player_seconds(page) > 30
 
 
-def test_a_long_transcript_keeps_the_page_small(visit: Any, tmp_path: Path) -> None:  # noqa: F811  # the fixture imported above
+def test_a_long_transcript_keeps_the_page_small(visit: Any, tmp_path: Path) -> None:
     many = [(k * 0.009, k * 0.009 + 0.008, f"{k:x} remark {k * 7919 % 6007} of many") for k in range(6500)]
     long = film(tmp_path / "long.mkv", 60, subtitles=[(many, "eng", True)])
     page = visit(390)

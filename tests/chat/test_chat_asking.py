@@ -9,21 +9,6 @@ from typing import Any
 
 import pytest
 from test_chat import SETTINGS, Colours, Listener
-from test_chat_access import violations
-from test_chat_browser import (  # noqa: F401  # most are fixtures
-    address,
-    answered,
-    ask,
-    browser,
-    player_seconds,
-    pytestmark,
-    ready,
-    said,
-    scenes,
-    shared,
-    visit,
-    wait_until_said,
-)
 
 from keyframe_llm import OptionsError
 from keyframe_llm.demos.models import Models
@@ -32,8 +17,11 @@ from keyframe_llm.demos.sessions import Sessions
 from keyframe_llm.demos.shelf import MOST_VIDEOS
 from keyframe_llm.demos.span import checked_part
 from keyframe_llm.demos.videos import demo_video
+from support.chat import IN_BROWSER, answered, ask, player_seconds, ready, said, violations, wait_until_said
 from support.file_server import serving as file_serving
 from support.words import srt
+
+pytestmark = IN_BROWSER
 
 # A part of the video -------------------------------------------------------------------------------------
 
@@ -82,7 +70,7 @@ def test_questions_frames_and_labels_are_about_the_part() -> None:
     assert (turn.part, session.turns[1].part) == ((12.0, 17.0), None)
 
 
-def test_a_part_is_dragged_over_the_curves_or_typed_and_cleared_with_a_click(scenes: Any) -> None:  # noqa: F811  # the fixture imported above
+def test_a_part_is_dragged_over_the_curves_or_typed_and_cleared_with_a_click(scenes: Any) -> None:
     page = scenes
     box = page.locator(".kf-plot").bounding_box()
     left, top = box["x"], box["y"] + 60
@@ -175,7 +163,7 @@ DROP = """async () => {
 }"""
 
 
-def test_videos_are_switched_without_loss_and_dropped_anywhere(visit: Any) -> None:  # noqa: F811  # the fixture imported above
+def test_videos_are_switched_without_loss_and_dropped_anywhere(visit: Any) -> None:
     page = visit()
     page.locator("#kf-examples button").nth(2).click()
     ready(page)
@@ -212,7 +200,7 @@ def test_videos_are_switched_without_loss_and_dropped_anywhere(visit: Any) -> No
     wait_until_said(page, "Is it bright?")
 
 
-def test_an_address_is_fetched_where_the_operator_allows_it(visit: Any) -> None:  # noqa: F811  # the fixture imported above
+def test_an_address_is_fetched_where_the_operator_allows_it(visit: Any) -> None:
     page, field = visit(), "#kf-address textarea, #kf-address input"
     with file_serving({"clip.mp4": demo_video("one_walk.mp4").read_bytes()}) as server:
         for given in ("file:///etc/passwd", "x"):
@@ -280,7 +268,7 @@ def test_an_edited_question_takes_the_place_of_the_old_one_and_of_what_followed(
     assert len(session.turns) == 3
 
 
-def test_questions_are_edited_and_keys_do_what_their_sheet_says(scenes: Any) -> None:  # noqa: F811  # the fixture imported above
+def test_questions_are_edited_and_keys_do_what_their_sheet_says(scenes: Any) -> None:
     page = scenes
     ask(page, "Is it bright?", 1)
     ask(page, "And is it dark then?", 2)
