@@ -30,8 +30,8 @@ _MAKE = (
     "import sys; from pathlib import Path; from support.checkpoints import qwen2_5_vl, siglip; "
     "qwen2_5_vl(Path(sys.argv[1]) / 'qwen'); siglip(Path(sys.argv[1]) / 'siglip')"
 )
-_RUN = "import sys; from keyframe_llm.cli import main; sys.exit(main(sys.argv[1:]))"
-"""As the installed command does; `-m` would search the current folder first."""
+_RUN = "import sys; from keyframe_llm import cli; getattr(cli, 'command', lambda: sys.exit(cli.main()))()"
+"""As the installed command does, in older states too; `-m` would search the current folder first."""
 _ALIKE = ["--no-cache", "--json", "--quiet"]
 
 

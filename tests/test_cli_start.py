@@ -106,3 +106,26 @@ def test_idle_threads_of_torch_sleep_unless_the_user_says_otherwise(
     with pytest.raises(SystemExit):
         main(["cache", "--help"])
     assert os.environ["OMP_WAIT_POLICY"] == (given or "PASSIVE")
+
+
+def test_a_command_that_used_torch_ends_with_its_status_its_words_and_its_files_removed(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import atexit, io, sys, tempfile\n"
+        "from keyframe_llm import cli\n"
+        "folder, kept = sys.argv.pop(), []\n"
+        "class Errors(io.TextIOWrapper):\n"
+        "    def write(self, text):\n"  # while the command runs
+        "        import torch\n"
+        "        kept.append(tempfile.TemporaryDirectory(dir=folder))\n"
+        "        atexit.register(print, 'late words', end='')\n"
+        "        return super().write(text)\n"
+        "sys.stderr = Errors(sys.stderr.buffer)\n"
+        "cli.command()\n"
+    )
+    asked = [sys.executable, "-c", code, "select", "nowhere.mp4", str(tmp_path)]
+    done = subprocess.run(asked, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "nowhere.mp4" in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout.startswith("late words") and list(tmp_path.iterdir()) == []

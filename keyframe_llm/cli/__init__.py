@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from keyframe_llm.cli.main import main, parser
+from keyframe_llm.cli.main import command, main, parser
 
-__all__ = ["main", "parser"]
+__all__ = ["command", "main", "parser"]
