@@ -71,6 +71,8 @@ def test_a_question_of_order_has_an_anchor_and_a_side(question: str, order: Orde
             Order("after", "a man kicks a ball", "a woman waves"),
         ),
         ("a man smiles after winning", Order("after", "winning", "a man smiles")),
+        ("a man sits down, then a dog jumps", Order("after", "a man sits down", "a dog jumps")),
+        ("First a man waves and then he reads.", Order("after", "a man waves", "he reads")),
     ],
 )
 def test_a_caption_has_an_order_where_its_word_can_mean_nothing_else(caption: str, order: Order) -> None:
@@ -108,6 +110,9 @@ def test_a_caption_has_an_order_where_its_word_can_mean_nothing_else(caption: st
         "people clean up after the flood",
         "a puppy named After All",
         'a sign: "before sitting down"',
+        "a man waves, then he reads, then he sits",
+        "then a dog",
+        "What happens if the dog runs and then jumps?",
         "",
     ],
 )

@@ -61,10 +61,12 @@ _CAPTION_FORMS = (
     _form(rf"(?P<target>.+?),? {_CLOSELY} {_SIDE} (?P<anchor>.+)"),
     _form(rf"(?P<target>.+?),? {_SIDE} (?P<anchor>(?:\w+ing|(?:he|she|it|they) \w+)\b.*)"),
 )
+_THEN_FORM = _form(r"(?:first,? )?(?P<anchor>.+?)(?:[,;]|,? and)? then,? (?P<target>.+)")
 _END_FORMS = (
     _form(rf"(?P<target>{_ASKS}\b.+?),? (?P<end>{_START}|{_END}|first|last)"),
     _form(rf"(?P<end>{_START}|{_END}),? (?P<target>{_ASKS}\b.+)"),
 )
+_THEN, _OR = _form(r"\bthen\b"), _form(r"\bor\b")
 _SIDE_WORDS = _form(r"\b(?:after|before|following|prior to)\b")
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|„[^“”]*[“”]|(?<!\w)'[^']*'(?!\w)|‘[^’]*’(?!\w)")
 
@@ -128,9 +130,11 @@ def read_order(text: str, *, is_question: bool) -> Order | None:
     if len(sentence) > _LONGEST or (len(sentences) > 1 and not is_question):
         return None
     hidden = _QUOTED.sub(lambda quoted: "_" * len(quoted.group()), sentence)
-    count = len(_SIDE_WORDS.findall(hidden))
-    if count > 1 or re.search(r"\b(?:or|then)\b", hidden, re.IGNORECASE):
+    count, thens = len(_SIDE_WORDS.findall(hidden)), len(_THEN.findall(hidden))
+    if count + thens > 1 or (thens and is_question) or _OR.search(hidden):
         return None
+    if thens:
+        return _in_turn(sentence, hidden)
     if count:
         return _beside_anchor(sentence, hidden, is_question)
     return _at_an_end(sentence, hidden) if is_question else None
@@ -155,6 +159,16 @@ def _beside_anchor(sentence: str, hidden: str, is_question: bool) -> Order | Non
     if is_question:
         anchor, target = _with_subject(anchor, target), f"{target}?"
     return Order(direction, anchor, target if wanted else None)
+
+
+def _in_turn(sentence: str, hidden: str) -> Order | None:
+    """What a caption joins by "then": "a man sits down, then a dog jumps"."""
+    found = _THEN_FORM.fullmatch(hidden)
+    if found is None:
+        return None
+    anchor, target = sentence[slice(*found.span("anchor"))], sentence[slice(*found.span("target"))]
+    whole = all(len(text.split()) > 1 and names_something([text], _TIMES) for text in (anchor, target))
+    return Order("after", anchor, target) if whole else None
 
 
 def _at_an_end(sentence: str, hidden: str) -> Order | None:
