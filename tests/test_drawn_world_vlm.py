@@ -151,7 +151,11 @@ def test_an_answer_that_a_second_question_denies_is_not_given(
 
 def test_a_caption_is_streamed_as_the_model_writes_it_and_an_answer_comes_checked_and_whole() -> None:
     model = DrawnWorldVLM(Scripted({"where is the man in red?": "in the park"}))  # type: ignore[arg-type]  # as above
-    for caption in (prompt("caption"), "Describe the video.", prompt("question", question="What happens?")):
+    spoken = f"{prompt('words', lines='Look!')}\n\n{prompt('caption')}"
+    for caption in (
+        *(prompt("caption"), spoken),
+        *("Describe the video.", prompt("question", question="What happens?")),
+    ):
         assert list(model.stream(frame_messages(FRAMES, caption))) == ["a caption, ", "piece by piece"]
     asked = prompt("question", question="Where is the man in red?")
     assert list(model.stream(frame_messages(FRAMES, asked))) == ["in the park"]

@@ -50,8 +50,9 @@ class DrawnWorldVLM:
 
     def stream(self, messages: Messages, *, max_new_tokens: int = 128) -> Iterator[str]:
         """Yield a caption piece by piece, an answer as one piece: it is checked before it is shown."""
-        if _question(messages) is None:
-            yield from self.model.stream(messages, max_new_tokens=max_new_tokens)
+        plain = _without_words(messages)
+        if _question(plain) is None:
+            yield from self.model.stream(plain, max_new_tokens=max_new_tokens)
         else:
             yield self.generate(messages, max_new_tokens=max_new_tokens)
 
@@ -98,6 +99,7 @@ def _together(all_steps: Sequence[_Steps], ask: Callable[[list[Messages]], list[
 
 def _steps(messages: Messages) -> _Steps:
     """What the model is asked, one conversation after the other, and the answer in the end."""
+    messages = _without_words(messages)
     question = _question(messages)
     if question is None:
         return (yield messages)
@@ -154,6 +156,16 @@ def _is_right(asked: Asked, answer: str, messages: Messages) -> Generator[Messag
         if (yield _conversation(messages, Asked("where", (person,)))) == NOT_SHOWN:
             return False
     return True
+
+
+def _without_words(messages: Messages) -> Messages:
+    """The conversation without the words of the video before a request for a caption: it was taught none."""
+    request, text = prompt("caption"), _texts(messages[-1])[-1:]
+    if not text or text[0] == request or not text[0].endswith(f"\n\n{request}"):
+        return messages
+    content = messages[-1]["content"]
+    shown = [] if isinstance(content, str) else content[:-1]
+    return [*messages[:-1], {**messages[-1], "content": [*shown, {"type": "text", "text": request}]}]
 
 
 def _question(messages: Messages) -> str | None:
