@@ -89,6 +89,20 @@ def test_the_video_and_the_moment_that_fit_come_first(library: Library, folder: 
     assert len(library.search(colour, k=1)) == 1
 
 
+def test_what_comes_after_a_moment_is_found_beside_it_and_does_not_rank_the_video(
+    library: Library, folder: Path
+) -> None:
+    video(folder / "two.mp4", "grey", "red", "blue", "grey")
+    statuses(library, folder)
+    found = library.search("What happens after the red picture?")
+    plain = library.search("What happens with the red picture?")
+    assert [(Path(each.path).name, round(each.score, 6)) for each in found] == [
+        (Path(each.path).name, round(each.score, 6)) for each in plain
+    ]
+    moments = next(each for each in found if each.path.endswith("two.mp4")).moments
+    assert [int(moment.seconds // 3) for moment in moments] == [1, 2, 3]
+
+
 def test_a_search_is_bounded_by_folder_by_time_and_by_the_age_of_files(
     library: Library, folder: Path, tmp_path: Path
 ) -> None:

@@ -34,7 +34,9 @@ from keyframe_llm.library.showing import current_file, frames_at
 from keyframe_llm.library.word_search import by_words
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.pipeline import DEFAULT_MODEL, KeyframeLLM
+from keyframe_llm.scoring.order import read_order
 from keyframe_llm.scoring.queries import caption_parts, checked_text, query_kind, question_parts
+from keyframe_llm.scoring.selectors import heeds_order
 from keyframe_llm.vlm import VLM
 
 __all__ = ["STORES", "Library", "Step"]
@@ -280,7 +282,9 @@ class Library:
         embedder = self._matching_indexer(catalogue).embedder
         question = query_kind(text) == "question"
         parts = question_parts(text) if question else caption_parts(text)
-        query = embedder.query(parts, self.options, question=question)
+        order = read_order(text, is_question=question) if heeds_order(self.options.choose.method) else None
+        every = [*parts, *(order.texts if order is not None else ())]
+        query = embedder.query(every, self.options, question=question).ordered(order)
         whole = query.parts[0] if parts == [text] else embedder.encoder.embed_texts([text])[0]
         outlines = held.outlines(len(whole))
         allowed = np.isin(outlines.videos, np.fromiter(paths, np.int64, len(paths)))

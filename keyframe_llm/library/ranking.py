@@ -70,17 +70,20 @@ def _found(
 ) -> FoundVideo:
     index = index_of(video, window.holds(video.seconds))
     choice = choose_frames(index, query, options)
+    ranked = choice if query.order is None else choose_frames(index, replace(query, order=None), options)
     rows = index.unit_embeddings[choice.chosen]
     moments: list[FoundMoment] = []
     for second, row in zip(index.seconds[choice.chosen], rows, strict=True):
         span = span_around(video, float(second))
         new = FoundMoment(*span, float(second), "picture", float(row @ text))
-        if moments and moments[-1].end >= new.start:  # two frames of one moment
+        # Two frames of one moment, unless the text asks for what comes next to another one.
+        if moments and moments[-1].end >= new.start and not choice.beside:
             before = moments.pop()
             best = new if new.score > before.score else before
             new = replace(best, start=before.start, end=new.end)
         moments.append(new)
-    score = float(unit_rows(rows.mean(axis=0)) @ text)
+    # What follows an anchor need not look like the text, so it does not rank its video.
+    score = float(unit_rows(index.unit_embeddings[ranked.chosen].mean(axis=0)) @ text)
     return FoundVideo(video.path, score, tuple(moments), video.duration_seconds)
 
 

@@ -87,13 +87,13 @@ def by_order(
 def _scores(
     index: VideoIndex, query: Query, options: SelectOptions, row: NDArray[np.floating] | None
 ) -> Scores | None:
-    """KeyScores for one text; None where there is none, or the video does not show it."""
+    """KeyScores for one text; None where there is none, no word of it is known, or it is not found."""
     if row is None or not np.any(row):
         return None
     rows, score = index.embedded(), options.score
     if query.neutral is not None:
         found = found_in(rows, row[None], query.neutral)
-        if found is None or found.word == "probably not there":
+        if found is not None and found.word == "probably not there":
             return None
     return keyscore(rows, row, weights=score.weights, pooling=score.pooling, baseline=query.baseline)
 
