@@ -285,7 +285,8 @@ def test_what_follows_in_a_video_is_shown_and_said(tmp_path: Path) -> None:
 
 def test_questions_about_drawn_clips_are_answered_on_the_side_that_they_name() -> None:
     for seed in range(40):
-        clip, _ = drawn_clip(seed)
+        clip, other = drawn_clip(seed)
+        assert read_order(other.text, is_question=True) is None
         for question in order_questions(clip, seed):
             order = read_order(question.text, is_question=True)
             assert order is not None and order.direction in ("after", "before")
