@@ -3,6 +3,7 @@
   const CHECK_SECONDS = 20;
   const box = () => document.querySelector('#kf-question textarea');
   const state = () => document.querySelector('#kf-kept [data-kept]');
+  const player = () => document.querySelector('#kf-player [data-folder]');
   const write = (text) => {
     box().value = text;
     box().dispatchEvent(new Event('input', { bubbles: true }));
@@ -30,20 +31,21 @@
   const save = () => {
     taken();
     if (state()) sessionStorage.setItem('kf-conversation', state().dataset.kept);
+    if (player() || state()) sessionStorage.setItem('kf-video', player()?.dataset.folder || '-');  // - is the beginning
     if (draft && box() && !box().disabled) {
       if (!box().value && state()?.dataset.asked !== draft.trim()) write(draft);
       draft = '';
     }
-    if (document.querySelector('#kf-ended [data-ended]')) location.reload();
+    if (document.querySelector('#kf-ended [data-ended]')) window.kfReload();
   };
   setInterval(save, 500);
   addEventListener('pagehide', save);
   // Whether the server still has the session: it may have been started again, or this machine was asleep. When the
   // page is looked at again: whether it shows the session as it is, for another tab may have the same one.
   const check = (looked) => {
-    const player = document.querySelector('#kf-player [data-name]'), busy = document.querySelector('.kf-upload.kf-stages');
-    const shows = { video: player?.dataset.folder || '', kept: state()?.dataset.kept.length };
-    const detail = { shown: Boolean(player), looked: Boolean(looked && player && state() && !busy), ...shows };
+    const video = player()?.dataset.folder || '', busy = document.querySelector('.kf-upload.kf-stages');
+    const said = state()?.dataset.folder === video ? state().dataset.said : '';
+    const detail = { shown: Boolean(video), looked: Boolean(looked && video && !busy), video, said };
     document.dispatchEvent(new CustomEvent('kf-check', { detail }));
   };
   setInterval(() => { if (!document.hidden) check(false); }, 1000 * CHECK_SECONDS);

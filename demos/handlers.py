@@ -63,14 +63,17 @@ class Handlers:
     def _shelf(self, request: gr.Request) -> Shelf:
         return self.sessions.shelf(str(request.session_hash))
 
-    def restored(self, name: str, kept: str, request: gr.Request) -> Iterator[Any]:
+    def restored(self, name: str, kept: str, folder: str, request: gr.Request) -> Iterator[Any]:
         """Draw the session that a browser tab had; where it is gone, the conversation that the tab kept.
 
-        Returns start, the video's side, player, conversation, classification, the open videos, then as
-        `_video_side`, then what the browser keeps, and the settings.
+        `folder` names the video that the tab had in view. Returns start, the video's side, player,
+        conversation, classification, the open videos, then as `_video_side`, then what the browser keeps, and
+        the settings.
         """
         account = request.username or ""
-        known = bool(name) and self.sessions.join(str(request.session_hash), f"{account}:{name[:64]}")
+        known = bool(name) and self.sessions.join(
+            str(request.session_hash), f"{account}:{name[:64]}", folder[:64]
+        )
         session = self._session(request)
         turns = _kept_turns(kept)
         if not known and turns:
@@ -97,6 +100,7 @@ class Handlers:
         """The open videos to choose from; shown where there is another one than that in view."""
         shelf = self._shelf(request)
         names, current = shelf.names(), shelf.current.name
+        shelf.shown = names
         others = [name for _, name in names if name != current]
         known = current if len(others) < len(names) else None
         return gr.update(choices=names, value=known, visible=bool(others))
@@ -357,10 +361,12 @@ def _chat(questions: Sequence[str], messages: list[dict[str, Any]]) -> Any:
 
 
 def _changed(shelf: Shelf, page: Mapping[str, Any]) -> bool:
-    """Whether a page has another video in view, or shows another conversation, by its length in JSON."""
+    """Whether another page has changed what this one shows: its video, its conversation, the open videos."""
     session = shelf.current
-    other = page.get("video") != (session.video.parent.name if session.video else "")
-    return other or (not session.stage and page.get("kept") != len(render.kept_turns(shelf.sessions)))
+    if session.video is None or session.video.parent.name != page.get("video"):
+        return shelf.shown != shelf.names()
+    said = not session.stage and page.get("said") != render.said(session)
+    return said or shelf.shown != shelf.names()
 
 
 def _hint(session: Session) -> str:

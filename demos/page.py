@@ -43,9 +43,9 @@ _TAB = """() => {
   const made = () => Array.from(crypto.getRandomValues(new Uint8Array(24)), (b) => b.toString(16)).join('');
   const name = sessionStorage.getItem('kf-session') || made();
   sessionStorage.setItem('kf-session', name);
-  return [name, sessionStorage.getItem('kf-conversation') || ''];
+  return [name, ...['kf-conversation', 'kf-video'].map((kept) => sessionStorage.getItem(kept) || '')];
 }"""
-"""Gives the name of the browser tab's session, and the conversation that the tab kept."""
+"""Gives the name of the browser tab's session, and the conversation and the video in view that it kept."""
 
 _BRIDGE = """
 document.addEventListener('kf-part', (event) => trigger('select', event.detail));
@@ -158,7 +158,7 @@ def build(
         Downloads(sessions).add()
         Player(sessions).add(side["player"])
         Endpoints(sessions).add()
-        tab = [gr.Textbox(visible=False), gr.Textbox(visible=False)]
+        tab = [gr.Textbox(visible=False) for _ in range(3)]
         loaded = page.load(handlers.restored, tab, whole, js=_TAB, **private)
         then_watch(loaded)  # a page that was loaded again right after a video was given
         if search is not None:

@@ -33,6 +33,7 @@ __all__ = [
     "messages",
     "notice",
     "plain_trouble",
+    "said",
     "session_address",
     "status",
 ]
@@ -55,9 +56,17 @@ def messages(session: Session) -> list[dict[str, Any]]:
 
 
 def kept(sessions: Sequence[Session], in_view: Session) -> str:
-    """All conversations in words for the browser to keep, and the question that was asked last in view."""
+    """All conversations in words for the browser to keep, and what it is told of the one in view."""
     asked = in_view.turns[-1].question if in_view.turns else ""
-    return f'<span data-kept="{escape(kept_turns(sessions))}" data-asked="{escape(asked)}"></span>'
+    folder = in_view.video.parent.name if in_view.video is not None else ""
+    facts = {"kept": kept_turns(sessions), "asked": asked, "folder": folder, "said": said(in_view)}
+    named = " ".join(f'data-{name}="{escape(fact)}"' for name, fact in facts.items())
+    return f"<span {named}></span>"
+
+
+def said(session: Session) -> str:
+    """The names of a conversation's turns, of which a page tells whether it shows them all."""
+    return " ".join(turn.name for turn in session.turns if turn.state != "working")
 
 
 def kept_turns(sessions: Sequence[Session]) -> str:

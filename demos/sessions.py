@@ -45,6 +45,9 @@ class Sessions:
         self.models, self.folder, self.grace_seconds = models, folder, grace_seconds
         self.startup = Startup(models)
         self._shelves: dict[str, Shelf] = {}
+        """Name of a session → the videos of all pages that show it."""
+        self._views: dict[str, Shelf] = {}
+        """Page load → the same videos, with the one that this page has in view."""
         self._names: dict[str, str] = {}
         """Page load → the name of its session."""
         self._left: dict[str, str] = {}
@@ -54,25 +57,47 @@ class Sessions:
         """Video → its preview, where a browser could not play the video."""
         self._lock = Lock()
 
-    def join(self, load: str, name: str) -> bool:
-        """Bind a page load to the session of that name; return whether that session existed."""
+    def join(self, load: str, name: str, folder: str = "") -> bool:
+        """Bind a page load to the session of that name; return whether that session existed.
+
+        `folder` names what the browser tab had in view (see `Shelf.look_at`); empty: what was in view last.
+        """
         with self._lock:
             closed = load in self._left
             (self._left if closed else self._names)[load] = name
-            if load in self._shelves and name not in self._shelves:
-                self._shelves[name] = self._shelves.pop(load)
+            before = self._views.get(load)
+            if load in self._shelves:
+                self._merge(self._shelves.pop(load), name)
             if not closed and (timer := self._timers.pop(name, None)):
                 timer.cancel()
-            return name in self._shelves
+            known = name in self._shelves
+            if known and before is None:
+                self._view(load).look_at(folder)
+            elif before is not None and before.current.video is not None:  # one was given before
+                self._view(load).current = before.current
+            return known
+
+    def _merge(self, shelf: Shelf, name: str) -> None:
+        """Bring what a page was given before it joined into its session; the lock is held."""
+        whole = self._shelves.setdefault(name, shelf)
+        whole.files.update(shelf.files)
 
     def shelf(self, load: str) -> Shelf:
-        """The videos of a page load, made when they are first asked for."""
+        """The videos of a page load, made when they are first asked for, with the one it has in view."""
         with self._lock:
-            name = self._name(load)
-            shelf = self._shelves.setdefault(name, Shelf(self.models))
+            view, name = self._view(load), self._name(load)
             if load in self._left and name not in self._timers:
                 self._end_later(name)
-            return shelf
+            return view
+
+    def _view(self, load: str) -> Shelf:
+        """The shelf of a page load; the lock is held."""
+        name, view = self._name(load), self._views.get(load)
+        if name not in self._shelves:
+            self._shelves[name] = Shelf(self.models)
+        if view is None or view.files is not self._shelves[name].files:
+            view = self._views[load] = Shelf(self.models, self._shelves[name])
+        return view
 
     def session(self, load: str) -> Session:
         """The session in view."""
@@ -87,7 +112,9 @@ class Sessions:
             self._left[load] = name = self._name(load)
             self._names.pop(load, None)
             while len(self._left) > _MOST_LEFT:
-                del self._left[next(iter(self._left))]
+                forgotten = next(iter(self._left))
+                del self._left[forgotten]
+                self._views.pop(forgotten, None)
             self._end_later(name)
 
     def _end_later(self, name: str) -> None:
@@ -134,7 +161,10 @@ class Sessions:
             session = shelf.room()
             shelf.files[session] = (own, upload)
             shelf.current = session
-            self._shelves[self._name(load)] = shelf  # it may have ended meanwhile
+            whole = self._shelves.setdefault(self._name(load), shelf)  # which may have ended meanwhile
+            if whole.files is not shelf.files:
+                self._merge(shelf, self._name(load))
+                self._view(load).current = session
             if load in self._left:
                 self._end_later(self._name(load))
         return session
@@ -168,9 +198,11 @@ class Sessions:
         """End the sessions of a page load: stop their jobs, forget them, remove their files."""
         with self._lock:
             shelf = self._shelves.pop(self._name(load), None)
-        if shelf is None:
-            return
-        for session in shelf.sessions:
+            if shelf is None:
+                return
+            pages = [page for page, view in self._views.items() if view.files is shelf.files]
+            views = [shelf, *map(self._views.pop, pages)]
+        for session in {session for view in views for session in view.sessions}:
             session.stop()
             self._remove(shelf, session)
 

@@ -1,4 +1,4 @@
-"""The videos of one person: each has a conversation of its own, and one of them is on the page."""
+"""The videos of one person: each has a conversation of its own, and each page has one of them in view."""
 
 from __future__ import annotations
 
@@ -11,19 +11,48 @@ from keyframe_llm.errors import OptionsError
 
 __all__ = ["MOST_VIDEOS", "Shelf"]
 
+BEGINNING = "-"
+"""What a browser tab keeps in place of a video's folder where the page is at its beginning."""
 MOST_VIDEOS = 8
 """Videos of one person at a time."""
 
 
 class Shelf:
-    """Sessions, one a video, by names that the page calls them by, and the one in view."""
+    """Sessions, one a video, by names that the page calls them by, and the one in view.
 
-    def __init__(self, models: Models) -> None:
-        self.models = models
-        self.current = Session(models)
-        """The one in view; it has no video while the page is at its beginning."""
-        self.files: dict[Session, tuple[Path, Path]] = {}
+    Two pages may have the same videos, as of a browser tab that was duplicated: each has a shelf of its own.
+    """
+
+    def __init__(self, models: Models, whole: Shelf | None = None) -> None:
+        """Of a page, `whole` is the shelf of all pages that have the same videos; None: this is it."""
+        self.models, self._whole = models, whole
+        self._current = Session(models) if whole is None else whole.current
+        self.files: dict[Session, tuple[Path, Path]] = {} if whole is None else whole.files
         """Session → the folder of its video, and the file that it came from, in the order they came."""
+        self.shown: list[tuple[str, str]] = []
+        """The videos that the page was last told of, as of `names`."""
+
+    @property
+    def current(self) -> Session:
+        """The session in view; it has no video while the page is at its beginning.
+
+        Of the shelf of several pages it is what one of them brought into view last.
+        """
+        return self._current
+
+    @current.setter
+    def current(self, session: Session) -> None:
+        self._current = session
+        if self._whole is not None:
+            self._whole.current = session
+
+    def look_at(self, folder: str) -> None:
+        """Bring the video in a folder of that name into view; of the name `-`, the beginning of the page."""
+        for session, (own, _) in self.files.items():
+            if own.name == folder:
+                self.current = session
+        if folder == BEGINNING:
+            self.begin()
 
     @property
     def sessions(self) -> list[Session]:

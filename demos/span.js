@@ -16,7 +16,7 @@
   // The form stays open, with what was typed, where the page draws it anew.
   const remember = (event) => {
     const details = event.target.closest?.('details.kf-part');
-    if (details) typed = { details, open: details.open, from: details.querySelector('[name=from]').value, to: details.querySelector('[name=to]').value, focus: event.target };
+    if (details) typed = { details, open: details.open, from: details.querySelector('[name=from]').value, to: details.querySelector('[name=to]').value, focus: event.type === 'toggle' ? document.activeElement : event.target };
   };
   for (const name of ['toggle', 'input', 'click', 'focusin']) document.addEventListener(name, remember, true);
   const restore = () => {
@@ -65,7 +65,10 @@
     dragged = false;
     if (event.target.closest('.kf-whole')) tell(null, null);
     const here = event.target.closest('.kf-here'), player = document.querySelector('#kf-player video');
-    if (here && player) here.closest('form').elements[here.dataset.field].value = player.currentTime.toFixed(1);
+    if (!here || !player) return;
+    const field = here.closest('form').elements[here.dataset.field];
+    field.value = player.currentTime.toFixed(1);
+    field.dispatchEvent(new Event('input', { bubbles: true }));
   }, true);
   document.addEventListener('keydown', (event) => {
     if (event.key !== 'Escape' || !drag) return;

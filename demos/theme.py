@@ -14,8 +14,8 @@ _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", 
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 _SHEETS = ("page", "player", "transcript", "span", "library", "shelf", "keys")
 _SCRIPTS = (
-    *("player", "upload", "shelf", "span", "page", "transcript", "library", "editing", "draft", "labels"),
-    "keys",
+    *("player", "upload", "shelf", "span", "page", "transcript", "library", "editing"),
+    *("typed", "draft", "labels", "keys"),
 )
 """The end of a drag in `span.js` is no click for those after it."""
 
