@@ -33,6 +33,7 @@ __all__ = [
     "label_words",
     "likelihood_shares",
     "parse_labels",
+    "ranked",
     "read_labels",
     "unique_labels",
 ]
@@ -122,6 +123,15 @@ def encoder_shares(encoder: Encoder, frames: Frames, label_rows: NDArray[np.floa
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NUMBERED = re.compile(r"\d+[\s,;:\t]+(?=\S)")
 _HEADERS = {"id,name", "index,label", "id,label", "label", "name"}
+
+
+def ranked(
+    labels: list[str], share: NDArray[np.float64], selection: Selection, judge: str, by: By
+) -> Classification:
+    """The result from (L,) probabilities of the labels; of equal ones the first is ahead."""
+    order = np.argsort(-share, kind="stable")
+    probabilities = {labels[i]: float(share[i]) for i in order}
+    return Classification(labels[order[0]], probabilities, selection, judge, by)
 
 
 def parse_labels(text: str) -> list[str]:

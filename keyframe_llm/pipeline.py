@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from threading import Lock
 from typing import Any, get_args
@@ -12,6 +12,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from keyframe_llm.answers import Answer, Caption, answered, with_caption_time, with_warnings
+from keyframe_llm.captions import KeptCaptions, without_text
 from keyframe_llm.cartoon import world_warnings
 from keyframe_llm.classification import (
     By,
@@ -21,13 +23,12 @@ from keyframe_llm.classification import (
     encoder_shares,
     label_words,
     likelihood_shares,
+    ranked,
     unique_labels,
 )
 from keyframe_llm.cost import (
     PictureTokens,
     PromptCost,
-    SamplingCost,
-    default_cost,
     prompt_cost,
     tokens_of_pictures,
 )
@@ -35,58 +36,21 @@ from keyframe_llm.data import Progress
 from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder, default_encoder
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.index import Indexer, Store, VideoIndex
-from keyframe_llm.index.keys import video_key
 from keyframe_llm.index.shortcuts import opened_prompts, opened_store
-from keyframe_llm.index.store import model_identity
 from keyframe_llm.messages import Layout, Messages, laid_out
 from keyframe_llm.messages.sheet import checked_layout
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.prompts import Prompts, default_prompts
 from keyframe_llm.scoring.queries import checked_text
-from keyframe_llm.scoring.selectors import QUERY_AWARE, propose_options
 from keyframe_llm.selection import Selection
-from keyframe_llm.video import VideoInput, VideoSource, as_source, existing_source
+from keyframe_llm.video import VideoInput, VideoSource, as_source
 from keyframe_llm.vlm import DEFAULT_MODEL, VLM, Normalise, load_vlm
 from keyframe_llm.vlm.counting import TokenCounter, token_counter
 from keyframe_llm.vlm.load import check_options
-from keyframe_llm.vlm.served_request import FramesAs
 
 __all__ = ["DEFAULT_ENCODER", "DEFAULT_MODEL", "Answer", "Caption", "Classification", "KeyframeLLM"]
 
-_REMEMBERED_CAPTIONS = 64
 _CAPTION_TOKENS = 64
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Caption:
-    """What the model writes of a video, and the frames it was shown."""
-
-    text: str
-    selection: Selection
-
-    def __str__(self) -> str:
-        return self.text
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """The answer to a question about a video, and the key frames it rests on."""
-
-    question: str
-    text: str
-    selection: Selection
-    model: str
-    prompt_tokens: int | None
-    """Tokens of the whole prompt; None where the model does not count them."""
-    visual_tokens: int | None
-    """Those of them that stand for pictures."""
-    default_sampling: SamplingCost | None = None
-    """What the same prompt would cost with two frames a second; None where that is not known."""
-    frames_as: FramesAs | None = None
-    """How a server was sent the key frames: `images`, or a `video` with true times; None for other models."""
-
-    def __str__(self) -> str:
-        return self.text
 
 
 class KeyframeLLM:
@@ -134,7 +98,7 @@ class KeyframeLLM:
             store=opened_store(cache),
             prompts=self.prompts,
         )
-        self._captions: dict[tuple[Any, ...], str] = {}
+        self._captions = KeptCaptions(self.indexer.cache, model, self.layout, self.prompts)
         self._label_rows: tuple[tuple[str, ...], NDArray[np.float64]] | None = None
         self._load_lock, self._lock = Lock(), Lock()
 
@@ -203,12 +167,12 @@ class KeyframeLLM:
         if not (generate_caption and caption is None and wanted):
             return self._selected(video, options, caption=caption, question=question, expect_text=expect_text)
         began = time.perf_counter()
-        text = self._written_caption(video, _without_text(options))
+        text = self._written_caption(video, without_text(options))
         spent = time.perf_counter() - began
         selection = self._selected(
             video, options, caption=text, caption_source="generated", question=question
         )
-        return self._warned(_with_caption_time(selection, spent), video)
+        return self._warned(with_caption_time(selection, spent), video)
 
     def caption(self, video: VideoInput, **overrides: Any) -> Caption:
         """Have the Video-LLM describe the video in one sentence, from frames chosen without a text."""
@@ -217,7 +181,7 @@ class KeyframeLLM:
         selection = self._selected(video, options, with_words=True)
         began = time.perf_counter()
         text = self._written_caption(video, options, selection)
-        selection = _with_caption_time(selection, time.perf_counter() - began)
+        selection = with_caption_time(selection, time.perf_counter() - began)
         selection = replace(selection, caption=text, caption_source="generated")
         return Caption(text, self._warned(selection, video))
 
@@ -329,14 +293,14 @@ class KeyframeLLM:
         if by == "encoder":
             share = encoder_shares(self.encoder, selection.frames, self._embedded_labels(words, templates))
             embedder = self.indexer.embedder
-            selection = _with_warnings(selection, embedder.warnings(video))
-            return _classification(names, share, selection, embedder.name, by)
+            selection = with_warnings(selection, embedder.warnings(video))
+            return ranked(names, share, selection, embedder.name, by)
         selection = self._warned(selection, video)
         if by == "answer":
             label = answered_label(self.model, selection.frames, names, words, self.prompts, self.layout)
             return Classification(label, {}, selection, self.model_name, by)
         share = likelihood_shares(self.model, selection.frames, words, normalise, self.prompts, self.layout)
-        return _classification(names, share, selection, self.model_name, by)
+        return ranked(names, share, selection, self.model_name, by)
 
     def _embedded_labels(self, words: list[str], templates: Sequence[str] | None) -> NDArray[np.float64]:
         """The labels' embeddings, kept for the next video with the same ones."""
@@ -351,24 +315,8 @@ class KeyframeLLM:
         return known[1]
 
     def _answer(self, question: str, text: str, selection: Selection, messages: Messages) -> Answer:
-        counted = self.model.count_tokens(messages)
-        frames_as: FramesAs | None = getattr(self.model, "frames_as", None)
-        if frames_as is not None and self.layout == "sheet":
-            frames_as = "images"
-        selection = _with_warnings(selection, getattr(self.model, "warnings", ()))
-        if counted is None:
-            return Answer(question, text, selection, self.model_name, None, None, frames_as=frames_as)
-        prompt_tokens, visual_tokens = counted
-        cost = default_cost(
-            selection.video,
-            self.model,
-            keyframes=len(selection.frames),
-            prompt_tokens=prompt_tokens,
-            visual_tokens=visual_tokens,
-        )
-        return Answer(
-            question, text, selection, self.model_name, prompt_tokens, visual_tokens, cost, frames_as
-        )
+        model, name = self.model, self.model_name
+        return answered(question, text, selection, messages, model=model, name=name, layout=self.layout)
 
     def _prompted(
         self, video: VideoInput, question: str, caption: str | None, overrides: dict[str, Any]
@@ -404,69 +352,19 @@ class KeyframeLLM:
         )
 
     def _written_caption(
-        self, video: VideoInput, options: SelectOptions, selection: Selection | None = None
+        self, video: VideoSource, options: SelectOptions, selection: Selection | None = None
     ) -> str:
         """The model's caption of a video, written once; `selection` holds its frames where they are known."""
-        key = (*video_key(video, options), _caption_choice(options))
-        with self._lock:
-            text = self._captions.get(key)
-        if text is None:
-            text = self._kept_caption(video, options, selection)
-            with self._lock:
-                self._captions[key] = text
-                while len(self._captions) > _REMEMBERED_CAPTIONS:
-                    self._captions.pop(next(iter(self._captions)))
-        return text
 
-    def _kept_caption(self, video: VideoInput, options: SelectOptions, selection: Selection | None) -> str:
-        """The caption an earlier run left on disk, or a new one, which is left there."""
-        cache, identity = self.indexer.cache, model_identity(self._model)
-        key = None
-        if identity is not None and isinstance(options.choose.method, str):
-            made_of = (options.decode, propose_options(options), options.words)
-            stages = (*made_of, _caption_choice(options), self.layout)
-            key = cache.key(
-                "caption", existing_source(video), identity, *stages, self.prompts.text("caption")
-            )
-        text = cache.text(key)
-        if text is None:
-            selection = selection or self._selected(video, options, expect_text=True)
+        def write() -> str:
+            frames = selection or self._selected(video, options, expect_text=True)
             self.indexer.progress("caption", 0.0)
-            messages = self._messages(selection, self.prompts.text("caption"))
-            text = self.model.generate(messages, max_new_tokens=_CAPTION_TOKENS)
-            cache.keep_text(key, text)
-        return text
+            messages = self._messages(frames, self.prompts.text("caption"))
+            return self.model.generate(messages, max_new_tokens=_CAPTION_TOKENS)
+
+        return self._captions.text(video, options, write)
 
     def _warned(self, selection: Selection, video: VideoSource) -> Selection:
         """With what a user should know of the Video-LLM: that it means nothing here, or what it costs."""
         known = tuple(getattr(self._loaded, "warnings", ()))
-        return _with_warnings(selection, (*world_warnings(video, self._model), *known))
-
-
-def _caption_choice(options: SelectOptions) -> Any:
-    """The options of the choice that a caption without a text depends on: all but the task."""
-    return replace(options.choose, task=None)
-
-
-def _without_text(options: SelectOptions) -> SelectOptions:
-    """The options that choose the frames of a caption, which then guides the real choice."""
-    method = options.choose.method
-    method = "moments" if method in QUERY_AWARE else method  # those choose nothing without a text
-    return options.replaced(method=method, guide="auto", task=None, threshold=None, exclude_seconds=())
-
-
-def _classification(
-    names: list[str], share: NDArray[np.float64], selection: Selection, judge: str, by: By
-) -> Classification:
-    order = np.argsort(-share, kind="stable")
-    probabilities = {names[i]: float(share[i]) for i in order}
-    return Classification(names[order[0]], probabilities, selection, judge, by)
-
-
-def _with_warnings(selection: Selection, warnings: tuple[str, ...]) -> Selection:
-    return replace(selection, warnings=tuple(dict.fromkeys([*selection.warnings, *warnings])))
-
-
-def _with_caption_time(selection: Selection, spent: float) -> Selection:
-    timings = {**selection.timings, "caption": spent, "total": selection.timings["total"] + spent}
-    return replace(selection, timings=timings)
+        return with_warnings(selection, (*world_warnings(video, self._model), *known))
