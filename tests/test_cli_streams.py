@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from keyframe_llm.cli import main
+from keyframe_llm.cli import command, main
 from keyframe_llm.demos.videos import demo_video
 
 WALK = str(demo_video("one_walk.mp4"))
@@ -37,7 +37,7 @@ def test_the_installed_command_and_the_module_are_the_same(tmp_path: Path) -> No
     from importlib.metadata import entry_points
 
     (entry,) = entry_points(group="console_scripts", name="keyframe-llm")
-    assert entry.load() is main
+    assert entry.load() is command
     done = shell(f'"{sys.executable}" -m keyframe_llm.cli --version')
     assert done.returncode == 0 and done.stdout.startswith("keyframe-llm ")
 
