@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from keyframe_llm import KeyframeLLM, OptionsError, select_keyframes
 from keyframe_llm.cartoon import vlm_path
 from keyframe_llm.cli import main
+from keyframe_llm.cli.output import cost_line
 from keyframe_llm.cost import picture_tokens, tokens_of_pictures
 from keyframe_llm.demos.videos import demo_video
 from keyframe_llm.index.budget import affordable_size
@@ -82,6 +84,7 @@ def test_a_selection_tells_the_cost_of_its_own_messages(checkpoint: Checkpoint, 
         messages = selection.to_messages(layout=layout)  # type: ignore[arg-type]  # one of the names
         assert (cost.prompt_tokens, cost.visual_tokens) == load_vlm(name).count_tokens(messages)
         assert cost.prompt_tokens is not None and cost.price == pytest.approx(cost.prompt_tokens / 1e5)
+        assert cost_line(replace(cost, price=1.9e-5)).endswith("price 0.000019")
     with pytest.raises(OptionsError, match="price_per_million is -1"):
         selection.cost(name, price_per_million=-1)
     with pytest.raises(OptionsError, match="model is 3; give a name, or an object with generate"):

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -171,7 +172,7 @@ def cost_line(cost: PromptCost) -> str:
     parts.append(f"{cost.prompt_tokens} prompt tokens ({cost.visual_tokens} visual)")
     if cost.default_sampling is not None:
         parts.append(f"{cost.default_sampling.prompt_tokens} with two frames a second")
-    return ", ".join([*parts, *([] if cost.price is None else [f"price {cost.price:.6g}"])])
+    return ", ".join([*parts, *([] if cost.price is None else [f"price {Decimal(f'{cost.price:.6g}'):f}"])])
 
 
 def print_keyframes(keyframes: Iterable[dict[str, Any]]) -> None:
