@@ -33,7 +33,7 @@ from keyframe_llm.vlm import VLM
 
 __all__ = ["OrderQuestion", "measure_drawn_order", "measure_joined_order", "order_questions"]
 
-_PARTS = (("chosen on", 1000), ("reported", 2000))
+_PARTS = (("chosen on", 1000), ("reported", 3000))
 """Drawn clips, and the seed of the first."""
 _HALVES = (("chosen on", "first"), ("reported", "second"))
 _CLIPS_OF_A_VIDEO = 8

@@ -174,7 +174,8 @@ def _next_places(line: _Line, anchors: Floats | None, max_frames: int) -> _Found
 def _targets(line: _Line, anchors: Floats | None, target: Floats) -> _Found | None:
     """RIGHT_AFTER: the frame with the best product of its truth, an anchor's and the decay between them.
 
-    Behind it comes the place next to the anchor. None where no frame of the target lies on that side.
+    Behind it come the frame that fits the target best, however far, and the place next to the anchor. None
+    where no frame of the target lies on that side.
     """
     sources: list[int | None] = [None]
     if anchors is not None:
@@ -189,8 +190,11 @@ def _targets(line: _Line, anchors: Floats | None, target: Floats) -> _Found | No
         return None
     frame = int(np.argmax(steps_of(wanted)))
     source = sources[int(np.argmax(following[:, frame]))]
-    beside = line.shown(int(line.place[np.argmax(line.times > line.end(source))]))
-    places = [one for one in (beside,) if one is not None and line.place[one] != line.place[frame]]
+    behind = line.times > line.end(source)
+    others = [line.shown(int(line.place[np.argmax(behind)]))]
+    if source is not None:
+        others.insert(0, int(np.argmax(steps_of(np.where(behind & line.allowed, target, 0.0)))))
+    places = [one for one in others if one is not None and line.place[one] != line.place[frame]]
     return _Found([frame, *places], source, evidence)
 
 
