@@ -484,6 +484,30 @@ def test_videos_that_come_at_the_same_time_have_a_session_each(tmp_path: Path) -
         sys.setswitchinterval(interval)
 
 
+def test_two_pages_of_one_session_have_the_same_videos_and_each_its_own_in_view(tmp_path: Path) -> None:
+    sessions = Sessions(Models([Listener()], [Colours()]), tmp_path, grace_seconds=3600)
+    uploads = [tmp_path / "upload" / f"{i}.mp4" for i in range(3)]
+    uploads[0].parent.mkdir()
+    for upload in uploads:
+        upload.touch()
+    sessions.join("one", "tab")
+    first, video = sessions.take("one", uploads[0])
+    sessions.join("two", "tab", video.parent.name)
+    assert sessions.session("two") is first
+    second, _ = sessions.take("two", uploads[1])
+    assert sessions.session("two") is second and sessions.session("one") is first
+    third, late = sessions.take("three", uploads[2])  # given before the page has joined
+    third.open(late)
+    assert sessions.join("three", "tab", "-") and sessions.session("three") is third
+    assert sessions.join("four", "tab", "-") and sessions.session("four") not in sessions.shelf("one").files
+    assert list(sessions.shelf("four").files) == [first, second, third]
+    sessions.leave("two")
+    assert sessions.join("five", "tab") and sessions.session("five") is not first
+    sessions.end("one")
+    assert all(session.stopping for session in (first, second, third)) and not late.exists()
+    assert not sessions.shelf("five").files and not sessions.shelf("one").files
+
+
 def test_a_session_outlives_its_page_and_ends_after_the_grace(tmp_path: Path) -> None:
     sessions = Sessions(Models([Listener()], [Colours()]), tmp_path, grace_seconds=3600)
     upload = tmp_path / "upload" / "v.mp4"

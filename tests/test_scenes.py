@@ -254,6 +254,10 @@ def test_lists_of_others_are_scored_side_by_side_without_a_video(
     assert (figures["SHR", "poor"], figures["UKSS", "poor"]) == (0.0, pytest.approx(0.01))
     printed = capsys.readouterr().out
     assert "good: 2 of 2 questions. poor: 1 of 2 questions." in printed
+    (tmp_path / "again").mkdir()
+    same = good.rename(tmp_path / "again" / "poor.json")
+    assert main([*arguments, "--frames", str(same), "--frames", str(poor)]) == 0
+    assert f"{same}: 2 of 2 questions. {poor}: 1 of 2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from keyframe_llm.evaluation.scenes import (
     score_scenes,
 )
 
-__all__ = ["Chosen", "add_frame_scores", "read_frame_list", "score_frame_lists"]
+__all__ = ["Chosen", "add_frame_scores", "read_frame_list", "read_frame_lists", "score_frame_lists"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,12 @@ def read_frame_list(path: Path) -> FrameList:
     if not found:
         raise OptionsError(f"{path} holds no frame list; give an array of objects with an id and times")
     return found
+
+
+def read_frame_lists(paths: Sequence[Path]) -> dict[str, FrameList]:
+    """Several lists by the names of their files, or by their paths where two files have one name."""
+    names = Counter(path.stem for path in paths)
+    return {path.stem if names[path.stem] == 1 else str(path): read_frame_list(path) for path in paths}
 
 
 def score_frame_lists(dataset: Dataset, lists: Mapping[str, FrameList]) -> list[Table]:

@@ -210,9 +210,9 @@ def _dataset(args: argparse.Namespace) -> list[Table]:
         raise OptionsError(f"{args.dataset} needs --root, the folder where its files lie")
     dataset = load_dataset(args.dataset, args.root, split=args.split)
     if args.frames:
-        from keyframe_llm.evaluation.frame_lists import read_frame_list, score_frame_lists
+        from keyframe_llm.evaluation.frame_lists import read_frame_lists, score_frame_lists
 
-        return score_frame_lists(dataset, {path.stem: read_frame_list(path) for path in args.frames})
+        return score_frame_lists(dataset, read_frame_lists(args.frames))
     encoder: Encoder = load_encoder(args.encoder or DEFAULT_ENCODER, args.device)
     return measure_dataset(dataset, encoder, limit=args.limit, model=args.model)
 
