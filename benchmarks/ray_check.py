@@ -2,10 +2,10 @@
 
     KEYFRAME_LLM_TEST_DATA=… make ray-check
 
-makes an environment of its own with Ray (7 GB), starts a cluster of two nodes with one core each, and runs the
-same batch by local processes, on the cluster, and on the cluster while an actor, a node and the program are
-killed. Five minutes in all. Each line is a claim and what was seen. The exit status is 1 where
-one is false.
+makes an environment of its own with Ray (7 GB), starts a cluster of two nodes with one core each, and runs
+the same batch by local processes, on the cluster, and on the cluster while an actor, a node and the program
+are killed. Five minutes in all. Each line is a claim and what was seen. The exit status is 1 where one is
+false.
 """
 
 from __future__ import annotations
