@@ -39,7 +39,8 @@ _LONGEST = 400
 _ASKS = r"(?:what|who|whom|whose|where|which|why|how|does|do|did|is|are|was|were|can|could)"
 _CLOSELY = r"(?:right|just|immediately|directly|shortly|soon)"
 _SIDE = r"(?P<side>after|before|prior to|following)"
-_OF_VIDEO = r"(?: of (?:the|this) (?:whole |entire )?(?:video|clip|film|movie|footage|recording))?"
+_VIDEO = r"(?:video|clip|film|movie|footage|recording)"
+_OF_VIDEO = rf"(?: of (?:the|this) (?:whole |entire )?{_VIDEO})?"
 _START = rf"(?:at|in) the (?:very )?(?:beginning|start){_OF_VIDEO}"
 _END = rf"(?:at|in) the (?:very )?end{_OF_VIDEO}"
 
@@ -61,6 +62,11 @@ _CAPTION_FORMS = (
     _form(rf"(?P<target>.+?),? {_CLOSELY} {_SIDE} (?P<anchor>.+)"),
     _form(rf"(?P<target>.+?),? {_SIDE} (?P<anchor>(?:\w+ing|(?:he|she|it|they) \w+)\b.*)"),
 )
+_BOUNDS: dict[Direction, re.Pattern[str]] = {
+    "before": _form(rf"(?:the )?(?:very )?end{_OF_VIDEO}|(?:the|this) {_VIDEO} (?:ends|ended|is over|stops)"),
+    "after": _form(rf"the (?:very )?(?:beginning|start){_OF_VIDEO}|(?:the|this) {_VIDEO} (?:begins|starts)"),
+}
+"""Anchors that are the ends of the video."""
 _THEN_FORM = _form(r"(?:first,? )?(?P<anchor>.+?)(?:[,;]|,? and)? then,? (?P<target>.+)")
 _END_FORMS = (
     _form(rf"(?P<target>{_ASKS}\b.+?),? (?P<end>{_START}|{_END}|first|last)"),
@@ -73,42 +79,45 @@ _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|„[^“”]*[“”]
 _OTHER_USES = _words(
     """
     look looks looked looking name names named naming take takes took taken taking ask asks asked asking
-    call calls called model models modelled modeled pattern patterned chase chases chased chasing seek seeks
-    sought lust lusts hunger hungers day night morning evening week month year hour minute second moment
-    stand stands stood standing kneel kneels kneeling bow bows bowing a an the this that my your his her its
-    our their every each very titled and long much far often
+    call calls called model models modelled modeled pattern patterned chase chases chased chasing seek
+    seeks sought lust lusts hunger hungers day night morning evening week month year hour minute second
+    moment a an the this that my your his her its our their every each very titled and long much far often
     """
 )
 """Words before `after` or `before` that give these another meaning: "looks after", "the day before"."""
 _NEEDS_CLAUSE = _words(
     """
     up run runs ran running go goes went going gone come comes came coming hurry hurries hurried hurrying
-    walk walks walked walking swim swims swam swimming fly flies flew flying
+    walk walks walked walking swim swims swam swimming fly flies flew flying stand stands stood standing
+    sit sits sat sitting seated kneel kneels knelt kneeling bow bows bowed bowing
     """
 )
-"""Words before `after` that say no time unless a clause follows: "runs after the dog"."""
-_CLAUSE = _form(r"(?:\w+ing|(?:he|she|it|they|someone|somebody) \w+|(?:the|a|an) \w+ (?:\w+ )*\w+s)\b.*")
+"""Words before `after` or `before` that say no time unless a clause follows: "runs after the dog"."""
+_CLAUSE = _form(
+    r"(?:\w+ing|(?:he|she|it|they|someone|somebody) \w+|(?:the|a|an) \w+ (?:\w+ )*\w+(?:s|ed))\b.*"
+)
 _NO_VERB = _words("morning evening wedding king string thing ring building ceiling wing spring")
 _NOT_FIRST = _words(
     """
-    is are was were be come comes came coming in finish finishes finished place places placed arrive arrives
-    arrived the a an at to for it they he she will would can could his her their that
+    is are was were be come comes came coming in finish finishes finished place places placed arrive
+    arrives arrived the a an at to for it they he she will would can could his her their that
     """
 )
 """Words before `first` or `last` with which these say no time in the video: "who came first?"."""
 _GENERAL = _words(
     """
-    next then come comes came coming follow follows followed occur occurs occurred take takes took place event
-    events action actions thing things appear appears appeared person people else immediately right visible
-    first last has have had will should get gets go goes kind
+    next then come comes came coming follow follows followed occur occurs occurred take takes took place
+    event events action actions thing things appear appears appeared person people else immediately right
+    visible first last has have had will should get gets go goes kind
     """
 )
 """Words of a question that ask for nothing more definite than what happens."""
 _TIMES = _words(
     """
-    end beginning start first last another other now then too ever never again once yet long while time times
-    moment moments hour hours minute minutes second seconds day days night noon midnight am pm dark work few
-    couple two three four five ten half few several many much next few long certain
+    end ends ended beginning begins start starts over first last s sec secs min mins h hr hrs another
+    other now then too ever never again once yet long while time times moment moments hour hours minute
+    minutes second seconds day days night noon midnight am pm dark work few couple two three four five ten
+    half few several many much next few long certain
     """
 )
 """Words of what is no anchor: "after a few seconds", "one after another"."""
@@ -148,14 +157,16 @@ def _beside_anchor(sentence: str, hidden: str, is_question: bool) -> Order | Non
     target, anchor = sentence[slice(*found.span("target"))], sentence[slice(*found.span("anchor"))]
     comes_last = found.start("target") < found.start("side")
     side = found["side"].casefold()
-    if not names_something([re.sub(r"[\d_]", "", anchor)], _TIMES):
-        return None
-    if comes_last and _other_use(target, side, anchor):
+    if comes_last and _other_use(target, anchor):
         return None
     wanted = names_something([target], _GENERAL)
     if side == "following" and (not is_question or (comes_last and wanted)):
         return None  # "the man following the dog"
     direction: Direction = "before" if side in ("before", "prior to") else "after"
+    if is_question and _BOUNDS[direction].fullmatch(anchor):
+        return Order(direction, None, f"{target}?" if wanted else None)
+    if not names_something([re.sub(r"[\d_]", "", anchor)], _TIMES):
+        return None
     if is_question:
         anchor, target = _with_subject(anchor, target), f"{target}?"
     return Order(direction, anchor, target if wanted else None)
@@ -190,7 +201,7 @@ def _first_match(forms: tuple[re.Pattern[str], ...], text: str) -> re.Match[str]
     return next((found for form in forms if (found := form.fullmatch(text)) is not None), None)
 
 
-def _other_use(words_before: str, side: str, anchor: str) -> bool:
+def _other_use(words_before: str, anchor: str) -> bool:
     """Whether `after` or `before` belongs to the word before it, or says a place."""
     words = words_before.casefold().split()
     last = words[-1]
@@ -200,7 +211,7 @@ def _other_use(words_before: str, side: str, anchor: str) -> bool:
         return last in ("is", "are", "was", "were")  # "who is before the house"
     if words[0] == "how" and len(words) > 1 and words[1] in ("long", "soon", "much", "many", "far", "often"):
         return True
-    return side == "after" and last in _NEEDS_CLAUSE and not _CLAUSE.fullmatch(anchor)
+    return last in _NEEDS_CLAUSE and not _CLAUSE.fullmatch(anchor)
 
 
 def _with_subject(anchor: str, target: str) -> str:
