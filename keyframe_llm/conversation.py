@@ -10,7 +10,7 @@ from typing import Any
 from keyframe_llm.encoders import DEFAULT_ENCODER, Encoder
 from keyframe_llm.errors import OptionsError
 from keyframe_llm.index import Indexer
-from keyframe_llm.messages import MAX_IMAGE_BYTES, Format, Messages, frame_messages, to_format
+from keyframe_llm.messages import MAX_IMAGE_BYTES, Format, Layout, Messages, laid_out, to_format
 from keyframe_llm.options import SelectOptions, option_fields
 from keyframe_llm.selection import Selection
 from keyframe_llm.video import FrameList, VideoInput
@@ -28,6 +28,7 @@ def rewrite_messages(
     encoder: str | Encoder = DEFAULT_ENCODER,
     max_image_bytes: int = MAX_IMAGE_BYTES,
     words: bool = False,
+    layout: Layout = "images",
     **options: Any,
 ) -> Messages:
     """A copy of a conversation in which every video is its key frames: `[12.3s]`, picture, …
@@ -40,7 +41,8 @@ def rewrite_messages(
 
     `format` None keeps each video's own: its pictures become Hugging Face `image` parts for a `video`,
     `image_url` parts for a `video_url`. `words` adds what is said and written around the key frames, quoted,
-    after them. Everything else passes through untouched. Raises `VideoError`,
+    after them. `layout="sheet"` puts the key frames of each video on one picture, with their times, for
+    models that take a single picture. Everything else passes through untouched. Raises `VideoError`,
     `ModelError`, `OptionsError`.
     """
     if format == "openai-video":
@@ -62,7 +64,7 @@ def rewrite_messages(
             selection = select_for_part(part, question, encoder, options)
             text = selection.with_words("") if words else None
             length = selection.video.duration_seconds
-            shown = frame_messages(selection.frames, text, duration_seconds=length)
+            shown = laid_out(selection.frames, text, layout=layout, duration_seconds=length)
             if part["type"] == "video_url":
                 shown = to_format(shown, "openai", max_image_bytes=max_image_bytes)
             parts += shown[0]["content"]

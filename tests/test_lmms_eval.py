@@ -64,6 +64,8 @@ def test_a_baseline_by_its_name_needs_no_encoder(server: Server) -> None:
     assert answer == "4 pictures"
     texts = shown(server)
     assert texts[0] == "[0.0s]" and texts.count(None) == 4 and texts[-1] == to_text(DOCUMENTS[0])
+    sheet = KeyframeAnswers(f"{server.url}#served", method="uniform", max_frames=4, layout="sheet")
+    assert list(sheet.answer([Request(conversation(to_messages(DOCUMENTS[0])))])) == ["1 pictures"]
 
 
 def test_the_question_of_a_document_chooses_its_frames_and_the_text_is_left_as_it_is(server: Server) -> None:
@@ -184,6 +186,8 @@ def test_settings_out_of_range_cost_one_line(settings: dict[str, Any]) -> None:
         ({"weights": "[1,0"}, r"give a list of numbers such as \[0.5,0,0.5\]"),
         ({"weights": "[1,0,1]"}, "three numbers from 0 to 1"),
         ({"batch_size": "auto"}, "batch_size is 'auto'"),
+        ({"layout": "page"}, "layout is 'page'; choose one of images, sheet"),
+        ({"layout": "sheet", "frames_as": "video"}, "frames_as is 'video', and a sheet is one picture"),
         ({"max_frame": 3}, "takes no option 'max_frame'.* those of a selection are fps, "),
     ],
 )

@@ -14,11 +14,12 @@ from PIL import Image, UnidentifiedImageError
 from keyframe_llm.conversation import rewrite_messages
 from keyframe_llm.encoders import Encoder, default_encoder, load_encoder
 from keyframe_llm.errors import OptionsError, check_number, check_whole, shortened
-from keyframe_llm.messages import Messages
+from keyframe_llm.messages import Layout, Messages
+from keyframe_llm.messages.sheet import checked_layout
 from keyframe_llm.options import SelectOptions, option_fields, option_type
 from keyframe_llm.scoring.selectors import uses_text
 from keyframe_llm.vlm import DEFAULT_MODEL, load_vlm
-from keyframe_llm.vlm.load import served_name
+from keyframe_llm.vlm.load import check_options, served_name
 
 __all__ = ["Generation", "KeyframeAnswers", "Request", "conversation", "user_turn"]
 
@@ -80,22 +81,25 @@ class KeyframeAnswers:
         *,
         device: str | None = None,
         batch_size: int | str = 1,
+        layout: Layout = "images",
         **options: Any,
     ) -> None:
         """`model` and `encoder` are names (see `load_vlm`, `load_encoder`); the model is loaded at once.
 
         `options` are fields of `SelectOptions`, as a command line gives them (a tuple as the text
         `[0.5,0,0.5]`); the others go to `load_vlm`. `batch_size` conversations are answered at once, with a
-        server `concurrency` (8). Raises `ModelError`, `OptionsError`.
+        server `concurrency` (8). `layout` is as for `KeyframeLLM`. Raises `ModelError`, `OptionsError`.
         """
         known = option_fields()
         self._options = {name: _value(name, value) for name, value in options.items() if name in known}
         needs_encoder = uses_text(SelectOptions(**self._options).choose.method)
         more = {name: value for name, value in options.items() if name not in known}
+        self._layout = checked_layout(layout)
         served = served_name(model) is not None
         size = check_whole("batch_size", _whole(batch_size), 1)
         self._at_once = more.get("concurrency", _AT_ONCE) if served else size
         try:
+            check_options(model, more, layout)
             # More than a Video-LLM need be: those that have a name take a temperature.
             self._model: Any = load_vlm(
                 model, device=device, **more if served else {"batch_size": size, **more}
@@ -113,7 +117,9 @@ class KeyframeAnswers:
         for generation, group in groupby(requests, key=lambda request: request.generation):
             while batch := list(islice(group, self._at_once)):
                 asked = [
-                    rewrite_messages(request.messages, encoder=self._encoder, **self._options)
+                    rewrite_messages(
+                        request.messages, encoder=self._encoder, layout=self._layout, **self._options
+                    )
                     for request in batch
                 ]
                 answers = self._model.generate_batch(
