@@ -20,10 +20,16 @@ from keyframe_llm.tools.times import format_time, parse_time
 VIDEO = demo_video("one_walk.mp4")
 
 
-@pytest.fixture
-def tools(tmp_path: Path) -> Iterator[Toolbox]:
-    (tmp_path / "my walk.mp4").write_bytes(VIDEO.read_bytes())
-    with Toolbox(roots=[tmp_path]) as made:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("arguments")
+    (made / "my walk.mp4").write_bytes(VIDEO.read_bytes())
+    return made
+
+
+@pytest.fixture(scope="module")
+def tools(folder: Path) -> Iterator[Toolbox]:
+    with Toolbox(roots=[folder]) as made:
         yield made
 
 
@@ -118,20 +124,22 @@ def test_quotes_and_blanks_around_a_name_are_taken_off(tools: Toolbox, name: str
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="quotes in names")
-def test_a_name_that_has_quotes_of_its_own_is_found_first(tools: Toolbox, tmp_path: Path) -> None:
-    (tmp_path / "'my walk.mp4'").write_bytes(VIDEO.read_bytes())
-    assert tools.select_keyframes("'my walk.mp4'")["video"]["name"] == "'my walk.mp4'"
+def test_a_name_that_has_quotes_of_its_own_is_found_first(tmp_path: Path) -> None:
+    for name in ("my walk.mp4", "'my walk.mp4'"):
+        (tmp_path / name).write_bytes(VIDEO.read_bytes())
+    with Toolbox(roots=[tmp_path]) as tools:
+        assert tools.select_keyframes("'my walk.mp4'")["video"]["name"] == "'my walk.mp4'"
 
 
-def test_a_file_url_inside_of_a_root_is_taken_and_no_other(tools: Toolbox, tmp_path: Path) -> None:
-    url = (tmp_path / "my walk.mp4").as_uri()
+def test_a_file_url_inside_of_a_root_is_taken_and_no_other(tools: Toolbox, folder: Path) -> None:
+    url = (folder / "my walk.mp4").as_uri()
     assert "%20" in url
     for taken in (url, url.replace("file:///", "file://localhost/"), url.replace("file:", "FILE:")):
         assert tools.select_keyframes(taken)["video"]["name"] == "my walk.mp4"
     for refused in (
         VIDEO.as_uri(),
         url.replace("file:///", "file://elsewhere/"),
-        f"{tmp_path.as_uri()}/../x",
+        f"{folder.as_uri()}/../x",
     ):
         with pytest.raises(ToolError, match="in the allowed folders"):
             tools.select_keyframes(refused)

@@ -39,7 +39,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tools(place: Path) -> Iterator[Toolbox]:
     with Toolbox(roots=[place]) as made:
         yield made

@@ -25,7 +25,7 @@ CLIPS = demo_video().parent
 LOOK = {"video": "three_scenes.mp4", "start_seconds": 6.5, "end_seconds": 10.5, "max_frames": 2}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def toolbox() -> Iterator[Toolbox]:
     with Toolbox(roots=[CLIPS]) as made:
         yield made

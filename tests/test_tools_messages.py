@@ -23,7 +23,7 @@ LOOK = {"video": "three_scenes.mp4", "start_seconds": 6.5, "end_seconds": 10.5, 
 WRONG = {"video": "nope.mp4"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def toolbox() -> Iterator[Toolbox]:
     with Toolbox(roots=[demo_video().parent]) as made:
         yield made
