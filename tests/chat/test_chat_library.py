@@ -52,7 +52,7 @@ def test_a_search_leads_to_a_chat_about_a_moment_and_back_to_what_was_found(
     visit: Any,
     library: Library,
 ) -> None:
-    page = visit()
+    page = visit(apart=True)
     cells = search(page, "dark zeppelin lands")
     assert "of 2 videos" in page.inner_text("#kf-found [role=status]") and violations(page) == []
     assert cells.first.locator(".kf-name").inner_text() == "walk.mp4"

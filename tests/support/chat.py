@@ -41,6 +41,7 @@ QUIET = [
     "--disable-sync",
     "--no-first-run",
     "--mute-audio",
+    "--js-flags=--max-lazy",  # each page is open for seconds: what it never calls is not compiled
 ]
 PATIENCE = 120_000.0  # milliseconds; only ever waited for where something is wrong, or the machine is busy
 

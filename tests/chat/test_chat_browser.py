@@ -2,196 +2,32 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from threading import Event
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from keyframe_llm.demos.models import Models
 from keyframe_llm.demos.session import Settings
 from keyframe_llm.demos.videos import demo_video
-from support.packages import needs
+from support.chat import (
+    IN_BROWSER,
+    PATIENCE,
+    Brightness,
+    Talker,
+    answered,
+    ask,
+    player_seconds,
+    ready,
+    said,
+    upload,
+    wait_until_said,
+)
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-# Gradio leaves event loops and sockets of its server to the garbage collector; nothing here can close them.
-pytestmark = [
-    needs("gradio", "the `demo` extra"),
-    needs("playwright", "the `dev` extra"),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (apt-get install chromium)"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio.*"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-QUIET = [
-    "--no-sandbox",
-    "--disable-dev-shm-usage",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-extensions",
-    "--disable-background-networking",
-    "--disable-background-timer-throttling",
-    "--disable-backgrounding-occluded-windows",
-    "--disable-renderer-backgrounding",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--mute-audio",
-]
-PATIENCE = 120_000.0  # milliseconds; only ever waited for where something is wrong, or the machine is busy
-
-
-class Brightness:
-    """An encoder of the caller's own: a picture and a text are what they have of bright and dark."""
-
-    def embed_images(self, images: Sequence[NDArray[np.uint8]], /) -> NDArray[np.float32]:
-        return np.array([[np.mean(i), 255 - np.mean(i)] for i in images], np.float32)
-
-    def embed_texts(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        return np.array([[0.2, 1.0] if "dark" in text else [1.0, 0.2] for text in texts], np.float32)
-
-
-class Talker:
-    """A Video-LLM of the caller's own that says how much it was told, or talks until it is stopped."""
-
-    def __init__(self) -> None:
-        self.takes = 0
-
-    def generate(self, messages: list[dict[str, Any]], *, max_new_tokens: int = 128) -> str:
-        first = messages[0]["content"][0]["text"].strip("[]s")
-        return f"I was told {len(messages)} messages; the first frame is at {first} seconds."
-
-    def stream(self, messages: list[dict[str, Any]], *, max_new_tokens: int = 128) -> Iterator[str]:
-        self.takes += 1
-        yield f"Take {self.takes}. "
-        if "forever" not in messages[-1]["content"][-1]["text"]:
-            yield from re.findall(r"\S+\s*", self.generate(messages))
-            return
-        for word in range(100_000):
-            Event().wait(0.05)
-            yield f"word{word} "
-
-    def generate_batch(self, conversations: Sequence[Any], *, max_new_tokens: int = 128) -> list[str]:
-        return [self.generate(messages) for messages in conversations]
-
-    def label_log_likelihoods(
-        self, messages: Any, labels: Sequence[str], *, normalise: str = "mean"
-    ) -> NDArray[np.float64]:
-        return np.array([0.0 if label == "walk" else -2.0 for label in labels])
-
-    def count_tokens(self, messages: Any) -> tuple[int, int]:
-        return 100, 27
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    from keyframe_llm.demos.chat import serving
-
-    with serving(Models([Talker()], [Brightness()]), allow_addresses=True) as addresses:
-        yield addresses[0]
-    gc.collect()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=QUIET)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Any]:
-    """`visit(width)` opens the page in a browser of its own; whatever asks another machine fails the test."""
-    contexts, asked = [], []
-
-    def open_page(width: int = 1280, **options: Any) -> Any:
-        contexts.append(
-            browser.new_context(viewport={"width": width, "height": 900}, reduced_motion="reduce", **options)
-        )
-        page = contexts[-1].new_page()
-        page.set_default_timeout(PATIENCE)
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(address)
-        page.wait_for_selector("#kf-examples button")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
-
-
-@pytest.fixture(scope="module")
-def shared(browser: Any, address: str) -> Iterator[dict[int, Any]]:
-    """The pages of `walk` and `scenes` by the number of the example, once they are open."""
-    pages: dict[int, Any] = {}
-    yield pages
-    for page in pages.values():
-        page.context.close()
-
-
-@pytest.fixture
-def walk(request: pytest.FixtureRequest, shared: dict[int, Any], browser: Any, address: str) -> Iterator[Any]:
-    """A wide page about the bundled walk, without a question: one for all tests, until one of them fails."""
-    yield from page_about(2, request, shared, browser, address)
-
-
-@pytest.fixture
-def scenes(
-    request: pytest.FixtureRequest, shared: dict[int, Any], browser: Any, address: str
-) -> Iterator[Any]:
-    """Such a page about the bundled scenes."""
-    yield from page_about(1, request, shared, browser, address)
-
-
-def page_about(
-    example: int, request: pytest.FixtureRequest, shared: dict[int, Any], browser: Any, address: str
-) -> Iterator[Any]:
-    """The shared page about a bundled clip, as it was at the start."""
-    failed, asked = request.session.testsfailed, list[str]()
-    if example not in shared:
-        page = shared[example] = browser.new_context(reduced_motion="reduce").new_page()
-        page.set_default_timeout(PATIENCE)
-        page.goto(address)
-        page.locator("#kf-examples button").nth(example).click()
-    page = shared[example]
-    page.set_viewport_size({"width": 1280, "height": 900})
-    ready(page)
-    page.on("request", note := lambda request: asked.append(request.url))
-    yield page
-    page.remove_listener("request", note)
-    if request.session.testsfailed > failed:
-        if page.locator("#kf-question .stop-button").is_visible():
-            page.locator("#kf-question .stop-button").click()  # the model answers the next page, too
-        shared.pop(example).context.close()
-    else:
-        cleared(page)
-    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
-
-
-def cleared(page: Any) -> None:
-    """Take the page back to where `walk` gives it, after an answer or none, about a part or the whole."""
-    page.get_by_role("tab", name="Chat").click()
-    if page.locator(".kf-whole").count():
-        page.locator(".kf-whole").click()
-        page.wait_for_selector("details.kf-part")
-        ready(page)
-    page.fill("#kf-question textarea", "")
-    if page.locator('#kf-chat [aria-label="Clear"]').count():
-        page.locator('#kf-chat [aria-label="Clear"]').click()
-        answered(page, 0)
-    page.evaluate("window.scrollTo(0, 0); document.querySelector('#kf-player video').currentTime = 0")
+pytestmark = IN_BROWSER
 
 
 @pytest.fixture(scope="module")
@@ -200,41 +36,6 @@ def real_video() -> Path:
     data = os.environ.get("KEYFRAME_LLM_TEST_DATA")
     found = sorted(Path(data).glob("real/*.mp4"), key=lambda path: path.stat().st_size) if data else []
     return found[0] if found else demo_video("three_scenes.mp4")
-
-
-def upload(page: Any, path: Path) -> None:
-    page.set_input_files("#kf-upload input[type=file]", str(path))
-
-
-def ready(page: Any) -> None:
-    """Wait until the video was looked at and questions can be asked."""
-    page.wait_for_selector("#kf-question textarea:not([disabled])")
-    page.wait_for_selector("#kf-keyframes .kf-frame")
-
-
-def ask(page: Any, question: str, answers: int) -> None:
-    page.fill("#kf-question textarea", question)
-    page.press("#kf-question textarea", "Enter")
-    answered(page, answers)
-
-
-def answered(page: Any, answers: int) -> None:
-    """Wait until so many answers stand there, and the last is finished."""
-    page.wait_for_function(f"document.querySelectorAll('#kf-chat .kf-facts').length == {answers}")
-    page.wait_for_selector("#kf-question .submit-button")
-
-
-def player_seconds(page: Any) -> float:
-    page.wait_for_function("!document.querySelector('#kf-player video').seeking")
-    return float(page.evaluate("document.querySelector('#kf-player video').currentTime"))
-
-
-def said(page: Any) -> str:
-    return str(page.inner_text("#kf-chat"))
-
-
-def wait_until_said(page: Any, text: str) -> None:
-    page.wait_for_function("text => document.querySelector('#kf-chat')?.innerText.includes(text)", arg=text)
 
 
 def test_a_person_is_told_of_a_damaged_file_asks_twice_about_another_and_jumps_to_what_the_answer_rests_on(
@@ -355,7 +156,7 @@ def test_two_browsers_do_not_see_each_other_and_uploads_go_with_them(visit: Any,
     folder = Path(os.environ["GRADIO_TEMP_DIR"])
     shutil.copy(demo_video("one_walk.mp4"), tmp_path / "ann.mp4")
     shutil.copy(demo_video("one_walk.mp4"), tmp_path / "bob.mp4")
-    ann, bob = visit(), visit(width=390)
+    ann, bob = visit(apart=True), visit(width=390, apart=True)
     upload(ann, tmp_path / "ann.mp4")
     upload(bob, tmp_path / "bob.mp4")
     ready(ann)
@@ -427,7 +228,7 @@ def test_a_reload_shows_the_same_video_conversation_and_settings(walk: Any) -> N
 
 
 def test_two_tabs_of_one_session_have_a_video_each_in_view_and_lose_nothing_that_is_typed(visit: Any) -> None:
-    one = visit()
+    one = visit(apart=True)
     one.locator("#kf-examples button").nth(2).click()
     ready(one)
     with one.context.expect_page() as opened:  # as the browser duplicates a tab
@@ -475,7 +276,7 @@ def test_an_answer_that_is_being_written_goes_on_after_a_reload_and_can_be_stopp
 
 
 def test_a_network_that_breaks_for_seconds_ends_no_session(visit: Any) -> None:
-    page, lost = visit(), list[Any]()
+    page, lost = visit(apart=True), list[Any]()
     page.locator("#kf-examples button").nth(1).click()
     ready(page)
     page.locator("#kf-another").click()
