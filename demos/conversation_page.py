@@ -6,8 +6,9 @@ from html import escape
 from typing import Any
 
 from keyframe_llm.data import Frames
-from keyframe_llm.demos.session import Session, Turn
+from keyframe_llm.demos.session import Session
 from keyframe_llm.demos.times import clock
+from keyframe_llm.demos.turns import Turn
 from keyframe_llm.jpeg import encode_jpeg, jpeg_data_url
 
 __all__ = ["conversation_page"]

@@ -16,8 +16,9 @@ from keyframe_llm.cartoon import is_embedded
 from keyframe_llm.demos import render, views
 from keyframe_llm.demos.fetched import Fetch
 from keyframe_llm.demos.player import player
-from keyframe_llm.demos.session import Session, Settings
+from keyframe_llm.demos.session import Session
 from keyframe_llm.demos.sessions import Sessions
+from keyframe_llm.demos.settings import Settings
 from keyframe_llm.demos.shelf import Shelf
 from keyframe_llm.demos.span import checked_part, part_name
 from keyframe_llm.demos.videos import DRAWN_QUESTIONS, EXAMPLES

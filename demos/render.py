@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from keyframe_llm.data import STAGES
 from keyframe_llm.demos import transcript, views
 from keyframe_llm.demos.buttons import copy_answer, edit_question, save_selection
-from keyframe_llm.demos.session import Session, Turn
+from keyframe_llm.demos.session import Session
 from keyframe_llm.demos.shown_text import as_data
 from keyframe_llm.demos.span import control, part_name
 from keyframe_llm.demos.times import linked_times
+from keyframe_llm.demos.turns import Turn
 from keyframe_llm.jpeg import encode_jpeg
 from keyframe_llm.selection import Selection
 

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -21,103 +21,30 @@ from keyframe_llm.demos.decoding import ChatDecoder, small
 from keyframe_llm.demos.dialogue import conversation, query_text
 from keyframe_llm.demos.memory import give_back_memory
 from keyframe_llm.demos.models import Models, classified
+from keyframe_llm.demos.settings import LONGEST_TEXT, Settings
 from keyframe_llm.demos.shown_text import clean, cleaned
 from keyframe_llm.demos.span import Part, part_options
+from keyframe_llm.demos.turns import Turn, with_small_frames
 from keyframe_llm.demos.worker import Stopped, Worker
 from keyframe_llm.errors import (
     KeyframeError,
     ModelError,
     OptionsError,
     VideoError,
-    check_number,
-    check_whole,
 )
 from keyframe_llm.messages import Messages
 from keyframe_llm.selection import Selection
 from keyframe_llm.video import open_video
 from keyframe_llm.words import Cue
 
-__all__ = ["LONGEST_SECONDS", "Session", "Settings", "Turn", "check_length"]
+__all__ = ["LONGEST_SECONDS", "Session", "check_length"]
 
 LONGEST_SECONDS = 3 * 3600.0
 """Longer videos are refused: all sessions share one machine."""
-_LONGEST_TEXT = 2000
-"""Characters of a question or a caption."""
 _log = logging.getLogger(__name__)
 _INDEXING = ("decode", "propose", "embed")
 _WITHOUT_LISTENING: dict[str, Any] = {"listen": None, "read_screen": False}
 """The first frames are shown before what takes long."""
-_WEIGHTED = ("moments", "paper")
-"""The methods that add up KeyScore, and so take its weights."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a person may set; the defaults need no visit."""
-
-    model: str
-    encoder: str
-    frames: int = 3
-    method: str = "moments"
-    semantic: float = 0.5
-    temporal: float = 0.0
-    drop: float = 0.5
-    compare: bool = False
-    system: str = ""
-    """The system prompt; empty: that of the model itself."""
-    temperature: float = 0.0
-    longest: int = 512
-    """Tokens of an answer, at most."""
-
-    def options(self) -> dict[str, Any]:
-        """The fields of `SelectOptions` that differ; raises `OptionsError` on values out of range."""
-        check_number("temperature", self.temperature, 0, 2)
-        check_whole("longest answer", int(self.longest), 1, 4096)
-        if len(self.system) > _LONGEST_TEXT:
-            raise OptionsError(f"the system prompt is longer than {_LONGEST_TEXT:,} characters; shorten it")
-        chosen: dict[str, Any] = {"max_frames": int(self.frames), "method": self.method}
-        if self.method in _WEIGHTED:
-            parts = (self.semantic, self.temporal, self.drop)
-            if min(parts) < 0 or sum(parts) <= 0:
-                raise OptionsError("all three weights are 0; raise at least one of them in the settings")
-            chosen["weights"] = tuple(part / sum(parts) for part in parts)
-        return chosen
-
-
-@dataclass(slots=True, eq=False)
-class Turn:
-    """A question, and the answer as far as it has come."""
-
-    question: str
-    answer: str = ""
-    part: Part | None = None
-    """The part of the video that it is about; None: the whole."""
-    selection: Selection | None = None
-    uniform: Frames | None = None
-    uniform_answer: str = ""
-    tokens: tuple[int, int] | None = None
-    """Of the prompt, and those of them that stand for pictures; None where the model does not count."""
-    answer_seconds: float = 0.0
-    saved_seconds: float = 0.0
-    """What indexing the video took and this question did not have to pay again."""
-    state: str = "working"
-    """`working`, `done`, `stopped`, `failed`, or `kept`: of an earlier session, kept by the browser."""
-    trouble: str = ""
-    warnings: tuple[str, ...] = ()
-    """Why its words mean nothing, where an embedded model answers about other footage than its own."""
-    about: str = ""
-    """The name of the video, of a turn of an earlier session."""
-    drawn: dict[str, Any] = field(default_factory=dict)
-    """HTML that is drawn once."""
-    name: str = field(default_factory=lambda: token_hex(6))
-    """What the page calls it by; other turns have other names."""
-
-    def keep_small_frames(self) -> None:
-        """Keep its frames as the page needs them, now that the Video-LLM has seen them."""
-        if self.selection is not None:
-            self.selection = _with_small_frames(self.selection)
-        if self.uniform is not None:
-            self.uniform = small(self.uniform)
 
 
 class Session(Worker):
@@ -269,7 +196,7 @@ class Session(Worker):
             given = f"{names[0]!r} is the only label" if names else "there are no labels"
             raise OptionsError(f"{given}; give at least two different ones")
         found = classified(llm, self._video(), names, caption=caption, **self._options(settings))
-        self.classified = replace(found, selection=_with_small_frames(found.selection))
+        self.classified = replace(found, selection=with_small_frames(found.selection))
         self._warn(found.selection.warnings)
 
     def selection_named(self, name: str) -> Selection | None:
@@ -287,7 +214,7 @@ class Session(Worker):
 
     def _show(self, selection: Selection, settings: Settings) -> None:
         """Have these frames stand for the whole video."""
-        self.overview, self.in_view, self.overview_drawn = _with_small_frames(selection), None, {}
+        self.overview, self.in_view, self.overview_drawn = with_small_frames(selection), None, {}
         if self.part is None:
             self.words = selection.words
         self.overview_uniform = small(self._uniform_like(selection)) if settings.compare else None
@@ -399,17 +326,12 @@ class Session(Worker):
         return self.video
 
 
-def _with_small_frames(selection: Selection) -> Selection:
-    """A selection as it is kept once the Video-LLM has seen it; a frame that is saved is decoded again."""
-    return replace(selection, frames=small(selection.frames))
-
-
 def _checked_text(name: str, text: str) -> str:
     text = clean(text)
     if not text.strip():
         raise OptionsError(f"the {name} is empty; write something about the video")
-    if len(text) > _LONGEST_TEXT:
-        raise OptionsError(f"the {name} has {len(text):,} characters; at most {_LONGEST_TEXT:,} are read")
+    if len(text) > LONGEST_TEXT:
+        raise OptionsError(f"the {name} has {len(text):,} characters; at most {LONGEST_TEXT:,} are read")
     return text.strip()
 
 
