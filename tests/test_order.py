@@ -119,6 +119,7 @@ def test_a_caption_has_an_order_where_its_word_can_mean_nothing_else(caption: st
         'a sign: "before sitting down"',
         "a man waves, then he reads, then he sits",
         "then a dog",
+        "a dog that then jumps over a wall",
         "What happens if the dog runs and then jumps?",
         "",
     ],

@@ -67,7 +67,7 @@ _BOUNDS: dict[Direction, re.Pattern[str]] = {
     "after": _form(rf"the (?:very )?(?:beginning|start){_OF_VIDEO}|(?:the|this) {_VIDEO} (?:begins|starts)"),
 }
 """Anchors that are the ends of the video."""
-_THEN_FORM = _form(r"(?:first,? )?(?P<anchor>.+?)(?:[,;]|,? and)? then,? (?P<target>.+)")
+_THEN_FORM = _form(r"(?:first,? )?(?P<anchor>.+?)(?:[,;](?: and)?| and) then,? (?P<target>.+)")
 _END_FORMS = (
     _form(rf"(?P<target>{_ASKS}\b.+?),? (?P<end>{_START}|{_END}|first|last)"),
     _form(rf"(?P<end>{_START}|{_END}),? (?P<target>{_ASKS}\b.+)"),
@@ -117,7 +117,7 @@ _TIMES = _words(
     end ends ended beginning begins start starts over first last s sec secs min mins h hr hrs another
     other now then too ever never again once yet long while time times moment moments hour hours minute
     minutes second seconds day days night noon midnight am pm dark work few couple two three four five ten
-    half few several many much next few long certain
+    half few several many much next few long certain each both
     """
 )
 """Words of what is no anchor: "after a few seconds", "one after another"."""
