@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from threading import Lock
 from typing import Any
@@ -24,9 +24,20 @@ _REMEMBERED = 64
 class KeptCaptions:
     """The captions of one Video-LLM, which is shown key frames in one layout, with one set of prompts."""
 
-    def __init__(self, cache: FeatureCache, model: Any, layout: Layout, prompts: Prompts) -> None:
-        """`model` is the Video-LLM's name or object; of one without an identity nothing is kept on disk."""
+    def __init__(
+        self,
+        cache: FeatureCache,
+        model: Any,
+        layout: Layout,
+        prompts: Prompts,
+        model_options: Mapping[str, Any],
+    ) -> None:
+        """`model` is the Video-LLM's name or object; of one without an identity nothing is kept on disk.
+
+        `model_options` are those of `load_vlm`: with others it may be shown other pictures.
+        """
         self._cache, self._model, self._layout, self._prompts = cache, model, layout, prompts
+        self._model_options = sorted(model_options.items())
         self._remembered: dict[tuple[Any, ...], str] = {}
         self._lock = Lock()
 
@@ -49,7 +60,7 @@ class KeptCaptions:
         key = None
         if identity is not None and isinstance(options.choose.method, str):
             made_of = (options.decode, propose_options(options), options.words, _choice(options))
-            shown = (self._layout, self._prompts.text("caption"))
+            shown = (self._model_options, self._layout, self._prompts.text("caption"))
             key = self._cache.key("caption", existing_source(video), identity, *made_of, *shown)
         text = self._cache.text(key)
         if text is None:

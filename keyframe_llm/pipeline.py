@@ -98,7 +98,7 @@ class KeyframeLLM:
             store=opened_store(cache),
             prompts=self.prompts,
         )
-        self._captions = KeptCaptions(self.indexer.cache, model, self.layout, self.prompts)
+        self._captions = KeptCaptions(self.indexer.cache, model, self.layout, self.prompts, model_options)
         self._label_rows: tuple[tuple[str, ...], NDArray[np.float64]] | None = None
         self._load_lock, self._lock = Lock(), Lock()
 

@@ -228,6 +228,8 @@ def test_a_caption_is_written_once(video: Path, checkpoint: Checkpoint) -> None:
     again = KeyframeLLM(model, encoder, **options)
     second = again.select(video, generate_caption=True)
     assert second.caption == first.caption and second.caption_source == "generated"
+    smaller = KeyframeLLM(model, encoder, **{**options, "max_image_tokens": 4})
+    assert smaller.select(video, generate_caption=True).caption and smaller._loaded is not None
     assert again._loaded is None  # not even loaded
     assert again.select(video, generate_caption=True, fps=1.0).caption and again._loaded is not None
 
