@@ -508,6 +508,13 @@ def test_two_pages_of_one_session_have_the_same_videos_and_each_its_own_in_view(
     assert not sessions.shelf("five").files and not sessions.shelf("one").files
 
 
+def wait_for_ends(sessions: Sessions) -> None:
+    """Wait until the sessions that are to end have ended."""
+    for thread in enumerate_threads():
+        if isinstance(thread, Timer) and thread.function == sessions._end_unless_used:
+            thread.join()
+
+
 def test_a_session_outlives_its_page_and_ends_after_the_grace(tmp_path: Path) -> None:
     sessions = Sessions(Models([Listener()], [Colours()]), tmp_path, grace_seconds=3600)
     upload = tmp_path / "upload" / "v.mp4"
@@ -525,8 +532,7 @@ def test_a_session_outlives_its_page_and_ends_after_the_grace(tmp_path: Path) ->
     sessions.join("load 3", "other")
     stopped, other = sessions.take("load 3", upload)
     sessions.leave("load 3")
-    for timer in [thread for thread in enumerate_threads() if isinstance(thread, Timer)]:
-        timer.join()
+    wait_for_ends(sessions)
     assert not other.exists() and stopped.stopping and not sessions.join("load 4", "other")
     sessions.leave("load 4")
     upload.write_bytes(b"a third")
@@ -534,8 +540,7 @@ def test_a_session_outlives_its_page_and_ends_after_the_grace(tmp_path: Path) ->
     assert not sessions.join("load 5", "late")
     sessions.leave("load 5")
     sessions.join("load 5", "late")
-    for timer in [thread for thread in enumerate_threads() if isinstance(thread, Timer)]:
-        timer.join()
+    wait_for_ends(sessions)
     assert not late.exists() and not upload.exists() and not sessions.join("load 6", "other")
 
 
