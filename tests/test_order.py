@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keyframe_llm import VideoIndex, select_keyframes
+from keyframe_llm import VideoIndex
 from keyframe_llm.cartoon.world.language import ACTION_PHRASES, person_phrase
 from keyframe_llm.cartoon.world.scenes import random_clip
 from keyframe_llm.cartoon.world.video import write_clip
@@ -17,6 +17,7 @@ from keyframe_llm.evaluation.dense import dense_index
 from keyframe_llm.evaluation.drawn import drawn_clip
 from keyframe_llm.evaluation.joined import subjects
 from keyframe_llm.evaluation.ordered import order_questions
+from keyframe_llm.index import Indexer
 from keyframe_llm.index.video_index import embedded_texts
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.scoring.choose import select
@@ -273,20 +274,19 @@ class CountedTexts:
 
 def test_what_follows_in_a_video_is_shown_and_said(tmp_path: Path) -> None:
     clip = random_clip(np.random.default_rng(4), scenes=6, seconds=24)
-    write_clip(clip, tmp_path / "clip.mp4", fps=4)
+    write_clip(clip, tmp_path / "clip.mp4", fps=2)
     encoder = CountedTexts()
+    indexer, options = Indexer(encoder), SelectOptions()
     anchor = clip.scenes[2]
     text = f"what happens after {person_phrase(anchor, 'the')} {ACTION_PHRASES[anchor.action]}?"
-    selection = select_keyframes(tmp_path / "clip.mp4", question=text, encoder=encoder, cache=False)
+    selection = indexer.select(str(tmp_path / "clip.mp4"), options, question=text)
     assert [clip.frame_at(float(second)).scene for second in selection.seconds] == list(clip.scenes[2:5])
     assert selection.found is not None and selection.found.word == "yes"
     follows = f"follows {selection.seconds[0]:.2f} s"
     assert selection.orders() == [None, follows, follows]
     assert [entry.get("order") for entry in selection.to_dict()["keyframes"]] == selection.orders()
     assert encoder.asked.count([text, text.removeprefix("what happens after ").rstrip("?")]) == 1
-    ending = select_keyframes(
-        tmp_path / "clip.mp4", question="What happens at the end?", encoder=encoder, cache=False
-    )
+    ending = indexer.select(str(tmp_path / "clip.mp4"), options, question="What happens at the end?")
     assert clip.frame_at(float(ending.seconds[-1])).scene == clip.scenes[-1]
     assert ending.orders() == ["at the end"] * 3 and ending.found is None
 
