@@ -94,7 +94,7 @@ def measure_drawn_order(encoder: Encoder, model: VLM, *, clips: int) -> list[Tab
     asker, tables = _Asker(encoder), []
     for part, first in _PARTS:
         shown = Table(f"Drawn world: questions of order, {part}", "the scene is shown", _DRAWN_NOTE)
-        told = Table(f"Drawn world: questions of order, {part}", "a caption tells of it", _CAPTION_NOTE)
+        told = Table(f"Drawn world: captions for questions of order, {part}", "tells of it", _CAPTION_NOTE)
         for seed in range(first, first + clips):
             clip, _ = drawn_clip(seed)
             index, answerer = index_clip(clip, encoder), Answerer(model, clip)
