@@ -13,10 +13,11 @@ from keyframe_llm.cartoon.world.language import ACTION_PHRASES, person_phrase
 from keyframe_llm.cartoon.world.scenes import random_clip
 from keyframe_llm.cartoon.world.video import write_clip
 from keyframe_llm.encoders import load_encoder
-from keyframe_llm.evaluation.dense import dense_index
+from keyframe_llm.evaluation.dense import dense_index, embed_question
 from keyframe_llm.evaluation.drawn import drawn_clip
 from keyframe_llm.evaluation.joined import subjects
 from keyframe_llm.evaluation.ordered import order_questions
+from keyframe_llm.evaluation.selectors import choose
 from keyframe_llm.index import Indexer
 from keyframe_llm.index.video_index import embedded_texts
 from keyframe_llm.options import SelectOptions
@@ -304,3 +305,17 @@ def test_questions_about_drawn_clips_are_answered_on_the_side_that_they_name() -
                 assert (question.answer.start > scene.start) == (order.direction == "after")
             if order.target is not None:
                 assert question.answer.subject in order.target
+
+
+def test_the_evaluation_asks_in_order_as_the_package_does() -> None:
+    class Coloured:
+        def embed_images(self, images: Any) -> Any:
+            raise NotImplementedError
+
+        def embed_texts(self, texts: Any) -> Any:
+            return np.stack([EYE[2] if text == "the dog jumps" else EYE[1] for text in texts])
+
+    text = embed_question(Coloured(), "What happens after the dog jumps?", None)
+    assert text.parts.shape == (1, 6) and text.order is not None
+    assert PLACES[choose("keyframe-llm question", _index(), text, k=3)].tolist() == [2, 3, 4]
+    assert set(PLACES[choose("top-k", _index(), text, k=3)]) == {1}

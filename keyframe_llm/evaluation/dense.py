@@ -16,7 +16,8 @@ from keyframe_llm.index import Indexer, VideoIndex
 from keyframe_llm.options import SelectOptions
 from keyframe_llm.prompts import default_prompts
 from keyframe_llm.scoring.baseline import text_baseline
-from keyframe_llm.scoring.queries import caption_parts, question_parts
+from keyframe_llm.scoring.order import Order, read_order
+from keyframe_llm.scoring.queries import OrderedRows, Query, caption_parts, question_parts
 
 __all__ = [
     "EmbeddedText",
@@ -41,6 +42,8 @@ class EmbeddedText:
     """(P, D) those of its parts."""
     baseline: NDArray[np.float64] | None = None
     """(D,) the text baseline of the encoder (see `text_baseline`)."""
+    order: OrderedRows | None = None
+    """When it is shown, for this package's own; None where the text does not say."""
 
     @classmethod
     def of(cls, row: ArrayLike, baseline: NDArray[np.float64] | None = None) -> EmbeddedText:
@@ -51,12 +54,12 @@ class EmbeddedText:
 
 def embed_caption(encoder: Encoder, text: str, baseline: NDArray[np.float64] | None) -> EmbeddedText:
     """A caption and its parts."""
-    return _embedded(encoder, text, caption_parts(text), baseline)
+    return _embedded(encoder, text, caption_parts(text), read_order(text, is_question=False), baseline)
 
 
 def embed_question(encoder: Encoder, text: str, baseline: NDArray[np.float64] | None) -> EmbeddedText:
     """A question and its parts."""
-    return _embedded(encoder, text, question_parts(text), baseline)
+    return _embedded(encoder, text, question_parts(text), read_order(text, is_question=True), baseline)
 
 
 def baseline_of(encoder: Encoder) -> NDArray[np.float64]:
@@ -106,7 +109,13 @@ def index_densely(video: str | PathLike[str], encoder: Encoder) -> VideoIndex:
 
 
 def _embedded(
-    encoder: Encoder, text: str, parts: list[str], baseline: NDArray[np.float64] | None
+    encoder: Encoder,
+    text: str,
+    parts: list[str],
+    order: Order | None,
+    baseline: NDArray[np.float64] | None,
 ) -> EmbeddedText:
-    rows = np.asarray(encoder.embed_texts([text, *parts]), np.float64)
-    return EmbeddedText(rows[0], rows[1:], baseline)
+    every = [text, *parts, *(order.texts if order is not None else ())]
+    rows = np.asarray(encoder.embed_texts(every), np.float64)
+    query = Query(rows[1:]).ordered(order)
+    return EmbeddedText(rows[0], np.asarray(query.parts, np.float64), baseline, query.order)

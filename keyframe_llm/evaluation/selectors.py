@@ -25,6 +25,7 @@ from keyframe_llm.scoring.selectors import (
     QUERY_AWARE,
     STOCHASTIC,
     choose_frames,
+    heeds_order,
     method_name,
     propose_options,
     splits_texts,
@@ -85,7 +86,8 @@ def _query(text: EmbeddedText | None, options: SelectOptions, task: Task | None)
         return None
     if text is None:
         raise OptionsError(f"{method_name(method)!r} is guided by a text; give its embedding")
-    return Query(text.parts if splits_texts(method) else text.whole[None], text.baseline, task)
+    order = text.order if heeds_order(method) else None
+    return Query(text.parts if splits_texts(method) else text.whole[None], text.baseline, task, order=order)
 
 
 def _paper(parts: str) -> SelectOptions:
