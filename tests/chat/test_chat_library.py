@@ -79,10 +79,12 @@ def test_a_search_leads_to_a_chat_about_a_moment_and_back_to_what_was_found(
     cells.first.click()
     page.wait_for_selector("#kf-player video[data-name='walk.mp4']")
     page.go_back()
+    page.wait_for_selector("#kf-player video", state="detached")
     page.wait_for_selector(".kf-moment")
     page.go_forward()
     page.wait_for_selector("#kf-player video[data-name='walk.mp4']")
     page.go_back()
+    page.wait_for_selector("#kf-player video", state="detached")
     page.wait_for_selector(".kf-moment")
     page.context.set_offline(True)  # the page is loaded again when the network is back
     page.fill(SEARCH, "bright")
