@@ -270,9 +270,8 @@ class FrameReader(Forkable):
                 if held is not None:
                     yield held
                 held, stopped = packet, later >= _LATER_PACKETS and self._is_after(packet.dts, until)
-                if (
-                    stopped
-                ):  # a frame is never shown before it is decoded: no more of those up to `until` come
+                if stopped:
+                    # A frame is never shown before it is decoded: no more of those up to `until` come.
                     break
                 later += self._is_after(packet.pts, until)
         except av.error.FFmpegError as error:

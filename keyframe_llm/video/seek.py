@@ -49,9 +49,8 @@ class FrameCursor:
             if self._frames is None or self._behind(seconds) or self._far_ahead(seconds):
                 self._begin(seconds, self._last_wanted(seconds))
             self._decode_to(seconds)
-            if (
-                self._next is None and self._until < math.inf
-            ):  # the decoder gave nothing later: no bound, then
+            if self._next is None and self._until < math.inf:
+                # The decoder gave nothing later than the bound: without one it does.
                 self._begin(seconds, math.inf)
                 self._decode_to(seconds)
         return self._now, self._next
