@@ -76,12 +76,12 @@ def strip(
 def frame_labels(selection: Selection) -> list[tuple[str, str]]:
     """What chose each key frame, short for below the picture, and long with all its parts."""
     scores, labels = selection.scores, []
-    for i in selection.chosen:
+    for i, order in zip(selection.chosen, selection.orders(), strict=True):
         text = score_text(scores, int(i))
         parts = {name: float(getattr(scores, name)[i]) for name in _PARTS}
         finite = [f"{name} {value:.2f}" for name, value in parts.items() if math.isfinite(value)]
         full = text if scores.are_shares else ", ".join([f"{scores.name} {text}", *finite])
-        labels.append((text, full))
+        labels.append((text, full) if order is None else (order, f"{order}, {full}"))
     return labels
 
 

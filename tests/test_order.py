@@ -12,6 +12,7 @@ from keyframe_llm import VideoIndex
 from keyframe_llm.cartoon.world.language import ACTION_PHRASES, person_phrase
 from keyframe_llm.cartoon.world.scenes import random_clip
 from keyframe_llm.cartoon.world.video import write_clip
+from keyframe_llm.demos.views import frame_labels
 from keyframe_llm.encoders import load_encoder
 from keyframe_llm.evaluation.dense import dense_index, embed_question
 from keyframe_llm.evaluation.drawn import drawn_clip
@@ -286,6 +287,7 @@ def test_what_follows_in_a_video_is_shown_and_said(tmp_path: Path) -> None:
     follows = f"follows {selection.seconds[0]:.2f} s"
     assert selection.orders() == [None, follows, follows]
     assert [entry.get("order") for entry in selection.to_dict()["keyframes"]] == selection.orders()
+    assert [short for short, _ in frame_labels(selection)[1:]] == [follows, follows]
     assert encoder.asked.count([text, text.removeprefix("what happens after ").rstrip("?")]) == 1
     ending = indexer.select(str(tmp_path / "clip.mp4"), options, question="What happens at the end?")
     assert clip.frame_at(float(ending.seconds[-1])).scene == clip.scenes[-1]

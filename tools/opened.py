@@ -243,11 +243,12 @@ class OpenedVideo:
                     "seconds": round(float(second), 3),
                     "time": format_time(float(second)),
                     "score": round(float(score), 4),
+                    **({} if order is None else {"order": order}),
                     "image": self._runtime.save_picture(image, side) if include_images else None,
                     "image_tokens": tokens,
                 }
-                for second, score, image in zip(
-                    selection.seconds, scores, selection.frames.images, strict=True
+                for second, score, order, image in zip(
+                    selection.seconds, scores, selection.orders(), selection.frames.images, strict=True
                 )
             ],
             "warnings": self.public_texts(selection.warnings),

@@ -168,6 +168,9 @@ class Keyframe(TypedDict):
     seconds: Annotated[float, Field(description="Its time, from the start of the video.")]
     time: Annotated[str, Field(description="The same, such as '1:02:03.5'.")]
     score: Annotated[float, Field(description="How much it matters here, 0 to 1.")]
+    order: NotRequired[
+        Annotated[str, Field(description="Why it is shown, if for its place in time: 'follows 12.30 s'.")]
+    ]
     image: Annotated[
         str | None, Field(description="Path or URI of its picture; null if pictures were not requested.")
     ]
