@@ -93,6 +93,7 @@ class Handlers:
                 yield gr.skip()
                 return
             yield self._whole_page(session, request)
+        yield gr.skip()  # Gradio sends the last yielded once more, and another video may be in view by then
 
     def _in_view(self, session: Session, request: gr.Request) -> bool:
         return self._session(request) is session

@@ -193,8 +193,9 @@ def test_videos_are_switched_without_loss_and_dropped_anywhere(visit: Any) -> No
     page.wait_for_selector("#kf-videos label")
     assert sorted(videos.all_inner_texts()) == ["dropped.mp4", "one_walk.mp4", "other.mp4"]
     ready(page)
+    unread = videos.nth(1).inner_text()
     videos.nth(1).click()  # which was out of view before it could be read
-    page.wait_for_selector("#kf-player:has-text('mp4')")
+    page.wait_for_selector(f"#kf-player:has-text('{unread}')")
     ready(page)
     videos.nth(0).click()
     wait_until_said(page, "Is it bright?")

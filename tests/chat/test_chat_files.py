@@ -43,13 +43,24 @@ def saved(page: Any, button: Any) -> tuple[str, bytes]:
     return download.value.suggested_filename, Path(download.value.path()).read_bytes()
 
 
+TOASTS = """() => {
+  window.toasts = [];
+  const shown = () => [...document.querySelectorAll('.kf-toast')].map((toast) => toast.textContent);
+  const note = () => window.toasts.push(...shown());
+  new MutationObserver(note).observe(document, { childList: true, subtree: true, characterData: true });
+}"""
+"""Notes what was told for a moment: on a busy machine it is gone before it is looked for."""
+
+
 def copied(page: Any) -> str:
-    page.wait_for_selector(".kf-toast:text('Copied')")
+    page.wait_for_function("window.toasts.includes('Copied')")
+    page.evaluate("window.toasts = []")
     return str(page.evaluate("navigator.clipboard.readText()"))
 
 
 def test_answers_frames_files_and_moments_are_taken_away(visit: Any) -> None:
     page = visit(permissions=["clipboard-read", "clipboard-write"])
+    page.evaluate(TOASTS)
     page.locator("#kf-examples button").nth(2).click()
     ready(page)
     ask(page, "Is <it> bright?", 1)
@@ -89,8 +100,9 @@ def test_answers_frames_files_and_moments_are_taken_away(visit: Any) -> None:
     assert link.endswith("&video=one_walk.mp4")
     page.evaluate("document.querySelector('#kf-player video').currentTime = 0")
     other = page.context.new_page()  # another tab, which has no video
+    other.add_init_script(f"({TOASTS})()")
     other.goto(link)
-    other.wait_for_selector(".kf-toast:text('Shown in the tab that has one_walk.mp4')")
+    other.wait_for_function("window.toasts.includes('Shown in the tab that has one_walk.mp4')")
     assert player_seconds(page) == pytest.approx(second, abs=0.05)
     page.evaluate("document.querySelector('#kf-player video').currentTime = 0")
     page.goto(link)  # in the tab itself
