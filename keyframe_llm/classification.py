@@ -187,7 +187,7 @@ def _words(label: str, camel: bool) -> str:
     return " ".join(part if len(part) > 1 and part.isupper() else part.lower() for part in parts)
 
 
-# Helpers -----------------------------------------------------------------------------------------------
+# Numbers and words -------------------------------------------------------------------------------------
 
 
 def _softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:

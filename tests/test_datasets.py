@@ -264,30 +264,31 @@ def test_a_json_lines_file_of_ones_own_gives_everything_a_sample_can_hold(tmp_pa
             "answer": "y",
             "label": "l",
         },
-        {"video": "/abs/d.mp4", "captions": ["one", "two"], "group": "long"},
+        {"video": "/abs/d.mp4", "captions": ["one\u2028line", "two"], "group": "long"},
     ]
-    path = write(tmp_path / "own.jsonl", "\n".join(json.dumps(row) for row in rows) + "\n\n")
+    lines = "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    path = write(tmp_path / "own.jsonl", lines + "\n\n")
     assert load_dataset("own", path).samples == (
         Sample("1", tmp_path / "a.mp4", captions=("a dog eats",), moments=((1.0, 2.5),)),
         Sample("q", tmp_path / "b" / "c.mp4", question="What?", options=("x", "y"), answer="y", label="l"),
-        Sample("3", Path("/abs/d.mp4"), captions=("one", "two"), group="long"),
+        Sample("3", Path("/abs/d.mp4"), captions=("one\u2028line", "two"), group="long"),
     )
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"caption": "no video"}', "line 2: `video` is missing"),
-        ('{"video": "a.mp4", "captoin": "typo"}', "line 2: 'captoin' is not one of answer, caption"),
-        ('{"video": "a.mp4", "captions": "one text"}', "line 2: `captions` is a list"),
-        ('{"video": "a.mp4", "moments": [[5, 2]]}', r"line 2: the moment \[5.0, 2.0\]"),
-        ('{"video": "a.mp4", "options": ["x"], "answer": "z"}', "line 2: the answer 'z' is not among"),
-        ('["a.mp4"]', "line 2: "),
-        ("{video}", "line 2 is not JSON"),
+        ('{"caption": "no video"}', "line 3: `video` is missing"),
+        ('{"video": "a.mp4", "captoin": "typo"}', "line 3: 'captoin' is not one of answer, caption"),
+        ('{"video": "a.mp4", "captions": "one text"}', "line 3: `captions` is a list"),
+        ('{"video": "a.mp4", "moments": [[5, 2]]}', r"line 3: the moment \[5.0, 2.0\]"),
+        ('{"video": "a.mp4", "options": ["x"], "answer": "z"}', "line 3: the answer 'z' is not among"),
+        ('["a.mp4"]', "line 3: "),
+        ("{video}", "line 3 is not JSON"),
     ],
 )
 def test_a_mistake_in_ones_own_file_is_named_with_its_line(tmp_path: Path, line: str, message: str) -> None:
-    path = write(tmp_path / "own.jsonl", '{"video": "good.mp4"}\n' + line)
+    path = write(tmp_path / "own.jsonl", '{"video": "good.mp4"}\n\n' + line)
     with pytest.raises(OptionsError, match=message) as caught:
         load_dataset("own", path)
     assert "\n" not in str(caught.value)

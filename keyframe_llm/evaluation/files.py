@@ -8,7 +8,7 @@ from typing import Any
 
 from keyframe_llm.errors import OptionsError
 
-__all__ = ["read_json", "read_json_lines", "read_parquet"]
+__all__ = ["numbered_json_lines", "read_json", "read_json_lines", "read_parquet"]
 
 
 def read_json(path: Path) -> Any:
@@ -18,10 +18,16 @@ def read_json(path: Path) -> Any:
 
 def read_json_lines(path: Path) -> list[Any]:
     """What the lines of a JSON Lines file hold; raises `OptionsError` with the number of a damaged line."""
+    return [row for _, row in numbered_json_lines(path)]
+
+
+def numbered_json_lines(path: Path) -> list[tuple[int, Any]]:
+    """As `read_json_lines`, with the number of each line, from 1; empty ones are counted."""
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    # Not `splitlines`, which also splits at characters that a JSON text may hold, such as U+2028.
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
         try:
-            rows += [json.loads(line)] if line.strip() else []
+            rows += [(number, json.loads(line))] if line.strip() else []
         except json.JSONDecodeError as error:
             raise OptionsError(f"{path}, line {number} is not JSON: {error}") from error
     return rows

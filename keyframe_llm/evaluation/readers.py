@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keyframe_llm.errors import OptionsError
-from keyframe_llm.evaluation.files import read_json, read_json_lines, read_parquet
+from keyframe_llm.evaluation.files import numbered_json_lines, read_json, read_json_lines, read_parquet
 from keyframe_llm.evaluation.samples import Sample, Tree
 
 __all__ = [
@@ -204,7 +204,7 @@ def read_own(path: Path, tree: Tree) -> list[Sample]:
     the name of a subfolder is the label, and a text file beside a video holds its captions, one a line.
     """
     if path.is_file():
-        return [_own_line(path, number, row) for number, row in enumerate(read_json_lines(path), 1)]
+        return [_own_line(path, number, row) for number, row in numbered_json_lines(path)]
     if not tree.video_files():
         raise tree.absent("video")
     samples = []

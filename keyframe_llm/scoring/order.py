@@ -117,7 +117,7 @@ _TIMES = _words(
     end ends ended beginning begins start starts over first last s sec secs min mins h hr hrs another
     other now then too ever never again once yet long while time times moment moments hour hours minute
     minutes second seconds day days night noon midnight am pm dark work few couple two three four five ten
-    half few several many much next few long certain each both
+    half several many much next certain each both
     """
 )
 """Words of what is no anchor: "after a few seconds", "one after another"."""

@@ -21,6 +21,7 @@ __all__ = ["Chosen", "by_moments", "by_paper"]
 
 
 Chosen = tuple[NDArray[np.intp], Scores, tuple[Beside, ...]]
+"""(k,) ascending indices of candidates, the scores of all, and which are shown for their place in time."""
 
 
 def by_moments(index: VideoIndex, query: Query, options: SelectOptions) -> Chosen:
