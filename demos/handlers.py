@@ -87,13 +87,26 @@ class Handlers:
         yield from self._followed(session, request)
 
     def _followed(self, session: Session, request: gr.Request) -> Iterator[Any]:
-        """Draw everything as long as the session is at work and in view."""
+        """Draw everything as long as the session is at work and in view, at the end what is in view."""
+        draw = partial(self._whole_page, request=request)
         for _ in session.follow():
             if not self._in_view(session, request):
-                yield gr.skip()
+                yield from self._as_in_view(draw, request)
                 return
-            yield self._whole_page(session, request)
+            yield draw(session)
         yield gr.skip()  # Gradio sends the last yielded once more, and another video may be in view by then
+
+    def _as_in_view(self, draw: Callable[[Session], list[Any]], request: gr.Request) -> Iterator[Any]:
+        """Draw the video in view: what was drawn of an older one may reach the page after its first drawing.
+
+        It is drawn again where another one came into view while it was sent.
+        """
+        while True:
+            session = self._session(request)
+            yield draw(session)
+            if self._in_view(session, request):
+                yield gr.skip()  # Gradio sends the last yielded once more
+                return
 
     def _in_view(self, session: Session, request: gr.Request) -> bool:
         return self._session(request) is session
@@ -163,8 +176,8 @@ class Handlers:
         if fetch.path is not None and self._in_view(session, request):
             yield [*self.opened(str(fetch.path), request), ""]
 
-    def _fetched(self, fetch: Fetch, session: Session) -> list[Any]:
-        return [fetch.drawn() or render.notice(session)]
+    def _fetched(self, fetch: Fetch, session: Session, shown: Session) -> list[Any]:
+        return [(shown is session and fetch.drawn()) or render.notice(shown)]
 
     def example(self, name: str, request: gr.Request) -> list[Any]:
         """Put a bundled video into the player and start anew."""
@@ -212,9 +225,9 @@ class Handlers:
             yield gr.skip()
             return
 
-        def draw() -> list[Any]:
-            side, kept = self._video_side(session), [gr.skip()] * 4
-            if not session.stage and session.overview is None and session.video == video:
+        def draw(shown: Session) -> list[Any]:
+            side, kept = self._video_side(shown), [gr.skip()] * 4
+            if shown is session and not session.stage and session.overview is None and session.video == video:
                 session.video = None
                 self.sessions.remove_files(str(request.session_hash))
                 videos = self._videos(request)
@@ -227,7 +240,7 @@ class Handlers:
         """Choose the frames by the caption a person wrote."""
         session, chosen = self._with_video(request, settings), Settings(*settings)
         job = partial(session.select_by_caption, caption, chosen)
-        yield from self._work(session, request, job, lambda: self._video_side(session))
+        yield from self._work(session, request, job, self._video_side)
 
     def parted(self, event: gr.EventData, request: gr.Request, *settings: Any) -> Iterator[Any]:
         """Have everything be about the part of the video that was dragged or typed, or about the whole."""
@@ -242,7 +255,7 @@ class Handlers:
             part = None if start is None else checked_part(start, end, length)
             session.ask_about(part, chosen)
 
-        yield from self._work(session, request, job, lambda: self._video_side(session))
+        yield from self._work(session, request, job, self._video_side)
 
     def asked(self, request: gr.Request, question: str, edited: str, *settings: Any) -> Iterator[Any]:
         """Answer, word by word; the frames come first. An `edited` turn is asked in other words."""
@@ -270,9 +283,9 @@ class Handlers:
     def _converse(self, session: Session, request: gr.Request, job: Callable[[], Any]) -> Iterator[Any]:
         """Do a job of the conversation."""
 
-        def draw() -> list[Any]:
-            busy = bool(session.stage)
-            return [*self._chat_side(session, request), gr.update(submit_btn=not busy, stop_btn=busy)]
+        def draw(shown: Session) -> list[Any]:
+            busy = bool(shown.stage)
+            return [*self._chat_side(shown, request), gr.update(submit_btn=not busy, stop_btn=busy)]
 
         yield from self._work(session, request, job, draw)
 
@@ -312,7 +325,7 @@ class Handlers:
         names = [name.strip() for label in labels or [] for name in re.split(r"[,\n]", label)]
         job = partial(session.classify, names, chosen)
         yield from self._work(
-            session, request, job, lambda: [render.classified(session), render.notice(session)]
+            session, request, job, lambda shown: [render.classified(shown), render.notice(shown)]
         )
 
     def left(self, request: gr.Request) -> None:
@@ -320,21 +333,25 @@ class Handlers:
         self.sessions.leave(str(request.session_hash))
 
     def _work(
-        self, session: Session, request: gr.Request, job: Callable[[], Any], draw: Callable[[], list[Any]]
+        self,
+        session: Session,
+        request: gr.Request,
+        job: Callable[[], Any],
+        draw: Callable[[Session], list[Any]],
     ) -> Iterator[Any]:
         """Do the job and draw what is new; where another job is not done, say so and leave it alone.
 
         What has not changed is left out: a page that gets everything at every word has no time for a click.
-        Nothing is drawn once another video is in view; the job goes on.
+        Once another video is in view that one is drawn, and the job goes on.
         """
         last, trouble = list[Any](), ""
         try:
             for _ in session.work(job):
                 if not self._in_view(session, request):
-                    yield gr.skip()  # Gradio sends the last yielded once more when it ends
+                    yield from self._as_in_view(draw, request)
                     return
                 trouble = render.plain_trouble(session)  # with the name of a video that `draw` may put away
-                drawn = draw()
+                drawn = draw(session)
                 same = [i < len(last) and last[i] == value for i, value in enumerate(drawn)]
                 yield [gr.skip() if known else value for known, value in zip(same, drawn, strict=True)]
                 last = drawn

@@ -28,6 +28,7 @@ from keyframe_llm.tools.results import (
     ContactSheet,
     FoundKeyframes,
     IndexProgress,
+    Keyframe,
     Keyframes,
     SavedClip,
     SavedClips,
@@ -239,20 +240,28 @@ class OpenedVideo:
         return {
             "video": self.facts(selection.video),
             "keyframes": [
-                {
-                    "seconds": round(float(second), 3),
-                    "time": format_time(float(second)),
-                    "score": round(float(score), 4),
-                    **({} if order is None else {"order": order}),
-                    "image": self._runtime.save_picture(image, side) if include_images else None,
-                    "image_tokens": tokens,
-                }
+                _with_order(
+                    {
+                        "seconds": round(float(second), 3),
+                        "time": format_time(float(second)),
+                        "score": round(float(score), 4),
+                        "image": self._runtime.save_picture(image, side) if include_images else None,
+                        "image_tokens": tokens,
+                    },
+                    order,
+                )
                 for second, score, order, image in zip(
                     selection.seconds, scores, selection.orders(), selection.frames.images, strict=True
                 )
             ],
             "warnings": self.public_texts(selection.warnings),
         }
+
+
+def _with_order(keyframe: Keyframe, order: str | None) -> Keyframe:
+    if order is not None:
+        keyframe["order"] = order
+    return keyframe
 
 
 def _file_time(seconds: float) -> str:
