@@ -15,8 +15,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from keyframe_llm.demos.memory import keep_memory_in_one_place
 from keyframe_llm.errors import ModelError, OptionsError
+from keyframe_llm.memory import keep_memory_in_one_place
 from keyframe_llm.options import WordOptions
 
 if TYPE_CHECKING:

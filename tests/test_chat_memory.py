@@ -35,7 +35,7 @@ from support.videos import draw
 _THREADS_THAT_DECODE = """
 from threading import Thread
 import numpy as np
-from keyframe_llm.demos import memory
+from keyframe_llm import memory
 
 def resident_mb():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 // 1_000_000

@@ -35,6 +35,7 @@ from keyframe_llm.cli import (
 from keyframe_llm.cli import eval as evaluate
 from keyframe_llm.cli.output import discard, note, ready_streams
 from keyframe_llm.errors import KeyframeError
+from keyframe_llm.memory import keep_memory_in_one_place
 
 __all__ = ["command", "exit_status", "main", "parser"]
 
@@ -61,6 +62,7 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 def command() -> NoReturn:
     """What the shell runs: `main`, then the end of the process."""
+    keep_memory_in_one_place()
     ended: list[int] = []
     atexit.register(_leave, ended)  # the first one given runs last
     ended.append(main())

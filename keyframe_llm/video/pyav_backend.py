@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from keyframe_llm.data import Frames, VideoInfo
 from keyframe_llm.errors import VideoError
+from keyframe_llm.memory import trim_memory
 from keyframe_llm.video.byte_source import ByteSource, Place
 from keyframe_llm.video.decoder import DecodePlan, Samples
 from keyframe_llm.video.geometry import Geometry, has_alpha
 from keyframe_llm.video.hardware import check_hardware
-from keyframe_llm.video.memory import trim_memory
 from keyframe_llm.video.parallel import Window
 from keyframe_llm.video.pixel_formats import claims_transparency, means_transparency, needs_first_palette
 from keyframe_llm.video.plan import choose_plan
