@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from support.encoders import Slow
 
 # Small checkpoints are compared with the arithmetic of one processor: no test runs on a graphics card.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+# As the command does: what the libraries make stays, and each search of it costs time.
+gc.set_threshold(100_000, 50, 50)
 # The same examples in every run, and no limit of time: a slow machine fails no test.
 settings.register_profile(
     "tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
