@@ -219,7 +219,7 @@ def test_an_upload_shows_its_percentage_is_cancelled_and_its_limits_are_told_bef
     huge.touch()
     os.truncate(huge, 2_100_000_000)
     empty.touch()
-    slow.write_bytes(demo_video("hidden_event.mp4").read_bytes() + bytes(1_000_000))
+    slow.write_bytes(demo_video("hidden_event.mp4").read_bytes() + bytes(9_000_000))  # half a minute
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url) if "/upload" in request.url else None)
     for file, told in ((huge, f"has 2.1 GB; at most {most} are taken here"), (empty, "is empty")):
