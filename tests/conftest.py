@@ -15,6 +15,9 @@ from support.encoders import Slow
 
 # Small checkpoints are compared with the arithmetic of one processor: no test runs on a graphics card.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+# Chat pages of two workers that start in one moment would find the same port free.
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+os.environ["GRADIO_SERVER_PORT"] = str(7960 + 100 * int(_worker))
 # As the command does: what the libraries make stays, and each search of it costs time.
 gc.set_threshold(100_000, 50, 50)
 # The same examples in every run, and no limit of time: a slow machine fails no test.
